@@ -1,0 +1,29 @@
+"""What can go wrong while an update is applied: permanent or transient decides whether it is retried."""
+
+
+class TransientError(Exception):
+    """May go away by itself: the task is retried until its ``not_after``."""
+
+
+class PermanentError(Exception):
+    """Stays as it is however often it is retried: recorded, and the record is dead-lettered."""
+
+
+class LockBusyError(TransientError):
+    """Somebody else holds the product's lock."""
+
+
+class SessionLostError(TransientError):
+    """There is no usable ZooKeeper session, or the one that held the locks is gone."""
+
+
+class LockExpiredError(TransientError):
+    """The locks have been held for so long that the session may have ended unnoticed."""
+
+
+class CacheUnavailableError(TransientError):
+    """Redis did not answer, or answered with an error that can heal."""
+
+
+class UnusableKeyError(PermanentError):
+    """The product's key in Redis holds something that is not ours: another type, or no readable version."""

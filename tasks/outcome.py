@@ -1,0 +1,12 @@
+"""What became of one update."""
+
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """The answer of ``write_if_newer.lua``; each of them means that the cache holds this version or a newer one."""
+
+    APPLIED = "applied"
+    STALE = "stale"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
