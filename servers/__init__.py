@@ -1,0 +1,9 @@
+"""Real Kafka, ZooKeeper and Redis as child processes on loopback ports, without Docker: for tests, demo, benchmarks."""
+
+from servers.errors import ServerError
+from servers.kafka import Kafka
+from servers.local import Servers
+from servers.redis import Redis
+from servers.zookeeper import ZooKeeper
+
+__all__ = ["Kafka", "Redis", "ServerError", "Servers", "ZooKeeper"]

@@ -1,0 +1,94 @@
+"""The records of one partition in the order of their delivery, and how far they may be committed. Pure.
+
+An offset may be committed when its record and all that were delivered before it are finished: every update confirmed,
+or the record in the dead-letter topic. Compaction and transactions leave gaps between offsets; only the order counts.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much may be in hand: unconfirmed updates and the bytes of their records, and records finished but waiting.
+
+    ``updates`` and ``bytes`` are for all partitions, each takes at most its share; ``waiting`` is for one partition.
+    """
+
+    updates: int = 10_000
+    bytes: int = 64 * 2**20
+    waiting: int = 1_000_000
+
+
+@dataclass(eq=False, slots=True)
+class Delivered:
+    """A record as delivered; it is finished when none of its updates is ``left``. ``source`` is the caller's own."""
+
+    partition: "Partition"
+    offset: int
+    size: int
+    source: object
+    left: int
+
+
+@dataclass(eq=False, slots=True)
+class Partition:
+    """One partition for as long as it is assigned: ``epoch`` tells this assignment from every other."""
+
+    number: int
+    epoch: int
+    records: deque[Delivered] = field(default_factory=deque)
+    unfinished: int = 0
+    updates: int = 0
+    bytes: int = 0
+    committable: int | None = None
+    full: bool = False
+    letters_refused: bool = False
+    gone: bool = False
+
+    def deliver(self, offset: int, updates: int, size: int, source: object) -> Delivered:
+        """Append a record that is finished after ``updates`` calls of ``finish_one``."""
+        record = Delivered(self, offset, size, source, left=updates)
+        self.records.append(record)
+        if updates:
+            self.unfinished += 1
+            self.updates += updates
+            self.bytes += size
+        else:
+            self._advance()
+        return record
+
+    def finish_one(self, record: Delivered) -> bool:
+        """Count one update of the record as done, and return whether the record is finished by that."""
+        record.left -= 1
+        self.updates -= 1
+        if record.left:
+            return False
+        record.source = None
+        self.unfinished -= 1
+        self.bytes -= record.size
+        self._advance()
+        return True
+
+    @property
+    def waiting(self) -> int:
+        """Records that are finished but may not be committed, since one before them is not."""
+        return len(self.records) - self.unfinished
+
+    def has_room(self, updates: int, size: int, bounds: Bounds) -> bool:
+        """Whether a record fits into this share of the bounds; into an empty partition one always does, alone."""
+        if self.waiting >= bounds.waiting:
+            return False
+        return not self.updates or (self.updates + updates <= bounds.updates and self.bytes + size <= bounds.bytes)
+
+    def is_half_empty(self, bounds: Bounds) -> bool:
+        """Whether a full partition has enough room to be resumed."""
+        return (
+            self.updates <= bounds.updates // 2
+            and self.bytes <= bounds.bytes // 2
+            and self.waiting <= bounds.waiting // 2
+        )
+
+    def _advance(self) -> None:
+        while self.records and not self.records[0].left:
+            self.committable = self.records.popleft().offset + 1

@@ -1,0 +1,191 @@
+"""When an update that is not confirmed is sent again. Pure: every method is told the time.
+
+The rules are TCP's, for a network that may lose, repeat and reorder tasks: a measured timeout (RFC 6298), loss seen
+from what was sent later and confirmed sooner (RFC 8985), and probes when nothing at all comes back.
+Source: docs/decisions/0002-retransmission.md
+"""
+
+import heapq
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+from itertools import count, islice, takewhile
+from typing import Final, Generic, TypeVar
+
+SMOOTHING: Final = 1 / 8
+VARIATION: Final = 1 / 4
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """The bounds of every timeout, in seconds, and how many updates one probe sends."""
+
+    floor_s: float = 2.0
+    max_s: float = 600.0
+    silence_max_s: float = 60.0
+    task_life_s: float = 600.0
+    probes: int = 10
+
+
+class Timeout:
+    """The smoothed time from send to confirmation plus four deviations (RFC 6298), at least the floor."""
+
+    def __init__(self, clocks: Clocks) -> None:
+        self._clocks = clocks
+        self._smoothed: float | None = None
+        self._deviation = 0.0
+
+    def sample(self, seconds: float) -> None:
+        """Take one measured time to confirm into account."""
+        if self._smoothed is None:
+            self._smoothed, self._deviation = seconds, seconds / 2
+            return
+        self._deviation += VARIATION * (abs(self._smoothed - seconds) - self._deviation)
+        self._smoothed += SMOOTHING * (seconds - self._smoothed)
+
+    @property
+    def value_s(self) -> float:
+        """The timeout of an update that is sent for the first time."""
+        if self._smoothed is None:
+            return self._clocks.floor_s
+        return min(max(self._smoothed + 4 * self._deviation, self._clocks.floor_s), self._clocks.max_s)
+
+
+@dataclass(eq=False, slots=True)
+class Sending:
+    """What retransmission knows about one update: when it was sent, and how long to wait for it."""
+
+    sends: int = 0
+    first_sent: float = 0.0
+    last_sent: float = 0.0
+    timeout_s: float = 0.0
+
+    @property
+    def due(self) -> float:
+        """When its own timeout has passed."""
+        return self.last_sent + self.timeout_s
+
+
+S = TypeVar("S", bound=Sending)
+
+_Due = tuple[float, int, S, float]
+"""When its own timeout passes, a tie-breaker, what was sent, and when: it may have been sent again since."""
+
+
+class Retransmission(Generic[S]):
+    """Decides which of the updates that were sent are presumed lost."""
+
+    def __init__(self, clocks: Clocks) -> None:
+        self._clocks = clocks
+        self.timeout = Timeout(clocks)
+        self._by_send: OrderedDict[S, None] = OrderedDict()
+        self._by_due: list[_Due[S]] = []
+        self._presumed: list[_Due[S]] = []
+        self._ties = count()
+        self._newest_answered = -math.inf
+        self._last_answer = -math.inf
+        self._silence_s: float | None = None
+        self._next_probe = math.inf
+        self._silence_ended: float | None = None
+
+    def __len__(self) -> int:
+        return len(self._by_send)
+
+    @property
+    def silent(self) -> bool:
+        """Whether updates are in flight and nothing has come back for a timeout."""
+        return self._silence_s is not None
+
+    def sent(self, sending: S, now: float) -> None:
+        """Note that it was sent just now; its own timeout doubles with each send."""
+        if not sending.sends:
+            sending.first_sent = now
+        sending.timeout_s = min(self.timeout.value_s * 2 ** min(sending.sends, 32), self._clocks.max_s)
+        sending.sends += 1
+        sending.last_sent = now
+        self._by_send.pop(sending, None)
+        self._by_send[sending] = None
+        if len(self._by_due) > 1_000 + 2 * len(self._by_send):
+            self._by_due = [entry for entry in self._by_due if self._waits(entry)]
+            heapq.heapify(self._by_due)
+        heapq.heappush(self._by_due, self._entry(sending))
+
+    def confirmed(self, sending: S, now: float, *, itself: bool) -> None:
+        """Note that the cache holds it; ``itself``: this very version, not a newer one that overtook it.
+
+        Only an update that arrived itself proves that tasks of its time get through. Of one that was sent twice or more
+        nobody knows which send it was: no sample is taken (Karn), and the first send counts.
+        """
+        if sending.sends and itself:
+            self._newest_answered = max(self._newest_answered, sending.first_sent)
+            if sending.sends == 1:
+                self.timeout.sample(now - sending.last_sent)
+        self.forget(sending)
+        self._last_answer = now
+        if self._silence_s is not None:
+            self._silence_s, self._next_probe = None, math.inf
+            self._silence_ended = now
+
+    def forget(self, sending: S) -> None:
+        """Stop watching it: confirmed, given up, or its partition went away."""
+        self._by_send.pop(sending, None)
+
+    def lost(self, now: float) -> list[S]:
+        """Return what is to be sent again now; it is no longer watched until ``sent`` is called for it."""
+        found = self._due_until(self._by_due, self._newest_answered)
+        found += self._since_before_the_silence(now)
+        self._hear(now)
+        found += self._probes(now) if self.silent else self._expired(now)
+        return found
+
+    def _entry(self, sending: S) -> _Due[S]:
+        return (sending.due, next(self._ties), sending, sending.last_sent)
+
+    def _waits(self, entry: _Due[S]) -> bool:
+        return entry[2] in self._by_send and entry[2].last_sent == entry[3]
+
+    def _due_until(self, heap: list[_Due[S]], time: float) -> list[S]:
+        found = []
+        while heap and heap[0][0] <= time:
+            entry = heapq.heappop(heap)
+            if self._waits(entry):
+                found.append(entry[2])
+        return self._taken(found)
+
+    def _since_before_the_silence(self, now: float) -> list[S]:
+        """What was sent before a silence ended, has not come back one timeout later, nor within its own timeout."""
+        ended = self._silence_ended
+        if ended is not None and now >= ended + self.timeout.value_s:
+            self._silence_ended = None
+            self._presumed = [self._entry(one) for one in takewhile(lambda one: one.last_sent < ended, self._by_send)]
+            heapq.heapify(self._presumed)
+        return self._due_until(self._presumed, now)
+
+    def _hear(self, now: float) -> None:
+        """Enter a silence: nothing came back for a timeout, since the last answer and since the oldest send."""
+        if not self._by_send:
+            self._silence_s, self._next_probe = None, math.inf
+        elif self._silence_s is None:
+            oldest = next(iter(self._by_send))
+            if now >= max(self._last_answer, oldest.last_sent) + self.timeout.value_s:
+                self._silence_s, self._next_probe = self.timeout.value_s, now
+
+    def _probes(self, now: float) -> list[S]:
+        """In a silence the few whose last send is longest ago, among those whose own timeout has passed."""
+        if self._silence_s is None or now < self._next_probe:
+            return []
+        found = list(islice((one for one in self._by_send if one.due <= now), self._clocks.probes))
+        if found:
+            self._silence_s = min(self._silence_s * 2, self._clocks.silence_max_s)
+        self._next_probe = now + self._silence_s
+        return self._taken(found)
+
+    def _expired(self, now: float) -> list[S]:
+        """What no worker retries any longer: its task's life is over."""
+        life_s = self._clocks.task_life_s
+        return self._taken(list(takewhile(lambda one: one.last_sent + life_s <= now, self._by_send)))
+
+    def _taken(self, found: list[S]) -> list[S]:
+        for sending in found:
+            self.forget(sending)
+        return found

@@ -1,0 +1,57 @@
+"""The bridge's settings: Kafka, the window's bounds and its clocks. Each is an environment variable."""
+
+import os
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tasks.settings import ENV_PREFIX
+
+KAFKA_PREFIX = f"{ENV_PREFIX}KAFKA_"
+
+
+class BridgeSettings(BaseSettings):
+    """What the bridge needs to know beside what it shares with the worker."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, hide_input_in_errors=True)
+
+    kafka_bootstrap_servers: str = Field(
+        "127.0.0.1:9092",
+        min_length=1,
+        validation_alias=AliasChoices("kafka_bootstrap_servers", "KAFKA_BOOTSTRAP_SERVERS"),
+    )
+    topic: str = Field("product-updates", pattern=r"^[A-Za-z0-9._-]{1,240}$")
+    dead_letter_topic: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]{1,249}$")
+    consumer_group: str = Field("lastword", min_length=1)
+    create_topics: bool = False
+    partitions: int = Field(8, ge=1, le=1_000)
+
+    in_flight_max: int = Field(10_000, ge=1)
+    in_flight_bytes_max: int = Field(64 * 2**20, ge=1)
+    waiting_offsets_max: int = Field(1_000_000, ge=1)
+    fetch_max: int = Field(500, ge=1, le=10_000)
+
+    task_life_s: float = Field(600.0, gt=0)
+    timeout_floor_s: float = Field(2.0, gt=0)
+    timeout_max_s: float = Field(600.0, gt=0)
+    probes: int = Field(10, ge=1)
+    look_first_s: float = Field(0.010, gt=0)
+    look_max_s: float = Field(1.0, gt=0)
+
+    back_off_max_s: float = Field(5.0, gt=0)
+    revoke_deadline_s: float = Field(2.0, ge=0)
+    shutdown_deadline_s: float = Field(20.0, ge=0)
+
+    @property
+    def letters_topic(self) -> str:
+        """The dead-letter topic's name."""
+        return self.dead_letter_topic or f"{self.topic}-dlt"
+
+
+def kafka_properties() -> dict[str, str]:
+    """Return librdkafka properties from the environment: ``LASTWORD_KAFKA_SSL_CA_LOCATION`` is ``ssl.ca.location``."""
+    return {
+        name.removeprefix(KAFKA_PREFIX).lower().replace("_", "."): value
+        for name, value in os.environ.items()
+        if name.startswith(KAFKA_PREFIX)
+    }

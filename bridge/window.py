@@ -1,0 +1,217 @@
+"""Everything on its way between Kafka and the cache: what to send, to look for, to commit. Pure: no I/O, no clock.
+
+Source: docs/decisions/0001-end-to-end-acknowledgement.md
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from itertools import count
+from typing import NamedTuple
+
+from bridge.looks import Looks
+from bridge.partition import Bounds, Delivered, Partition
+from bridge.retransmit import Clocks, Retransmission, Sending
+from tasks.contract import Update
+from tasks.version import Version
+
+
+class CommitPoint(NamedTuple):
+    """The next offset to read of a partition, in the assignment in which it was found."""
+
+    partition: int
+    epoch: int
+    offset: int
+
+
+class State(Enum):
+    """Where an update is on its way."""
+
+    UNSENT = auto()
+    SENT = auto()
+    LETTER = auto()
+    DONE = auto()
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class InFlight(Sending):
+    """One update on its way, or (``update`` is None) a record that is none and goes to the dead-letter topic."""
+
+    record: Delivered
+    update: Update | None
+    position: int = 0
+    nonces: list[str] = field(default_factory=list)
+    first_sent_at: float = 0.0
+    state: State = State.UNSENT
+
+
+class Window:
+    """All records in hand, their updates, and the prefix of each partition that may be committed."""
+
+    def __init__(self, bounds: Bounds, clocks: Clocks, *, look_first_s: float = 0.01, look_max_s: float = 1.0) -> None:
+        self.bounds = bounds
+        self.retransmission: Retransmission[InFlight] = Retransmission(clocks)
+        self.looks: Looks[InFlight] = Looks(look_first_s, look_max_s)
+        self._partitions: dict[int, Partition] = {}
+        self._epochs = count(1)
+        self._unsent: dict[InFlight, None] = {}
+        self._by_product: dict[str, dict[InFlight, None]] = {}
+
+    # Partitions come and go.
+
+    def assign(self, numbers: Iterable[int]) -> None:
+        """Begin a new assignment of these partitions; whatever an earlier one left behind is dropped."""
+        numbers = list(numbers)
+        self.revoke(numbers)
+        for number in numbers:
+            self._partitions[number] = Partition(number, next(self._epochs))
+
+    def revoke(self, numbers: Iterable[int]) -> None:
+        """Drop all that is in hand of these partitions; nothing of this assignment is committed any more."""
+        for number in numbers:
+            if number in self._partitions:
+                self._partitions.pop(number).gone = True
+        for entry in self.in_hand():
+            if entry.record.partition.gone:
+                self._leave(entry, State.DONE)
+
+    @property
+    def assigned(self) -> frozenset[int]:
+        """The partitions that are assigned."""
+        return frozenset(self._partitions)
+
+    def epoch(self, number: int) -> int | None:
+        """The partition's assignment, None where it is not assigned."""
+        partition = self._partitions.get(number)
+        return partition.epoch if partition else None
+
+    # Bounds.
+
+    @property
+    def updates(self) -> int:
+        """How many updates are neither confirmed nor in the dead-letter topic."""
+        return sum(p.updates for p in self._partitions.values())
+
+    def admits(self, number: int, size: int, updates: int = 1) -> bool:
+        """Whether a record may go in; one that may not makes its partition full, until half of its share is free."""
+        partition = self._partitions[number]
+        if partition.full or partition.letters_refused:
+            return False
+        fits = partition.has_room(updates, size, self._share()) and (not partition.updates or self._fits(updates, size))
+        partition.full = not fits
+        return fits
+
+    def paused(self) -> frozenset[int]:
+        """The partitions to be paused: the full ones, and those whose dead letters cannot be delivered."""
+        share = self._share()
+        for partition in self._partitions.values():
+            partition.full = partition.full and not partition.is_half_empty(share)
+        return frozenset(p.number for p in self._partitions.values() if p.full or p.letters_refused)
+
+    def _share(self) -> Bounds:
+        parts = max(1, len(self._partitions))
+        return replace(self.bounds, updates=self.bounds.updates // parts, bytes=self.bounds.bytes // parts)
+
+    def _fits(self, updates: int, size: int) -> bool:
+        # Shares shrink when partitions are added; what is already in hand does not.
+        in_hand = sum(p.bytes for p in self._partitions.values())
+        return self.updates + updates <= self.bounds.updates and in_hand + size <= self.bounds.bytes
+
+    # Records come in.
+
+    def add(self, number: int, offset: int, updates: Sequence[Update], *, size: int, source: object) -> None:
+        """Take in a record as delivered: its updates are to be sent. Of several of one product the last counts."""
+        last = {update.product_id: update for update in updates}
+        record = self._partitions[number].deliver(offset, len(last), size, source)
+        for position, update in enumerate(last.values()):
+            entry = InFlight(record=record, update=update, position=position)
+            self._by_product.setdefault(update.product_id, {})[entry] = None
+            self._unsent[entry] = None
+
+    def add_letter(self, number: int, offset: int, *, size: int, source: object) -> InFlight:
+        """Take in a record that is no update; it is finished when ``finish`` is called, its dead letter delivered."""
+        record = self._partitions[number].deliver(offset, 1, size, source)
+        return InFlight(record=record, update=None, state=State.LETTER)
+
+    # Updates go out.
+
+    def unsent(self, most: int) -> list[InFlight]:
+        """Return up to ``most`` updates to be sent, in order; they stay unsent until ``sent`` is called."""
+        return [entry for entry, _ in zip(self._unsent, range(most), strict=False)]
+
+    def sent(self, entries: Sequence[InFlight], now: float) -> None:
+        """Note that these left just now; the first look at each follows soon."""
+        for entry in entries:
+            if entry.state is State.UNSENT:
+                del self._unsent[entry]
+                entry.state = State.SENT
+                self.retransmission.sent(entry, now)
+                self.looks.soon(entry, now)
+
+    def uncertain(self, entries: Sequence[InFlight], now: float) -> None:
+        """Note that sending these failed: they stay unsent, but may have left all the same and are looked for."""
+        for entry in entries:
+            if entry.state is State.UNSENT:
+                self.looks.soon(entry, now)
+
+    def presume_lost(self, now: float) -> int:
+        """Put what is presumed lost back among the unsent, and return how many those are."""
+        lost = self.retransmission.lost(now)
+        for entry in lost:
+            entry.state = State.UNSENT
+            self._unsent[entry] = None
+        return len(lost)
+
+    # Updates arrive, or never will.
+
+    def observe(self, product_id: str, held: Version, now: float) -> int:
+        """Confirm every update of a product that is not newer than what the cache holds; return how many those are."""
+        confirmed = [e for e in self._by_product.get(product_id, ()) if e.update and e.update.version <= held]
+        for entry in confirmed:
+            itself = entry.update is not None and entry.update.version == held
+            self.retransmission.confirmed(entry, now, itself=itself)
+            self._leave(entry, State.DONE)
+            entry.record.partition.finish_one(entry.record)
+        return len(confirmed)
+
+    def give_up(self, entry: InFlight) -> bool:
+        """Stop sending an update that has failed for good; its record is finished when ``finish`` is called."""
+        if entry.state not in (State.UNSENT, State.SENT):
+            return False
+        self._leave(entry, State.LETTER)
+        return True
+
+    def finish(self, entry: InFlight) -> None:
+        """Note that the dead letter is delivered: this one is done. Nothing happens after its partition went away."""
+        if entry.state is State.LETTER and not entry.record.partition.gone:
+            entry.state = State.DONE
+            entry.record.partition.finish_one(entry.record)
+
+    def refuse_letters(self, number: int, *, refused: bool) -> None:
+        """Pause a partition whose dead letters cannot be delivered for now, or let it go on."""
+        if number in self._partitions:
+            self._partitions[number].letters_refused = refused
+
+    def in_hand(self) -> list[InFlight]:
+        """All updates that are neither confirmed nor given up."""
+        return [entry for entries in self._by_product.values() for entry in entries]
+
+    def commit_points(self) -> list[CommitPoint]:
+        """Return how far each partition has come since the last call."""
+        points = []
+        for partition in self._partitions.values():
+            if partition.committable is not None:
+                points.append(CommitPoint(partition.number, partition.epoch, partition.committable))
+                partition.committable = None
+        return points
+
+    def _leave(self, entry: InFlight, state: State) -> None:
+        entry.state = state
+        self._unsent.pop(entry, None)
+        self.retransmission.forget(entry)
+        self.looks.stop(entry)
+        if entry.update is not None:
+            others = self._by_product[entry.update.product_id]
+            del others[entry]
+            if not others:
+                del self._by_product[entry.update.product_id]

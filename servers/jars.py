@@ -1,0 +1,75 @@
+"""The jars of Kafka and ZooKeeper: pinned by jars.lock, fetched once into the user's cache, verified by SHA-256."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+
+from servers import jgo_download, mvn_download
+from servers.errors import JarError
+from servers.filelock import exclusive
+from servers.pins import Jar, pinned_jars
+
+# Puts the jars into a directory under their file names, calling back with each as it arrives; raises JarError.
+Download = Callable[[Sequence[Jar], Path, Callable[[Jar], None]], None]
+
+
+def cache_directory() -> Path:
+    """``lastword/jars`` in the user's cache: XDG_CACHE_HOME, else ``~/.cache``."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "lastword" / "jars"
+
+
+def fetch_jars(server: str) -> list[Path]:
+    """Paths of all jars of ``server`` ("kafka" or "zookeeper"); what the cache lacks is downloaded, of both servers.
+
+    Raises JarError when a download fails or brings another file than the pinned one.
+    """
+    cache = cache_directory()
+    if _missing(cache):
+        # One at a time: Maven's own repository, which mvn writes to, does not bear two writers.
+        with exclusive(cache / ".lock", wait=True):
+            missing = _missing(cache)
+            if missing:
+                _fetch(missing, cache)
+    return [cache / jar.file_name for jar in pinned_jars() if server in jar.servers]
+
+
+def verify(jar: Jar, path: Path) -> None:
+    """Raise JarError, the file deleted, unless its SHA-256 is the pinned one."""
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != jar.sha256:
+        path.unlink()
+        raise JarError(f"{jar} has SHA-256 {found}, but jars.lock pins {jar.sha256}: the download was deleted")
+
+
+def _missing(cache: Path) -> list[Jar]:
+    return [jar for jar in pinned_jars() if not (cache / jar.file_name).exists()]
+
+
+def _fetch(jars: Sequence[Jar], cache: Path) -> None:
+    """Download beside the cache's files, verify, and only then move into place: the cache never holds a wrong jar."""
+    download: Download = mvn_download.download if shutil.which("mvn") else jgo_download.download
+    with (
+        tempfile.TemporaryDirectory(dir=cache, prefix=".fetch-") as directory,
+        Progress(
+            TextColumn("Fetching {task.fields[count]} jars, once"),
+            BarColumn(),
+            DownloadColumn(),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+        ) as progress,
+    ):
+        bar = progress.add_task("jars", total=sum(jar.size for jar in jars), count=len(jars))
+        download(jars, Path(directory), lambda jar: progress.advance(bar, jar.size))
+        for jar in jars:
+            fetched = Path(directory) / jar.file_name
+            verify(jar, fetched)
+            fetched.replace(cache / jar.file_name)
+        progress.update(bar, completed=sum(jar.size for jar in jars))

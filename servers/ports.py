@@ -1,0 +1,41 @@
+"""Free loopback ports for servers that are about to start."""
+
+import random
+import socket
+
+LOOPBACK = "127.0.0.1"
+
+# Below the range the system takes the ports of outgoing connections from (from 32768 on Linux, 49152 elsewhere):
+# there, a client that keeps trying to reach a server that is down can be given the server's own port, connects to
+# itself, and the server cannot come back.
+LOWEST, HIGHEST = 20_000, 32_000
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this loopback port now."""
+    with socket.socket() as probe:
+        # As servers do: otherwise a port whose last connections are in TIME_WAIT would seem taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+            probe.listen()
+        except OSError:
+            return False
+    return True
+
+
+def free_port() -> int:
+    """A loopback port nobody listens on, drawn at random so that two who draw at once rarely draw the same."""
+    while True:
+        port = random.randrange(LOWEST, HIGHEST)  # noqa: S311 - spreads the starters, guards no secret
+        if is_free(port):
+            return port
+
+
+def accepts(port: int) -> bool:
+    """Whether somebody listens on this loopback port."""
+    try:
+        socket.create_connection((LOOPBACK, port), timeout=1.0).close()
+    except OSError:
+        return False
+    return True

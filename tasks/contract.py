@@ -1,0 +1,213 @@
+"""The update contract: what a record says about one product, or why it cannot be understood.
+
+A record is a key, a value and headers. Its value is a JSON object with the fields ``product_id``, ``updated_at``,
+``sequence``, ``data`` and ``deleted``; others are ignored. ``null`` counts as absent, except in ``data``, where it is a
+state like any other. Where a field or a header comes twice, the last one counts.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from tasks.fields import (
+    Fields,
+    int64_of_key,
+    milliseconds_us,
+    product_id_of,
+    read_fields,
+    read_json_key,
+    sequence_of,
+    sequence_of_header,
+    shown,
+    updated_at_us,
+    updated_at_us_of_header,
+)
+from tasks.rfc3339 import format_rfc3339
+from tasks.version import Version
+
+VERSION_HEADER: Final = "lastword-version"
+"""The header in which a replayed record carries its version, as ``str(version)``."""
+
+_NO_FIELDS: Final = Fields()
+
+
+class Kind(StrEnum):
+    """What an update asks for."""
+
+    UPDATE = "update"
+    TOMBSTONE = "tombstone"
+    NOTICE = "notice"
+
+
+class KeyForm(StrEnum):
+    """How a record's key spells the product id; ``INT64`` is Java's LongSerializer: 8 bytes, big-endian, signed."""
+
+    TEXT = "text"
+    JSON = "json"
+    INT64 = "int64"
+
+
+class InvalidUpdateError(ValueError):
+    """The record is no update: the message is one printable line of bounded length, for a person."""
+
+
+class Update(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of one product: its full new state, its deletion, or the bare notice that it changed.
+
+    ``data`` is one JSON value, byte for byte as received and valid UTF-8; None in a tombstone and in a notice.
+    """
+
+    product_id: str
+    version: Version
+    data: bytes | None
+    deleted: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        """Whether the state is given, gone, or to be loaded."""
+        if self.deleted:
+            return Kind.TOMBSTONE
+        return Kind.NOTICE if self.data is None else Kind.UPDATE
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """By which rules records become updates.
+
+    Where the key must agree, it may be the only one to carry the product id, and may be null beside a ``product_id`` in
+    the value; two ids must be the same. Otherwise the key is never looked at, and a value without ``product_id``, as is
+    a null one, is invalid: a key that is something else must not change the product that happens to have its name.
+    """
+
+    key_form: KeyForm = KeyForm.TEXT
+    key_must_agree: bool = True
+    future_limit_s: float = 86_400.0
+    """How far ahead of our clock an update may be: one from the far future would pin its product for ever."""
+    notices: bool = False
+    """Whether an update may come without data: only where a loader can fetch it."""
+    tombstone_time_from_record: bool = False
+    """Whether a null value without a header ``updated_at`` takes the last microsecond of the record's timestamp."""
+
+
+def decode(
+    *,
+    key: bytes | None,
+    value: bytes | None,
+    headers: Sequence[tuple[str, bytes | None]],
+    offset: int,
+    timestamp_ms: int | None,
+    rules: Rules,
+    now: Callable[[], float] = time.time,
+) -> list[Update]:
+    """Return the updates in a record, in the order in which they count; plain JSON holds exactly one.
+
+    A null ``value`` is a tombstone, whose ``updated_at`` and ``sequence`` are headers of these names, as text.
+    ``offset`` stands in for an absent sequence; ``timestamp_ms`` is the record's own, None if it has none. A header
+    ``lastword-version`` overrides the version, whatever time and number ``updated_at`` and ``sequence`` hold. ``now``
+    returns the seconds since the epoch.
+
+    InvalidUpdateError where the record breaks a rule of the contract; nothing else is raised.
+    """
+    last_headers = dict(headers)
+    try:
+        fields = _NO_FIELDS if value is None else read_fields(value)
+        deleted = value is None or fields.deleted is True
+        data = None if deleted else _data(fields, rules)
+        product_id = _product_id(fields, key, rules)
+        if VERSION_HEADER in last_headers:
+            version = _version_from_header(last_headers[VERSION_HEADER])
+        elif value is None:
+            version = _version_of_null_value(last_headers, offset, timestamp_ms, rules)
+        else:
+            version = _version(fields, offset)
+        _refuse_future(version, rules.future_limit_s, now())
+    except ValueError as error:
+        raise InvalidUpdateError(str(error)) from error
+    return [Update(product_id=product_id, version=version, data=data, deleted=deleted)]
+
+
+def _data(fields: Fields, rules: Rules) -> bytes | None:
+    data = bytes(fields.data)
+    if not data and not rules.notices:
+        raise ValueError(
+            "data is missing and deleted is not true: such a notice is valid only where a loader is configured, "
+            "which fetches the product's state"
+        )
+    return data or None
+
+
+def _product_id(fields: Fields, key: bytes | None, rules: Rules) -> str:
+    in_value = None if fields.product_id is None else product_id_of(fields.product_id)
+    in_key = _id_in_key(key, rules.key_form) if rules.key_must_agree else None
+    if in_value is not None and in_key is not None and in_value != in_key:
+        raise ValueError(f"the key names product {shown(in_key)}, but product_id is {shown(in_value)}: they must agree")
+    product_id = in_key if in_value is None else in_value
+    if product_id is None:
+        keys = "the key has none either" if rules.key_must_agree else "a setting says that keys are ignored"
+        raise ValueError(f"product_id is missing in the value, and {keys}")
+    return product_id
+
+
+def _id_in_key(key: bytes | None, form: KeyForm) -> str | None:
+    if key is None:
+        return None
+    try:
+        match form:
+            case KeyForm.TEXT:
+                return product_id_of(key.decode())
+            case KeyForm.JSON:
+                given = read_json_key(key)
+                return None if given is None else product_id_of(given)
+            case KeyForm.INT64:
+                return product_id_of(int64_of_key(key))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"the key, read as text, is not UTF-8 ({error.reason} at byte {error.start})") from error
+    except ValueError as error:
+        raise ValueError(f"the key, read as {form}, names no product: {error}") from error
+
+
+def _version(fields: Fields, offset: int) -> Version:
+    if fields.updated_at is None:
+        raise ValueError("updated_at is missing")
+    return Version(
+        updated_at_us(fields.updated_at), offset if fields.sequence is None else sequence_of(fields.sequence)
+    )
+
+
+def _version_from_header(text: bytes | None) -> Version:
+    try:
+        return Version.parse("" if text is None else text.decode(errors="replace"))
+    except ValueError as error:
+        raise ValueError(f"header {VERSION_HEADER}: {error}") from error
+
+
+def _version_of_null_value(
+    last_headers: Mapping[str, bytes | None], offset: int, timestamp_ms: int | None, rules: Rules
+) -> Version:
+    updated_at, sequence = last_headers.get("updated_at"), last_headers.get("sequence")
+    if updated_at is not None:
+        time_us = updated_at_us_of_header(updated_at)
+    elif not rules.tombstone_time_from_record:
+        raise ValueError(
+            "the value is null, a tombstone, and there is no header updated_at; a setting forbids to take the record's "
+            "timestamp for it"
+        )
+    elif timestamp_ms is None:
+        raise ValueError("the value is null, a tombstone, and there is neither a header updated_at nor a timestamp")
+    else:
+        # The last microsecond: what the source wrote earlier in the millisecond of the deletion must not win.
+        time_us = milliseconds_us(timestamp_ms, "the record's timestamp") + 999
+    return Version(time_us, offset if sequence is None else sequence_of_header(sequence))
+
+
+def _refuse_future(version: Version, limit_s: float, now_s: float) -> None:
+    ahead_s = version.updated_at_us / 1e6 - now_s
+    if ahead_s > limit_s:
+        raise ValueError(
+            f"updated_at {format_rfc3339(version.updated_at_us)} (version {version}) is {ahead_s:.0f} s ahead of this "
+            f"machine's clock; at most {limit_s:g} s are allowed"
+        )

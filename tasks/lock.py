@@ -1,0 +1,177 @@
+"""The lock of a product in ZooKeeper: guarded by its session, garbage-free, taken in groups."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from tasks.errors import LockExpiredError, SessionLostError
+from tasks.lock_table import Slot, State
+from tasks.session import MULTI_MAX, Session
+from tasks.session_keeper import SessionKeeper
+from tasks.version import Version
+
+_NARROWINGS = 2  # how often a refused group is sent again without the product that was refused
+
+
+class Grant:
+    """The locks that an acquire got, as a context manager: leaving it releases them.
+
+    ``tokens``: product id to lock token, 16 lower-case hexadecimal digits that grow with every acquisition, across
+    sessions; threads that hand a lock on share its token. ``busy``: the product ids that somebody else holds.
+    Keep it as long as you need the locks; one that is thrown away without a release costs the process its session.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.tokens: dict[str, str] = {}
+        self.busy: list[str] = []
+        self._session = session
+        self._slots: list[Slot] = []
+        self._deadline = math.inf
+        self._released = False
+
+    def add(self, slot: Slot) -> None:
+        """Take in a slot whose lock is held for this grant."""
+        self.tokens[slot.product_id] = slot.token
+        self._slots.append(slot)
+        self._deadline = min(self._deadline, slot.deadline)
+
+    def check(self) -> None:
+        """Return if the locks are held as far as this process can know; call it before every effect.
+
+        Raises LockExpiredError past half the session timeout since the acquire was sent, or after a release;
+        SessionLostError when the session that holds them has ended or is not connected.
+        """
+        if not self._slots:
+            return
+        if self._released:
+            raise LockExpiredError("the locks have been released")
+        if time.monotonic() >= self._deadline:
+            raise LockExpiredError("the locks have been held for more than half the ZooKeeper session timeout")
+        if not self._session.connected:
+            raise SessionLostError("the ZooKeeper session that holds the locks has ended or is not connected")
+
+    def release(self) -> None:
+        """Give the locks back, not waiting for ZooKeeper. Never raises; a second time it does nothing."""
+        self._released = True
+        self._session.release(self._slots, self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+class _Batch(NamedTuple):
+    """Slots whose locks are asked for in one multi, and how often products were taken out of it."""
+
+    slots: Sequence[Slot]
+    narrowed: int
+
+    def without(self, index: int) -> list["_Batch"]:
+        """What to send after the lock at ``index`` was refused: the rest together, in the end one by one."""
+        rest = [slot for position, slot in enumerate(self.slots) if position != index]
+        if self.narrowed < _NARROWINGS:
+            return [_Batch(rest, self.narrowed + 1)] if rest else []
+        return [_Batch([slot], self.narrowed) for slot in rest]
+
+
+class Locks:
+    """The product locks of this process, in one ZooKeeper session that is opened when first needed.
+
+    ``hosts``: ``h1:2181,h2:2181``, or with a path that exists, ``h1,h2/app``. ``root``: the znode that has all of ours.
+    ``session_timeout_s`` is how long the locks of a dead process last; it must lie within the server's bounds, 2 to 20
+    ticks, and half of it must be enough to do the work. ``call_timeout_s`` bounds every wait for a reply.
+
+    Thread-safe; survives a fork: the child opens its own session at first use. Raises ValueError for hosts or a root
+    that cannot be.
+    """
+
+    def __init__(
+        self, hosts: str, *, root: str = "/lastword", session_timeout_s: float = 10.0, call_timeout_s: float = 5.0
+    ) -> None:
+        self._life_s = session_timeout_s / 2
+        self._call_timeout_s = call_timeout_s
+        self._keeper = SessionKeeper(
+            hosts, root=root, session_timeout_s=session_timeout_s, call_timeout_s=call_timeout_s
+        )
+
+    def acquire(self, wanted: Mapping[str, Version], *, wait_s: float = 0.0) -> Grant:
+        """Take the locks of the wanted products that are free: product id to the newest version in hand for it.
+
+        A lock of another process is never waited for. One of another thread of this process is, up to ``wait_s``, if
+        it is the only one wanted: that thread hands it over, to the newest version first, without ZooKeeper.
+
+        Raises SessionLostError when there is no usable session, or when it had to be abandoned because the reply did
+        not come: nothing is held then.
+        """
+        session = self._keeper.current()
+        grant = Grant(session)
+        try:
+            slots = self._claim(session, grant, wanted, wait_s)
+            self._create(session, grant, [slot for slot in slots if slot.state is State.ACQUIRING])
+        except BaseException as error:
+            # Whatever it was, also a time limit that Celery raises in the middle: what we hold now is not certain.
+            self._keeper.abandon(session, repr(error))
+            raise
+        return grant
+
+    def wait(self, product_id: str, wait_s: float) -> bool:
+        """Wait up to ``wait_s`` until the product's lock is free as far as we know; False when the time ran out.
+
+        True also when the connection is lost meanwhile, or there is none: ``acquire`` tells.
+        """
+        session = self._keeper.existing()
+        if session is None:
+            return True
+        if session.table.knows(product_id):
+            return session.table.wait_free(product_id, wait_s)
+        return session.gone(product_id).wait(wait_s)
+
+    def release(self, grant: Grant) -> None:
+        """Give the grant's locks back, not waiting for ZooKeeper. Never raises; a second time it does nothing."""
+        grant.release()
+
+    def close(self) -> None:
+        """Close the session for good, waiting no longer than the call timeout; ``acquire`` raises from then on."""
+        self._keeper.close()
+
+    def _claim(self, session: Session, grant: Grant, wanted: Mapping[str, Version], wait_s: float) -> list[Slot]:
+        """Ask the other threads of this process first: what one of them has, the grant gets from it or not at all."""
+        slots = []
+        for product_id, version in wanted.items():
+            if len(wanted) == 1 and wait_s > 0:
+                slot = session.table.claim_or_wait(product_id, version, grant, wait_s)
+            else:
+                slot = session.table.claim(product_id, grant)
+            if slot is None:
+                grant.busy.append(product_id)
+                continue
+            slots.append(slot)
+            if slot.state is State.HELD:
+                grant.add(slot)
+        return slots
+
+    def _create(self, session: Session, grant: Grant, slots: Sequence[Slot]) -> None:
+        """Ask ZooKeeper for the locks. Each multi is all or nothing and none is waited for, so there is no deadlock."""
+        batches = [_Batch(slots[start : start + MULTI_MAX], 0) for start in range(0, len(slots), MULTI_MAX)]
+        while batches:
+            sent_at = time.monotonic()
+            replies = [session.create_locks([slot.product_id for slot in batch.slots]) for batch in batches]
+            following: list[_Batch] = []
+            for batch, reply in zip(batches, replies, strict=True):
+                answer = session.answer(reply, sent_at + self._call_timeout_s)
+                if answer.refused is None:
+                    session.table.acquired(batch.slots, answer.token, sent_at + self._life_s)
+                    for slot in batch.slots:
+                        grant.add(slot)
+                else:
+                    refused = batch.slots[answer.refused]
+                    session.table.refused(refused)
+                    grant.busy.append(refused.product_id)
+                    following += batch.without(answer.refused)
+            batches = following

@@ -1,0 +1,83 @@
+"""How updates reach the cache: drop what it holds already, lock, write what is newer, release; an answer for each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tasks.cache import Cache, Write
+from tasks.contract import Update
+from tasks.errors import LockBusyError, PermanentError, TransientError
+from tasks.lock import Grant, Locks
+from tasks.outcome import Outcome
+from tasks.version import Version
+
+Answer = Outcome | TransientError | PermanentError
+
+
+@dataclass(eq=False, slots=True)
+class _Job:
+    update: Update
+    answer: Answer | None = None
+
+
+def refresh(updates: Sequence[Update], cache: Cache, locks: Locks, *, lock_wait_s: float = 1.0) -> list[Answer]:
+    """Make the cache hold each update's version or a newer one; return what became of each, in order.
+
+    An update that could not be applied is answered with the error that says whether another try can help. The busy lock
+    of a lone product is waited for, up to ``lock_wait_s``; in a group nobody waits.
+    """
+    jobs = [_Job(update) for update in updates]
+    try:
+        _refresh(jobs, cache, locks, lock_wait_s)
+    except TransientError as error:
+        for job in _open(jobs):
+            job.answer = error
+    return [job.answer or LockBusyError(f"the lock of product {job.update.product_id!r} is busy") for job in jobs]
+
+
+def _refresh(jobs: Sequence[_Job], cache: Cache, locks: Locks, lock_wait_s: float) -> None:
+    _drop_held(jobs, cache)
+    busy = _write_locked(_open(jobs), cache, locks, lock_wait_s)
+    if len(busy) == 1 and len({job.update.product_id for job in jobs}) == 1:
+        locks.wait(busy[0], lock_wait_s)
+        # Whoever held the lock may have written this version or a newer one: look before contending.
+        _drop_held(_open(jobs), cache)
+        _write_locked(_open(jobs), cache, locks, lock_wait_s)
+
+
+def _drop_held(jobs: Sequence[_Job], cache: Cache) -> None:
+    """Answer the updates that the cache holds already; they need no lock."""
+    if jobs:
+        for job, outcome in zip(jobs, cache.holds([job.update for job in jobs]), strict=True):
+            job.answer = outcome
+
+
+def _write_locked(jobs: Sequence[_Job], cache: Cache, locks: Locks, lock_wait_s: float) -> Sequence[str]:
+    """Write the updates whose products' locks are to be had; return the products whose locks are busy."""
+    if not jobs:
+        return []
+    with locks.acquire(_newest(jobs), wait_s=lock_wait_s) as grant:
+        _write(jobs, cache, grant)
+        return grant.busy
+
+
+def _newest(jobs: Sequence[_Job]) -> dict[str, Version]:
+    newest: dict[str, Version] = {}
+    for job in jobs:
+        product_id, version = job.update.product_id, job.update.version
+        newest[product_id] = max(version, newest.get(product_id, version))
+    return newest
+
+
+def _write(jobs: Sequence[_Job], cache: Cache, grant: Grant) -> None:
+    """Write under the locks, the newest version of a product first, so that those it overtakes turn out stale."""
+    locked = [job for job in jobs if job.update.product_id in grant.tokens]
+    locked.sort(key=lambda job: job.update.version, reverse=True)
+    if locked:
+        grant.check()
+        writes = [Write(job.update, grant.tokens[job.update.product_id]) for job in locked]
+        for job, answer in zip(locked, cache.write(writes), strict=True):
+            job.answer = answer
+
+
+def _open(jobs: Sequence[_Job]) -> list[_Job]:
+    return [job for job in jobs if job.answer is None]

@@ -1,0 +1,264 @@
+"""One ZooKeeper session: its guard, and the guarded multis that create and delete locks."""
+
+import atexit
+import contextlib
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, NamedTuple
+
+from kazoo.client import KazooClient, KazooState, TransactionRequest
+from kazoo.exceptions import (
+    KazooException,
+    NodeExistsError,
+    NoNodeError,
+    RolledBackError,
+    WriterNotClosedException,
+)
+from kazoo.handlers.threading import KazooTimeoutError
+from kazoo.interfaces import IAsyncResult
+from kazoo.protocol.states import WatchedEvent, ZnodeStat
+from kazoo.retry import KazooRetry
+
+from tasks.errors import SessionLostError
+from tasks.lock_layout import left, make_layout
+from tasks.lock_path import lock_path
+from tasks.lock_table import AmbiguousError, LockTable, Slot
+
+log = logging.getLogger(__name__)
+
+# kazoo reports a lost connection in several records per attempt, ours in one. Set this logger's level to see kazoo's.
+_kazoo_log = logging.getLogger(f"{__name__}.kazoo")
+_kazoo_log.setLevel(logging.ERROR)
+
+MULTI_MAX: Final = 50
+"""The most locks in one multi; far below ZooKeeper's jute.maxbuffer, also for the transaction that ends a session."""
+
+
+class Answer(NamedTuple):
+    """What became of a multi that creates locks: all of them under ``token``, or none because one exists."""
+
+    token: str
+    refused: int | None
+
+
+class Session:
+    """One ZooKeeper session with its guard, an ephemeral znode. Once ``ended`` is true it stays so.
+
+    Every write goes in one multi with an operation on the guard: under any other session, even one that kazoo opens by
+    itself after ours has expired, it fails. ``table`` has the products whose locks this session holds or is about to.
+    ``abandon`` is called, from any thread, when it is no longer certain what the session holds.
+    """
+
+    def __init__(
+        self,
+        hosts: str,
+        *,
+        root: str,
+        session_timeout_s: float,
+        table: LockTable,
+        abandon: Callable[["Session", str], None],
+    ) -> None:
+        self.table = table
+        self.ended = False
+        self.opened_at = time.monotonic()
+        self._hosts = hosts
+        self._root = root
+        self._abandon = abandon
+        self._id: int | None = None
+        self._holder = f"{socket.gethostname()}:{os.getpid()}".encode()  # for a person who looks
+        self._guard = f"{root}/guards/{uuid.uuid4()}"
+        self._mutex = threading.Lock()
+        self._watches: dict[str, threading.Event] = {}
+        self._client = KazooClient(
+            hosts,
+            timeout=session_timeout_s,
+            # The default's pauses grow to an hour, in which a healed server would not be noticed.
+            connection_retry=KazooRetry(max_tries=-1, delay=0.1, max_delay=1.0),
+            logger=_kazoo_log,
+        )
+        self._client.add_listener(self._state_changed)
+
+    def __str__(self) -> str:
+        return f"{self._id:#x}" if self._id is not None else "(not yet open)"
+
+    @property
+    def was_open(self) -> bool:
+        """Whether the session has ever been ready for use."""
+        return self._id is not None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the session is the one it was, and connected as far as this process knows."""
+        # In this order: kazoo connects anew under another session only after it has told us that ours is lost.
+        return self._client.connected and not self.ended
+
+    def open(self, timeout_s: float) -> None:
+        """Connect, make the fixed znodes where they are missing, create the guard; all within ``timeout_s``.
+
+        Raises SessionLostError when that does not succeed; the session must then be abandoned.
+        """
+        until = time.monotonic() + timeout_s
+        try:
+            if not self._client.start_async().wait(timeout_s):
+                raise SessionLostError(f"ZooKeeper at {self._hosts} is not connected after {timeout_s:g} s")
+            make_layout(self._client, self._root, until)
+            self._client.create_async(self._guard, self._holder, ephemeral=True).get(timeout=left(until))
+            self._id = self._client.client_id[0]
+        except NoNodeError as error:
+            raise SessionLostError(f"ZooKeeper at {self._hosts}: {self._missing_znode()}") from error
+        except (KazooException, KazooTimeoutError, OSError) as error:
+            raise SessionLostError(
+                f"ZooKeeper at {self._hosts}: no session within {timeout_s:g} s: {error!r}"
+            ) from error
+
+    def create_locks(self, product_ids: Sequence[str]) -> IAsyncResult:
+        """Send one multi that creates all these locks or none."""
+        multi: TransactionRequest = self._client.transaction()
+        # Its reply carries the zxid of the whole multi. That of a create would too, but kazoo cannot read create2's.
+        multi.set_data(self._guard, self._holder)
+        for product_id in product_ids:
+            multi.create(lock_path(self._root, product_id), self._holder, ephemeral=True)
+        return multi.commit_async()
+
+    def answer(self, reply: IAsyncResult, until: float) -> Answer:
+        """Wait until ``until`` (monotonic) for the reply to ``create_locks``.
+
+        Raises AmbiguousError when there is none, or one that leaves open what exists now.
+        """
+        try:
+            results = reply.get(timeout=left(until))
+        except (KazooException, KazooTimeoutError) as error:
+            raise AmbiguousError(f"the creation of locks was not answered: {error!r}") from error
+        failure = first_failure(results)
+        if failure is None:
+            guard: ZnodeStat = results[0]
+            return Answer(f"{guard.mzxid:016x}", None)
+        index, reason = failure
+        if index == 0 or not isinstance(reason, NodeExistsError):
+            # The guard is gone, and the session with it; or a shard, which is made again with the next session.
+            raise AmbiguousError(f"the creation of locks failed at operation {index}: {reason!r}") from reason
+        return Answer("", index - 1)
+
+    def release(self, slots: Sequence[Slot], owner: object) -> None:
+        """Hand the owner's locks to waiting threads, or delete them, not waiting for the reply.
+
+        Nothing is sent when the session has ended: its locks are not ours any more.
+        """
+        if self.ended:
+            return
+        to_delete = self.table.leave(slots, owner, may_hand_over=self.connected)
+        for start in range(0, len(to_delete), MULTI_MAX):
+            self._delete_locks(to_delete[start : start + MULTI_MAX])
+
+    def gone(self, product_id: str) -> threading.Event:
+        """An event that is set once the product's lock, another process's, is gone, or the connection is.
+
+        One watch per product, however many threads wait, and however often.
+        """
+        path = lock_path(self._root, product_id)
+        with self._mutex:
+            event = self._watches.get(path)
+            if event is not None:
+                return event
+            event = self._watches[path] = threading.Event()
+
+        def wake(_: WatchedEvent | None = None) -> None:
+            with self._mutex:
+                if self._watches.get(path) is event:
+                    del self._watches[path]
+            event.set()
+
+        def read(reply: IAsyncResult) -> None:
+            if reply.exception is not None:
+                wake()
+            elif self._is_unowned(product_id, reply.value[1]):
+                self._abandon(self, f"it holds a lock of product {product_id!r} that no task owns")
+
+        # Not `exists`: on a missing znode it would leave a watch behind, which kazoo cannot remove.
+        self._client.get_async(path, watch=wake).rawlink(read)
+        if self.ended:
+            wake()
+        return event
+
+    def end(self) -> None:
+        """Wake all who wait for something in this session, which has ended."""
+        self.table.close()
+        with self._mutex:
+            watches, self._watches = self._watches, {}
+        for event in watches.values():
+            event.set()
+
+    def stop(self) -> None:
+        """Close the session and free its threads and sockets. May take more than 10 s without a connection."""
+        with contextlib.suppress(WriterNotClosedException, OSError, AttributeError):  # the last: it was never started
+            self._client.stop()
+        self._client.close()
+
+    def forget(self) -> None:
+        """In a forked child: let go of the parent's session without touching it, its locks or its mutexes."""
+        self.ended = True
+        atexit.unregister(self._client.handler.stop)  # would wait for threads that only the parent has
+
+    def _delete_locks(self, slots: Sequence[Slot]) -> None:
+        multi: TransactionRequest = self._client.transaction()
+        multi.check(self._guard, -1)
+        for slot in slots:
+            multi.delete(lock_path(self._root, slot.product_id))
+        multi.commit_async().rawlink(partial(self._deleted, slots))
+
+    def _deleted(self, slots: Sequence[Slot], reply: IAsyncResult) -> None:
+        # In kazoo's completion thread. Until `released` none of these locks can be acquired in this process, so that
+        # a second attempt never deletes a lock that a thread of ours has created meanwhile.
+        if self.ended:
+            return
+        failure = (0, reply.exception) if reply.exception is not None else first_failure(reply.value)
+        if failure is None:
+            self.table.released(slots)
+            return
+        index, error = failure
+        if index == 0 or not isinstance(error, NoNodeError):
+            self._abandon(self, f"a release failed: {error!r}")
+        elif len(slots) > 1:
+            for slot in slots:
+                self._delete_locks([slot])
+        else:
+            log.warning("The lock of product %r was deleted by somebody else", slots[0].product_id)
+            self.table.released(slots)
+
+    def _is_unowned(self, product_id: str, stat: ZnodeStat) -> bool:
+        # Replies come in order: a lock of ours that was here when this was read is in the table until its release is
+        # answered, and that answer is handled after this one.
+        return stat.ephemeralOwner == self._id and not self.table.knows(product_id)
+
+    def _state_changed(self, state: str) -> None:
+        # In kazoo's connection thread: must not block.
+        if self.ended:
+            return
+        if state == KazooState.LOST:
+            self._abandon(self, "ZooKeeper has ended it")
+        elif state == KazooState.SUSPENDED:
+            log.warning("ZooKeeper session %s is suspended: no connection to %s", self, self._hosts)
+        elif self._id is not None:
+            log.info("ZooKeeper session %s is connected again", self)
+
+    def _missing_znode(self) -> str:
+        chroot = self._client.chroot
+        if not chroot:
+            return f"a znode under {self._root} was deleted while the session was being opened"
+        return f"the path {chroot} at the end of that does not exist; it has to be created first"
+
+
+def first_failure(results: Sequence[object]) -> tuple[int, BaseException] | None:
+    """The operation that rolled a multi back, as its position and its error; None when the multi was committed.
+
+    kazoo does not raise: a multi that failed has an exception as the result of each operation.
+    """
+    failures = [(index, result) for index, result in enumerate(results) if isinstance(result, BaseException)]
+    named = (failure for failure in failures if not isinstance(failure[1], RolledBackError))
+    return next(named, failures[0] if failures else None)

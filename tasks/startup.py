@@ -1,0 +1,89 @@
+"""Waiting, visibly and not for ever, until the servers that a process needs can be reached."""
+
+import sys
+import time
+from collections.abc import Callable
+
+import click
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from tasks.cache import Cache
+from tasks.errors import CacheUnavailableError
+
+EXIT_SETTINGS = 2
+EXIT_UNREACHABLE = 3
+EXIT_INTERRUPTED = 130
+
+TRY_EVERY_S = 1.0
+
+
+class UnreachableError(Exception):
+    """A server could not be reached before the deadline; says which one, at which address, and why."""
+
+
+def wait_for(what: str, address: str, probe: Callable[[], object], *, deadline_s: float) -> None:
+    """Call ``probe`` until it returns, and say on standard error what is waited for.
+
+    ``probe`` raises ConnectionError with a reason as long as the server cannot be used.
+
+    Raises:
+        UnreachableError: ``deadline_s`` seconds have passed.
+    """
+    begin = time.monotonic()
+    while True:
+        try:
+            probe()
+        except ConnectionError as error:
+            waited_s = time.monotonic() - begin
+            if waited_s >= deadline_s:
+                raise UnreachableError(
+                    f"{what} at {address} cannot be reached: {error}; gave up after {waited_s:.0f} s "
+                    "(LASTWORD_STARTUP_DEADLINE_S)"
+                ) from error
+            complain(f"waiting for {what} at {address}: {error} ({waited_s:.0f} s of {deadline_s:g} s)")
+            time.sleep(min(TRY_EVERY_S, max(0.0, deadline_s - waited_s)))
+        else:
+            return
+
+
+def broker_address(app: Celery) -> str:
+    """Return the broker's address without its password; ValueError when the URL names no transport there is."""
+    connection = app.connection_for_write()
+    try:
+        connection.get_transport_cls()
+    except (KeyError, ImportError, AttributeError) as error:
+        scheme = str(app.conf.broker_url).partition(":")[0]
+        raise ValueError(
+            f"setting CELERY_BROKER_URL: given the scheme {scheme!r}; redis, rediss, sentinel and amqp are allowed"
+        ) from error
+    return str(connection.as_uri())
+
+
+def reach_broker(app: Celery) -> None:
+    """Return when the Celery broker answers; ConnectionError with a reason when not."""
+    with app.connection_for_write() as connection:
+        try:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=5)
+        except (OperationalError, OSError) as error:
+            raise ConnectionError(str(error)) from error
+
+
+def reach_cache(cache: Cache) -> None:
+    """Return when Redis answers; ConnectionError with a reason when not."""
+    try:
+        cache.ping()
+    except CacheUnavailableError as error:
+        raise ConnectionError(str(error)) from error
+
+
+def complain(message: str) -> None:
+    """Print lines for a person on standard error, each with the program's name."""
+    for line in message.splitlines():
+        click.echo(f"lastword: {line}", err=True)
+
+
+def leave(message: str, code: int) -> None:
+    """Print why, and end the process with ``code``."""
+    complain(message)
+    sys.exit(code)

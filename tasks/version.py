@@ -1,0 +1,41 @@
+"""The order of two updates of one product."""
+
+import re
+from typing import Final, NamedTuple, Self
+
+VERSION_LIMIT: Final = 2**53
+"""Both numbers of a version are below it: Lua compares them as doubles, exact up to there."""
+
+# [0-9] and not \d, which also takes the digits of other scripts; 2**53 - 1 has 16 digits.
+_TEXT: Final = re.compile(r"(0|[1-9][0-9]{0,15})-(0|[1-9][0-9]{0,15})")
+_QUOTED_LENGTH: Final = 40
+
+
+class Version(NamedTuple):
+    """``updated_at`` in microseconds since the epoch, then ``sequence``; compared as two numbers, in this order.
+
+    Written ``1763800000000123-42``, like the id of an entry in a Redis stream.
+    """
+
+    updated_at_us: int
+    sequence: int
+
+    def __str__(self) -> str:
+        return f"{self.updated_at_us}-{self.sequence}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what ``str(version)`` writes, and nothing else: ``str(Version.parse(text)) == text``.
+
+        ValueError for any other text; its message quotes no more than the beginning.
+        """
+        match = _TEXT.fullmatch(text)
+        if match is None:
+            raise ValueError(
+                f"{text[:_QUOTED_LENGTH]!r} is not a version; wanted are two decimal numbers without leading zeros "
+                "and a hyphen between them, like 1763800000000123-42"
+            )
+        updated_at_us, sequence = int(match[1]), int(match[2])
+        if updated_at_us >= VERSION_LIMIT or sequence >= VERSION_LIMIT:
+            raise ValueError(f"{text!r} is not a version: a number in it is above 2^53-1 = {VERSION_LIMIT - 1}")
+        return cls(updated_at_us, sequence)

@@ -1,0 +1,197 @@
+"""The Celery application and its one task: ``celery -A tasks worker``."""
+
+import logging
+import random
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from celery import Celery, Task, signals
+from celery.exceptions import Retry
+
+from tasks.arguments import TASK_NAME, Arguments, UnknownFormatError, unpack
+from tasks.cache import Cache, Failure
+from tasks.errors import LockBusyError, PermanentError, SessionLostError, TransientError
+from tasks.lock import Locks
+from tasks.outcome import Outcome
+from tasks.refresh import refresh
+from tasks.settings import SettingsError, TaskSettings, load
+from tasks.startup import (
+    EXIT_INTERRUPTED,
+    EXIT_SETTINGS,
+    EXIT_UNREACHABLE,
+    UnreachableError,
+    broker_address,
+    leave,
+    reach_broker,
+    reach_cache,
+    wait_for,
+)
+
+logger = logging.getLogger(__name__)
+
+app = Celery("tasks")
+app.config_from_object("celeryconfig")
+
+
+class GivenUpError(TransientError):
+    """The task's time is over: it is not retried any longer, the bridge sends the update again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What every task of a process shares. Both connect when first used, and anew in a forked child."""
+
+    settings: TaskSettings
+    cache: Cache
+    locks: Locks
+
+
+_resources: Resources | None = None
+_resources_lock = threading.Lock()
+
+
+def resources() -> Resources:
+    """Return the settings, the cache and the locks of this process; SettingsError when a setting is wrong."""
+    global _resources  # noqa: PLW0603 - one per process is the point
+    with _resources_lock:
+        if _resources is None:
+            settings = load(TaskSettings)
+            _resources = Resources(settings, open_cache(settings), open_locks(settings))
+        return _resources
+
+
+def open_cache(settings: TaskSettings) -> Cache:
+    """Return the cache that the settings name; it connects at the first call."""
+    return Cache.connect(
+        settings.redis_url,
+        call_timeout_s=settings.call_timeout_s,
+        key_prefix=settings.key_prefix,
+        ttl_s=settings.ttl_s,
+        tombstone_ttl_s=settings.tombstone_ttl_s,
+    )
+
+
+def open_locks(settings: TaskSettings) -> Locks:
+    """Return the locks that the settings name; the session is opened at the first acquire."""
+    return Locks(
+        settings.zookeeper_hosts,
+        root=settings.zookeeper_root,
+        session_timeout_s=settings.session_timeout_s,
+        call_timeout_s=settings.call_timeout_s,
+    )
+
+
+@signals.celeryd_init.connect
+def get_ready(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
+    """Before a worker starts: refuse a wrong setting, and wait until its servers can be reached."""
+    try:
+        here = resources()
+        wait_for_servers(here)
+    except (SettingsError, ValueError) as error:
+        leave(str(error), EXIT_SETTINGS)
+    except UnreachableError as error:
+        leave(str(error), EXIT_UNREACHABLE)
+    except KeyboardInterrupt:
+        leave("interrupted", EXIT_INTERRUPTED)
+
+
+def wait_for_servers(here: Resources) -> None:
+    """Return when the broker, Redis and ZooKeeper answer; UnreachableError after the start's deadline."""
+    deadline_s = here.settings.startup_deadline_s
+    wait_for("the Celery broker", broker_address(app), lambda: reach_broker(app), deadline_s=deadline_s)
+    wait_for("Redis", here.cache.address, lambda: reach_cache(here.cache), deadline_s=deadline_s)
+    wait_for("ZooKeeper", here.settings.zookeeper_hosts, lambda: reach_zookeeper(here.settings), deadline_s=deadline_s)
+
+
+def reach_zookeeper(settings: TaskSettings) -> None:
+    """Open a session and close it: the worker's processes open their own. ConnectionError when there is none."""
+    locks = open_locks(settings)
+    try:
+        locks.acquire({}).release()
+    except SessionLostError as error:
+        raise ConnectionError(str(error)) from error
+    finally:
+        locks.close()
+
+
+@signals.worker_process_shutdown.connect
+@signals.worker_shutdown.connect
+def close_locks(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
+    """End the ZooKeeper session at once, so that nothing waits for it to expire."""
+    if _resources is not None:
+        _resources.locks.close()
+
+
+@app.task(
+    bind=True,
+    name=TASK_NAME,
+    max_retries=None,
+    throws=(GivenUpError, PermanentError, UnknownFormatError),
+)
+def update_product(self: Task[Any, Any], number: int, body: object, unexpected: int = 0) -> str:
+    """Make the cache hold one update's version or a newer one, and return the outcome.
+
+    ``unexpected`` counts the retries after errors that nobody foresaw.
+    """
+    arguments = unpack(number, body)
+    here = resources()
+    try:
+        (answer,) = refresh([arguments.update], here.cache, here.locks, lock_wait_s=here.settings.lock_wait_s)
+    except Exception as error:  # the edge of the process: what nobody foresaw is retried, then recorded
+        if unexpected >= here.settings.unexpected_retries:
+            return fail(self, arguments, here, error)
+        raise again(self, arguments, error, 2**unexpected, unexpected=unexpected + 1) from error
+    if isinstance(answer, Outcome):
+        if answer is Outcome.CONFLICT:
+            logger.warning(
+                "product %r: version %s came with two contents; one of them stays",
+                arguments.update.product_id,
+                arguments.update.version,
+            )
+        return answer.value
+    if isinstance(answer, PermanentError):
+        return fail(self, arguments, here, answer)
+    raise again(self, arguments, answer, pause_s(answer, self.request.retries, here.settings), unexpected=unexpected)
+
+
+def pause_s(error: TransientError, retries: int, settings: TaskSettings) -> int:
+    """Return the whole seconds to the next retry, at least one, with jitter."""
+    if isinstance(error, LockBusyError):
+        return random.randint(1, settings.lock_busy_retry_s)  # noqa: S311 - jitter
+    longest_s = min(2 ** min(retries, 30), settings.retry_max_s)
+    return random.randint(max(1, longest_s // 2), max(1, longest_s))  # noqa: S311 - jitter
+
+
+def again(
+    task: Task[Any, Any], arguments: Arguments, error: Exception, countdown_s: int, *, unexpected: int
+) -> Exception:
+    """Return what to raise so that Celery retries the task; past its ``not_after`` it is given up instead."""
+    update = arguments.update
+    if time.time() >= arguments.not_after:
+        return GivenUpError(f"product {update.product_id!r}, version {update.version}: {error}; it is sent again")
+    logger.info("product %r, version %s: again in %d s: %s", update.product_id, update.version, countdown_s, error)
+    try:
+        task.retry(countdown=countdown_s, kwargs={"unexpected": unexpected}, exc=error)
+    except Retry as retry:
+        return retry
+    raise AssertionError("Task.retry returned")
+
+
+def fail(task: Task[Any, Any], arguments: Arguments, here: Resources, error: Exception) -> str:
+    """Record a permanent failure for the bridge to find, and raise it."""
+    failure = Failure(
+        task_id=str(task.request.id),
+        version=arguments.update.version,
+        nonce=arguments.nonce,
+        error=type(error).__name__,
+        message=str(error),
+    )
+    try:
+        here.cache.record_failure(failure)
+    except TransientError as unrecorded:
+        raise again(task, arguments, unrecorded, 1, unexpected=0) from error
+    if isinstance(error, PermanentError):
+        raise error
+    raise PermanentError(f"{type(error).__name__}: {error}") from error

@@ -1,0 +1,140 @@
+"""What the cache tells without writing, on a real Redis: held versions, standing of updates, the sweep's look."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from servers import Redis
+from tasks.cache import Cache, Failure, Write
+from tasks.contract import Update
+from tasks.failures import FAILURE_PREFIX
+from tasks.outcome import Outcome
+from tasks.version import Version
+
+V1, V2, V3 = Version(9, 5), Version(10, 0), Version(10, 1)
+
+
+def update(version: Version, data: bytes | None = b"1", *, deleted: bool = False, product_id: str = "42") -> Update:
+    return Update(product_id=product_id, version=version, data=data, deleted=deleted)
+
+
+@pytest.fixture
+def raw(redis_server: Redis) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_server.url()) as client:
+        yield client
+
+
+@pytest.fixture
+def cache(redis_server: Redis, key_prefix: str) -> Iterator[Cache]:
+    cache = Cache.connect(redis_server.url(), key_prefix=key_prefix)
+    yield cache
+    cache.close()
+
+
+def calls(raw: redis.Redis, command: str) -> int:
+    return int(raw.info("commandstats").get(f"cmdstat_{command}", {}).get("calls", 0))
+
+
+def test_held_tells_the_versions_and_reads_each_product_once(cache: Cache, raw: redis.Redis, key_prefix: str) -> None:
+    cache.write([Write(update(V1), ""), Write(update(V2, None, deleted=True, product_id="43"), "")])
+    raw.set(f"{key_prefix}text", "hello")
+    raw.hset(f"{key_prefix}odd", "version", b"\xff")
+    raw.config_resetstat()
+
+    assert cache.held(["42", "none", "42", "43", "text", "odd", "42"]) == {"42": V1, "43": V2}
+
+    assert calls(raw, "hget") == 5
+
+
+def test_holds_tells_what_need_not_be_written(cache: Cache, raw: redis.Redis) -> None:
+    cache.write([Write(update(V2, b"2"), ""), Write(update(V2, None, deleted=True, product_id="gone"), "")])
+    cases = [
+        (update(V1), Outcome.STALE),
+        (update(V1, None), Outcome.STALE),
+        (update(V2, b"2"), Outcome.DUPLICATE),
+        (update(V2, b"3"), None),
+        (update(V2, None), None),
+        (update(V2, None, deleted=True), None),
+        (update(V3), None),
+        (update(V1, product_id="absent"), None),
+        (update(V1, product_id="gone"), Outcome.STALE),
+        (update(V2, None, deleted=True, product_id="gone"), Outcome.DUPLICATE),
+        (update(V2, b"2", product_id="gone"), None),
+        (update(V2, None, product_id="gone"), None),
+    ]
+    raw.config_resetstat()
+
+    assert cache.holds([given for given, _ in cases]) == [expected for _, expected in cases]
+
+    assert calls(raw, "hmget") == 2, "one for each product whose version is an update's own"
+
+
+def test_holds_needs_no_contents_when_no_version_is_an_updates_own(cache: Cache, raw: redis.Redis) -> None:
+    cache.write([Write(update(V2), "")])
+    raw.config_resetstat()
+
+    assert cache.holds([update(V1), update(V3), update(V1, product_id="absent")]) == [Outcome.STALE, None, None]
+
+    assert calls(raw, "hmget") == 0
+
+
+def test_a_hash_that_lost_its_content_is_no_duplicate(cache: Cache, raw: redis.Redis, key_prefix: str) -> None:
+    raw.hset(f"{key_prefix}42", "version", str(V2))
+
+    assert cache.holds([update(V2), update(V2, None), update(V2, None, deleted=True)]) == [None, None, None]
+
+
+def test_a_hash_with_data_and_deleted_is_a_tombstone(cache: Cache, raw: redis.Redis, key_prefix: str) -> None:
+    raw.hset(f"{key_prefix}42", mapping={"version": str(V2), "data": b"1", "deleted": "1"})
+
+    assert cache.holds([update(V2, b"1"), update(V2, None, deleted=True)]) == [None, Outcome.DUPLICATE]
+
+
+def test_look_sees_versions_failures_and_identity(cache: Cache, raw: redis.Redis, key_prefix: str) -> None:
+    failed = Failure(f"{key_prefix}task-1", V1, "nonce-1", "UnusableKeyError", "key 'x' holds a string\ud800 🦄")
+    cache.record_failure(failed)
+    cache.write([Write(update(V1), "")])
+    raw.set(f"{key_prefix}text", "hello")
+
+    look = cache.look(["42", "none", "text", "42"], [failed.task_id, f"{key_prefix}task-2"])
+
+    assert look.versions == {"42": V1}
+    assert list(look.failures) == [failed.task_id]
+    read = look.failures[failed.task_id]
+    assert (read.version, read.nonce, read.error) == (V1, "nonce-1", "UnusableKeyError")
+    assert read.message == "key 'x' holds a string\\ud800 🦄"
+    assert look.identity == raw.info("server")["run_id"]
+    assert 86_300 < raw.ttl(f"{FAILURE_PREFIX}{failed.task_id}") <= 86_400
+
+
+def test_look_at_nothing_still_tells_the_identity(cache: Cache) -> None:
+    versions, failures, identity = cache.look([], [])
+
+    assert (versions, failures) == ({}, {})
+    assert len(identity) == 40
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [b"", b"not json", b"\xff", b"{}", b'{"task_id":"t","version":"1-2","nonce":"n","error":"E","message":""}'],
+)
+def test_an_unreadable_failure_is_logged_and_ignored(
+    cache: Cache, raw: redis.Redis, key_prefix: str, stored: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    task_id = f"{key_prefix}task"
+    raw.set(f"{FAILURE_PREFIX}{task_id}", stored)
+
+    with caplog.at_level(logging.WARNING, logger="tasks.cache"):
+        assert cache.look([], [task_id]).failures == {}
+
+    assert task_id in caplog.text
+
+
+def test_a_later_failure_of_a_task_replaces_the_earlier(cache: Cache, key_prefix: str) -> None:
+    task_id = f"{key_prefix}task"
+    for nonce in ("first", "second"):
+        cache.record_failure(Failure(task_id, V1, nonce, "ValueError", ""))
+
+    assert cache.look([], [task_id]).failures[task_id].nonce == "second"

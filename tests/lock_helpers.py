@@ -1,0 +1,62 @@
+"""What the tests of the lock share: sessions with short timeouts, and a look at the znodes past the code under test."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kazoo.client import KazooClient
+from kazoo.protocol.states import ZnodeStat
+
+from tasks.lock import Locks
+from tasks.lock_path import SHARDS, lock_path
+from tasks.session import Session
+from tasks.version import Version
+
+V = Version(1_763_800_000_000_000, 0)
+
+
+@contextmanager
+def open_locks(
+    address: str, root: str, *, session_timeout_s: float = 10.0, call_timeout_s: float = 5.0
+) -> Iterator[Locks]:
+    locks = Locks(address, root=root, session_timeout_s=session_timeout_s, call_timeout_s=call_timeout_s)
+    try:
+        yield locks
+    finally:
+        locks.close()
+
+
+@contextmanager
+def direct_client(address: str, client_id: tuple[int, bytes] | None = None) -> Iterator[KazooClient]:
+    client = KazooClient(address, client_id=client_id)
+    client.start()
+    try:
+        yield client
+    finally:
+        client.stop()
+        client.close()
+
+
+def session_of(locks: Locks) -> Session:
+    session = locks._keeper.existing()
+    assert session is not None
+    return session
+
+
+def end_session_elsewhere(address: str, locks: Locks) -> None:
+    """Do to the session what its timeout does: end it on the server, behind its owner's back."""
+    session = session_of(locks)
+    client_id = session._client.client_id
+    with direct_client(address) as client:
+        while client.exists(
+            session._guard
+        ):  # the owner, disconnected by this, may be back before the session is closed
+            with direct_client(address, client_id):
+                pass
+
+
+def lock_stat(client: KazooClient, root: str, product_id: str) -> ZnodeStat | None:
+    return client.exists(lock_path(root, product_id))
+
+
+def lock_count(client: KazooClient, root: str) -> int:
+    return sum(len(client.get_children(f"{root}/locks/{shard}")) for shard in SHARDS)

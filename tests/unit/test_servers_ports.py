@@ -1,0 +1,33 @@
+import socket
+
+from servers.ports import HIGHEST, LOWEST, accepts, free_port, is_free
+
+
+def test_a_port_somebody_listens_on_is_not_free() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert not is_free(port)
+        assert accepts(port)
+    assert is_free(port)
+    assert not accepts(port)
+
+
+def test_ports_are_drawn_below_those_of_outgoing_connections() -> None:
+    ports = [free_port() for _ in range(50)]
+    assert all(LOWEST <= port < HIGHEST for port in ports)
+    assert all(map(is_free, ports))
+
+
+def test_two_who_draw_at_once_rarely_draw_the_same() -> None:
+    ports = [free_port() for _ in range(50)]
+    assert len(set(ports)) > 40
+
+
+def test_a_port_whose_last_connections_linger_is_free() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            accepted, _ = listener.accept()
+            accepted.close()  # The side that closes first keeps the connection, and the port, in TIME_WAIT.
+            assert client.recv(1) == b""
+    assert is_free(port)
