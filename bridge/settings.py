@@ -5,7 +5,7 @@ import os
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tasks.settings import ENV_PREFIX
+from tasks.settings import ENV_PREFIX, SettingsError
 
 KAFKA_PREFIX = f"{ENV_PREFIX}KAFKA_"
 
@@ -32,6 +32,7 @@ class BridgeSettings(BaseSettings):
     fetch_max: int = Field(500, ge=1, le=10_000)
 
     task_life_s: float = Field(600.0, gt=0)
+    silence_max_s: float = Field(60.0, gt=0)
     timeout_floor_s: float = Field(2.0, gt=0)
     timeout_max_s: float = Field(600.0, gt=0)
     probes: int = Field(10, ge=1)
@@ -39,7 +40,6 @@ class BridgeSettings(BaseSettings):
     look_max_s: float = Field(1.0, gt=0)
 
     back_off_max_s: float = Field(5.0, gt=0)
-    revoke_deadline_s: float = Field(2.0, ge=0)
     shutdown_deadline_s: float = Field(20.0, ge=0)
 
     @property
@@ -47,11 +47,37 @@ class BridgeSettings(BaseSettings):
         """The dead-letter topic's name."""
         return self.dead_letter_topic or f"{self.topic}-dlt"
 
+    @property
+    def partitions_to_create(self) -> int | None:
+        """With how many partitions a missing topic is made; None: it is not."""
+        return self.partitions if self.create_topics else None
 
-def kafka_properties() -> dict[str, str]:
-    """Return librdkafka properties from the environment: ``LASTWORD_KAFKA_SSL_CA_LOCATION`` is ``ssl.ca.location``."""
-    return {
+
+GUARDED = frozenset(
+    {
+        "auto.offset.reset",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "enable.idempotence",
+        "group.id",
+        "isolation.level",
+        "partitioner",
+    }
+)
+"""The librdkafka properties on which the guarantees rest: they cannot be set from outside."""
+
+
+def kafka_properties(settings: BridgeSettings) -> dict[str, str | int | bool]:
+    """Return the librdkafka properties of every client, those of the environment included.
+
+    ``LASTWORD_KAFKA_SSL_CA_LOCATION`` is ``ssl.ca.location``. SettingsError for one that a guarantee rests on.
+    """
+    given = {
         name.removeprefix(KAFKA_PREFIX).lower().replace("_", "."): value
         for name, value in os.environ.items()
         if name.startswith(KAFKA_PREFIX)
     }
+    for name in sorted(GUARDED & given.keys()):
+        variable = f"{KAFKA_PREFIX}{name.upper().replace('.', '_')}"
+        raise SettingsError(f"setting {variable}: given {given[name]!r}; it cannot be set, a guarantee rests on it")
+    return {"client.id": "lastword", **given, "bootstrap.servers": settings.kafka_bootstrap_servers}

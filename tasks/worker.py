@@ -130,7 +130,7 @@ def close_locks(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     max_retries=None,
     throws=(GivenUpError, PermanentError, UnknownFormatError),
 )
-def update_product(self: Task[Any, Any], number: int, body: object, unexpected: int = 0) -> str:
+def update_product(self: "Task[Any, Any]", number: int, body: object, unexpected: int = 0) -> str:
     """Make the cache hold one update's version or a newer one, and return the outcome.
 
     ``unexpected`` counts the retries after errors that nobody foresaw.
@@ -165,7 +165,7 @@ def pause_s(error: TransientError, retries: int, settings: TaskSettings) -> int:
 
 
 def again(
-    task: Task[Any, Any], arguments: Arguments, error: Exception, countdown_s: int, *, unexpected: int
+    task: "Task[Any, Any]", arguments: Arguments, error: Exception, countdown_s: int, *, unexpected: int
 ) -> Exception:
     """Return what to raise so that Celery retries the task; past its ``not_after`` it is given up instead."""
     update = arguments.update
@@ -179,7 +179,7 @@ def again(
     raise AssertionError("Task.retry returned")
 
 
-def fail(task: Task[Any, Any], arguments: Arguments, here: Resources, error: Exception) -> str:
+def fail(task: "Task[Any, Any]", arguments: Arguments, here: Resources, error: Exception) -> str:
     """Record a permanent failure for the bridge to find, and raise it."""
     failure = Failure(
         task_id=str(task.request.id),

@@ -1,0 +1,101 @@
+"""One Celery task for each update, many in one round trip where the broker allows it, each call with a deadline."""
+
+import itertools
+import logging
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+from celery import Celery
+from kombu import Connection, Producer
+from kombu.exceptions import KombuError
+
+from bridge.window import InFlight
+from tasks.arguments import TASK_NAME, Arguments, pack
+
+logger = logging.getLogger(__name__)
+
+PUBLISH_TIMEOUT_S = 5.0
+
+
+class EnqueueError(Exception):
+    """The broker did not take the tasks, or nobody knows whether it did."""
+
+
+class Enqueuer:
+    """Hands updates to Celery. Connects when first used, and again after an error."""
+
+    def __init__(self, app: Celery, topic: str, *, task_life_s: float) -> None:
+        self._app = app
+        self._topic = topic
+        self._task_life_s = task_life_s
+        self._connection: Connection | None = None
+        self._producer: Producer | None = None
+        instance = secrets.token_hex(6)
+        self._nonces = (f"{instance}-{number:x}" for number in itertools.count())
+
+    def send(self, entries: Sequence[InFlight]) -> None:
+        """Enqueue a task for each, in order; EnqueueError when some may not have been taken.
+
+        Each send has a nonce of its own, noted before it leaves: what comes back is believed only if it bears one.
+        """
+        now = time.time()
+        with self._open_producer() as producer, producer.batch(max_size=len(entries) or 1):
+            for entry in entries:
+                self._publish(producer, entry, now)
+
+    def close(self) -> None:
+        """Close the connection."""
+        connection, self._connection, self._producer = self._connection, None, None
+        if connection is not None:
+            connection.release()
+
+    def _publish(self, producer: Producer, entry: InFlight, now: float) -> None:
+        assert entry.update is not None  # noqa: S101 - only updates are enqueued
+        entry.first_sent_at = entry.first_sent_at or now
+        entry.nonces.append(next(self._nonces))
+        arguments = Arguments(
+            update=entry.update,
+            nonce=entry.nonces[-1],
+            first_sent=entry.first_sent_at,
+            not_after=now + self._task_life_s,
+        )
+        task_id = self.task_id(entry)
+        message = self._app.amqp.as_task_v2(
+            task_id,
+            TASK_NAME,
+            args=tuple(pack(arguments)),
+            argsrepr=f"({entry.update.product_id!r}, {entry.update.version})",
+            kwargsrepr="{}",
+            origin="lastword-bridge",
+            ignore_result=True,
+        )
+        self._app.amqp.send_task_message(
+            producer, TASK_NAME, message, retry=False, timeout=PUBLISH_TIMEOUT_S, confirm_timeout=PUBLISH_TIMEOUT_S
+        )
+
+    def task_id(self, entry: InFlight) -> str:
+        """Return the task's id, the same at every send: topic, partition and offset, and the place in the record."""
+        record = entry.record
+        place = f":{entry.position}" if entry.position else ""
+        return f"{self._topic}:{record.partition.number}:{record.offset}{place}"
+
+    @contextmanager
+    def _open_producer(self) -> Iterator[Any]:
+        try:
+            if self._producer is None:
+                self._connection = self._app.connection_for_write()
+                self._producer = self._app.amqp.Producer(self._connection)
+            yield self._producer
+        except self._errors() as error:
+            self.close()
+            raise EnqueueError(str(error) or type(error).__name__) from error
+
+    def _errors(self) -> tuple[type[Exception], ...]:
+        known: tuple[type[Exception], ...] = (KombuError, OSError)
+        if self._connection is not None:
+            known += cast("tuple[type[Exception], ...]", self._connection.connection_errors)
+            known += cast("tuple[type[Exception], ...]", self._connection.channel_errors)
+        return known

@@ -1,0 +1,158 @@
+"""The Kafka consumer: records in, offsets out. All of librdkafka's habits that matter here are in this file."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, cast
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from bridge.window import CommitPoint
+
+logger = logging.getLogger(__name__)
+
+CONSUMER_DEFAULTS: Final[dict[str, str | int | bool]] = {
+    "partition.assignment.strategy": "cooperative-sticky",
+    "auto.commit.interval.ms": 1_000,
+    "queued.min.messages": 2_000,
+    "queued.max.messages.kbytes": 8_192,
+    "allow.auto.create.topics": False,
+}
+
+CONSUMER_GUARANTEES: Final[dict[str, str | int | bool]] = {
+    # Only what is stored is ever committed, and only what is confirmed is stored.
+    "enable.auto.offset.store": False,
+    "enable.auto.commit": True,
+    # librdkafka's own default, "largest", skips what a group without offsets has not read.
+    "auto.offset.reset": "earliest",
+    "isolation.level": "read_committed",
+}
+
+REFUSED: Final = frozenset(
+    {
+        KafkaError._AUTHENTICATION,  # noqa: SLF001 - the library's own name for the code
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001
+    }
+)
+"""Errors that do not go away by themselves."""
+
+Partitions = Callable[[list[int]], None]
+
+
+class KafkaRefusedError(Exception):
+    """Kafka refuses this consumer for good."""
+
+
+class Records:
+    """Consumes one topic in a group, with cooperative rebalancing; not thread-safe."""
+
+    def __init__(
+        self,
+        properties: Mapping[str, str | int | bool],
+        *,
+        topic: str,
+        group: str,
+        on_assigned: Partitions,
+        on_revoked: Partitions,
+        on_lost: Partitions,
+    ) -> None:
+        self._topic = topic
+        self._refused: KafkaError | None = None
+        self._paused: frozenset[int] | None = None
+        self._consumer = Consumer(
+            {**CONSUMER_DEFAULTS, **properties, **CONSUMER_GUARANTEES, "group.id": group, "error_cb": self._on_error},
+            logger=logger,
+        )
+        # The client itself assigns and unassigns, in the way of the protocol in use: a callback must not, nor raise.
+        self._consumer.subscribe(
+            [topic],
+            on_assign=lambda _, partitions: self._rebalanced("assigned", partitions, on_assigned),
+            on_revoke=lambda _, partitions: self._rebalanced("revoked", partitions, on_revoked),
+            on_lost=lambda _, partitions: self._rebalanced("lost", partitions, on_lost),
+        )
+
+    def fetch(self, most: int, wait_s: float) -> list[Message]:
+        """Return up to ``most`` records, after at most ``wait_s`` without any. Rebalances happen in here.
+
+        Raises:
+            KafkaRefusedError: no permission, a wrong password, or an error that librdkafka calls fatal.
+        """
+        # poll() returns with the first record; consume() waits its whole time unless it gets all it was asked for.
+        first = self._consumer.poll(wait_s)
+        if first is None:
+            messages: list[Message] = []
+        else:
+            messages = [first, *(self._consumer.consume(most - 1, 0) if most > 1 else ())]
+        records = []
+        for message in messages:
+            error = message.error()
+            if error is None:
+                records.append(message)
+            else:
+                self._on_error(error)
+        if self._refused is not None:
+            raise KafkaRefusedError(f"Kafka refuses the consumer of topic {self._topic!r}: {self._refused.str()}")
+        return records
+
+    def store(self, points: Iterable[CommitPoint], metadata: str) -> None:
+        """Hand over what may be committed; librdkafka commits it within a second."""
+        for point in points:
+            try:
+                self._consumer.store_offsets(offsets=[self._at(point, metadata)])
+            except KafkaException as error:
+                # Its partition was taken away; whoever has it now reads from what was committed before.
+                logger.info("offset %d of partition %d not stored: %s", point.offset, point.partition, error)
+
+    def commit(self, points: Sequence[CommitPoint], metadata: str) -> None:
+        """Commit now, as far as the group still lets us."""
+        if not points:
+            return
+        try:
+            self._consumer.commit(offsets=[self._at(point, metadata) for point in points], asynchronous=False)
+        except KafkaException as error:
+            logger.warning("a last commit failed, its records will be read again: %s", error)
+
+    def pause_only(self, numbers: frozenset[int], assigned: frozenset[int]) -> None:
+        """Pause these of the assigned partitions and let the others flow."""
+        if numbers == self._paused:
+            return
+        # A pause outlives a reassignment of the partition: both are said explicitly after each one.
+        try:
+            self._consumer.pause([TopicPartition(self._topic, number) for number in sorted(numbers)])
+            self._consumer.resume([TopicPartition(self._topic, number) for number in sorted(assigned - numbers)])
+        except KafkaException as error:
+            logger.info("pause or resume came too late for a partition: %s", error)
+            return
+        self._paused = numbers
+
+    def close(self) -> None:
+        """Leave the group; what is assigned is revoked first."""
+        self._consumer.close()
+
+    def _at(self, point: CommitPoint, metadata: str) -> TopicPartition:
+        return TopicPartition(self._topic, point.partition, point.offset, metadata)
+
+    def _rebalanced(self, what: str, partitions: list[TopicPartition], then: Partitions) -> None:
+        numbers = sorted(partition.partition for partition in partitions)
+        logger.info("partitions %s: %s", what, numbers)
+        self._paused = None
+        try:
+            then(numbers)
+        except Exception:
+            # The edge of the process: librdkafka calls, and an exception would escape from its poll().
+            logger.exception("the rebalance went on in spite of an error")
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal() or error.code() in REFUSED:
+            self._refused = error
+        else:
+            logger.warning("Kafka: %s", error.str())
+
+
+def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
+    """Return a record's headers in their order, as bytes."""
+    pairs = cast("list[tuple[str, str | bytes | None]]", message.headers() or [])
+    return [(name, value.encode() if isinstance(value, str) else value) for name, value in pairs]

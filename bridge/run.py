@@ -1,0 +1,115 @@
+"""Putting a bridge together from its settings, and running it until it is asked to stop."""
+
+import logging
+import signal
+from types import FrameType
+
+from bridge.dead_letters import DeadLetters
+from bridge.enqueue import Enqueuer
+from bridge.loop import Bridge
+from bridge.partition import Bounds
+from bridge.records import Records
+from bridge.retransmit import Clocks
+from bridge.settings import BridgeSettings, kafka_properties
+from bridge.topics import reach_kafka
+from bridge.window import Window
+from tasks import app
+from tasks.cache import Cache
+from tasks.settings import TaskSettings
+from tasks.startup import broker_address, reach_broker, reach_cache, wait_for
+from tasks.worker import open_cache
+
+logger = logging.getLogger(__name__)
+
+
+def run(settings: BridgeSettings, task_settings: TaskSettings) -> None:
+    """Wait for the servers, then bridge until SIGTERM or SIGINT; a second one ends the draining at once.
+
+    Raises:
+        UnreachableError: a server could not be reached before the start's deadline.
+        MissingTopicError: a topic is missing.
+        KafkaRefusedError: Kafka refuses this consumer for good.
+    """
+    properties = kafka_properties(settings)
+    cache = open_cache(task_settings)
+    signals = Signals()
+    _wait_for_servers(settings, task_settings, properties, cache)
+    bridge = _assemble(settings, task_settings, properties, cache)
+    signals.install()
+    logger.info("bridging topic %s to Celery queue %s", settings.topic, app.conf.task_default_queue)
+    bridge.run(signals.stopping, signals.leaving, shutdown_deadline_s=settings.shutdown_deadline_s)
+    cache.close()
+    logger.info("stopped")
+
+
+def _wait_for_servers(
+    settings: BridgeSettings, task_settings: TaskSettings, properties: dict[str, str | int | bool], cache: Cache
+) -> None:
+    deadline_s = task_settings.startup_deadline_s
+    topics = [settings.topic, settings.letters_topic]
+    wait_for(
+        "Kafka",
+        settings.kafka_bootstrap_servers,
+        lambda: reach_kafka(properties, topics, create=settings.partitions_to_create),
+        deadline_s=deadline_s,
+    )
+    wait_for("the Celery broker", broker_address(app), lambda: reach_broker(app), deadline_s=deadline_s)
+    wait_for("Redis", cache.address, lambda: reach_cache(cache), deadline_s=deadline_s)
+
+
+def _assemble(
+    settings: BridgeSettings, task_settings: TaskSettings, properties: dict[str, str | int | bool], cache: Cache
+) -> Bridge:
+    bounds = Bounds(settings.in_flight_max, settings.in_flight_bytes_max, settings.waiting_offsets_max)
+    clocks = Clocks(
+        floor_s=settings.timeout_floor_s,
+        max_s=settings.timeout_max_s,
+        silence_max_s=settings.silence_max_s,
+        task_life_s=settings.task_life_s,
+        probes=settings.probes,
+    )
+
+    def open_records(bridge: Bridge) -> Records:
+        return Records(
+            properties,
+            topic=settings.topic,
+            group=settings.consumer_group,
+            on_assigned=bridge.assigned,
+            on_revoked=bridge.revoked,
+            on_lost=bridge.lost,
+        )
+
+    return Bridge(
+        open_records=open_records,
+        window=Window(bounds, clocks, look_first_s=settings.look_first_s, look_max_s=settings.look_max_s),
+        enqueuer=Enqueuer(app, settings.topic, task_life_s=settings.task_life_s),
+        cache=cache,
+        letters=DeadLetters(properties, settings.letters_topic),
+        rules=task_settings.rules,
+        fetch_max=settings.fetch_max,
+        back_off_max_s=settings.back_off_max_s,
+    )
+
+
+class Signals:
+    """Counts SIGTERM and SIGINT: the first asks the bridge to stop, the second not to wait for what is in hand."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def install(self) -> None:
+        """Take the signals over from Python."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def stopping(self) -> bool:
+        """Whether the bridge was asked to stop."""
+        return self._count > 0
+
+    def leaving(self) -> bool:
+        """Whether it was asked twice."""
+        return self._count > 1
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._count += 1
