@@ -6,10 +6,12 @@ from contextlib import contextmanager
 from kazoo.client import KazooClient
 from kazoo.protocol.states import ZnodeStat
 
-from tasks.lock import Locks
+from tasks.errors import SessionLostError
+from tasks.lock import Grant, Locks
 from tasks.lock_path import SHARDS, lock_path
 from tasks.session import Session
 from tasks.version import Version
+from tests.waiting import wait_until
 
 V = Version(1_763_800_000_000_000, 0)
 
@@ -60,3 +62,27 @@ def lock_stat(client: KazooClient, root: str, product_id: str) -> ZnodeStat | No
 
 def lock_count(client: KazooClient, root: str) -> int:
     return sum(len(client.get_children(f"{root}/locks/{shard}")) for shard in SHARDS)
+
+
+def acquire_when_possible(locks: Locks, *product_ids: str) -> Grant:
+    """Like a task that is retried until it has all the locks."""
+
+    def attempt() -> Grant | None:
+        try:
+            grant = locks.acquire(dict.fromkeys(product_ids, V))
+        except SessionLostError:
+            return None
+        if not grant.busy:
+            return grant
+        grant.release()
+        locks.wait(product_ids[0], 0.2)
+        return None
+
+    grant = wait_until(attempt, what=f"the locks of {product_ids}")
+    assert grant is not None
+    return grant
+
+
+def is_held(client: KazooClient, root: str, grant: Grant, product_id: str) -> bool:
+    stat = lock_stat(client, root, product_id)
+    return stat is not None and f"{stat.czxid:016x}" == grant.tokens[product_id]

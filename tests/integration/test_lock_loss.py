@@ -1,27 +1,21 @@
 """Lost sessions, lost replies, interrupted calls, forks: what must hold when the lock is not what it seems to be."""
 
 import copy
-import os
-import signal
-import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from types import FrameType
 
 import pytest
-from kazoo.client import KazooClient
 
 from servers import ZooKeeper
 from tasks.errors import LockExpiredError, SessionLostError
-from tasks.lock import Grant, Locks
 from tasks.lock_path import lock_path
 from tests.blackhole import BlackHoleProxy
 from tests.lock_helpers import (
     V,
+    acquire_when_possible,
     direct_client,
     end_session_elsewhere,
+    is_held,
     lock_count,
     lock_stat,
     open_locks,
@@ -30,30 +24,6 @@ from tests.lock_helpers import (
 from tests.waiting import wait_until
 
 TIMEOUT_S = 3.0  # of the sessions; the server's tick is 1 s
-
-
-def acquire_when_possible(locks: Locks, *product_ids: str) -> Grant:
-    """Like a task that is retried until it has all the locks."""
-
-    def attempt() -> Grant | None:
-        try:
-            grant = locks.acquire(dict.fromkeys(product_ids, V))
-        except SessionLostError:
-            return None
-        if not grant.busy:
-            return grant
-        grant.release()
-        locks.wait(product_ids[0], 0.2)
-        return None
-
-    grant = wait_until(attempt, what=f"the locks of {product_ids}")
-    assert grant is not None
-    return grant
-
-
-def is_held(client: KazooClient, root: str, grant: Grant, product_id: str) -> bool:
-    stat = lock_stat(client, root, product_id)
-    return stat is not None and f"{stat.czxid:016x}" == grant.tokens[product_id]
 
 
 def test_a_release_after_a_lost_session_leaves_the_next_holders_lock_alone(
@@ -256,157 +226,3 @@ def test_shards_deleted_by_an_operator_are_made_again(zookeeper_server: ZooKeepe
             locks.acquire({"a": V})
         with acquire_when_possible(locks, "a"):
             pass
-
-
-class TimeIsUpError(Exception):
-    """What Celery raises, from a signal handler, in the middle of whatever a task does."""
-
-
-def test_an_acquire_interrupted_by_a_time_limit_leaves_no_lock_behind(
-    zookeeper_server: ZooKeeper, zookeeper_root: str
-) -> None:
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise TimeIsUpError
-
-    with (
-        BlackHoleProxy(zookeeper_server.address) as proxy,
-        open_locks(proxy.address, zookeeper_root, session_timeout_s=TIMEOUT_S) as locks,
-        direct_client(zookeeper_server.address) as client,
-    ):
-        with locks.acquire({"a": V}):
-            session = session_of(locks)
-        wait_until(lambda: lock_count(client, zookeeper_root) == 0, what="the lock deleted")
-        proxy.swallow_replies()
-        previous = signal.signal(signal.SIGALRM, interrupt)
-        try:
-            signal.setitimer(signal.ITIMER_REAL, 0.5)
-            with pytest.raises(TimeIsUpError):
-                locks.acquire({"a": V})
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, previous)
-        assert session.ended
-        wait_until(lambda: lock_count(client, zookeeper_root) == 0, what="the lock gone with its session")
-        proxy.heal()
-        with acquire_when_possible(locks, "a"):
-            pass
-
-
-def lose_a_grant(locks: Locks, _client: KazooClient, _root: str) -> None:
-    locks.acquire({"a": V})
-
-
-def make_a_zombie(locks: Locks, _client: KazooClient, root: str) -> None:
-    session_of(locks)._client.create(lock_path(root, "a"), ephemeral=True)
-
-
-@pytest.mark.parametrize("mishap", [lose_a_grant, make_a_zombie])
-def test_a_lock_of_ours_that_no_task_owns_costs_the_session_and_is_free_then(
-    zookeeper_server: ZooKeeper, zookeeper_root: str, mishap: Callable[[Locks, KazooClient, str], None]
-) -> None:
-    with (
-        open_locks(zookeeper_server.address, zookeeper_root) as locks,
-        direct_client(zookeeper_server.address) as client,
-    ):
-        with locks.acquire({"b": V}):
-            session = session_of(locks)
-        mishap(locks, client, zookeeper_root)
-        assert lock_stat(client, zookeeper_root, "a") is not None
-        with acquire_when_possible(locks, "a") as grant:
-            grant.check()
-            assert session.ended
-            assert session_of(locks) is not session
-
-
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-@pytest.mark.parametrize("mutex_held", [False, True])
-def test_a_forked_child_has_a_session_of_its_own_and_the_parents_locks_stay(
-    zookeeper_server: ZooKeeper, zookeeper_root: str, *, mutex_held: bool
-) -> None:
-    with (
-        open_locks(zookeeper_server.address, zookeeper_root) as locks,
-        direct_client(zookeeper_server.address) as client,
-        locks.acquire({"a": V}) as grant,
-    ):
-        release_mutexes = hold_mutexes(locks) if mutex_held else threading.Event()
-        child = os.fork()
-        if child == 0:
-            os._exit(exit_code_of_child(locks, grant))
-        release_mutexes.set()
-        assert wait_until(lambda: exit_of(child), deadline_s=60, what="the child ends") == ["exit code", 0]
-        assert is_held(client, zookeeper_root, grant, "a")
-        grant.check()
-        with acquire_when_possible(locks, "b"):  # the child's session has been closed
-            pass
-
-
-def exit_code_of_child(locks: Locks, inherited: Grant) -> int:
-    try:
-        with pytest.raises(SessionLostError):
-            inherited.check()
-        inherited.release()
-        with locks.acquire({"a": V, "b": V}) as grant:
-            if (grant.busy, list(grant.tokens)) != (["a"], ["b"]):
-                return 1
-            grant.check()
-            if locks.wait("a", 0.1):
-                return 2
-        locks.close()
-    except BaseException:  # noqa: BLE001 - the child must not go on as a second pytest
-        return 3
-    return 0
-
-
-def hold_mutexes(locks: Locks) -> threading.Event:
-    """Have another thread hold every mutex of the parent's, as may be when a process forks; set the event to end it."""
-    held, release = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        session = session_of(locks)
-        with locks._keeper._mutex, locks._keeper._opening, session._mutex, session.table._changed:
-            held.set()
-            release.wait(60)
-
-    threading.Thread(target=hold, daemon=True).start()
-    assert held.wait(30)
-    return release
-
-
-def exit_of(pid: int) -> list[object]:
-    """Empty while the child runs."""
-    done, status = os.waitpid(pid, os.WNOHANG)
-    return ["exit code", os.waitstatus_to_exitcode(status)] if done else []
-
-
-def open_descriptors() -> int:
-    return len(list(Path("/dev/fd").iterdir()))
-
-
-def test_abandoned_sessions_leave_neither_threads_nor_descriptors(
-    zookeeper_server: ZooKeeper, zookeeper_root: str
-) -> None:
-    with open_locks(zookeeper_server.address, zookeeper_root, session_timeout_s=TIMEOUT_S) as locks:
-        with acquire_when_possible(locks, "a"):
-            pass
-        threads, descriptors = threading.active_count(), open_descriptors()
-        for _ in range(6):
-            locks._keeper.abandon(session_of(locks), "a test")
-            with acquire_when_possible(locks, "a"):
-                pass
-        wait_until(
-            lambda: threading.active_count() <= threads and open_descriptors() <= descriptors,
-            deadline_s=60,
-            what=f"no more than {threads} threads and {descriptors} descriptors",
-        )
-
-
-def test_sessions_that_were_never_opened_leave_neither_threads_nor_descriptors() -> None:
-    threads, descriptors = threading.active_count(), open_descriptors()
-    for _ in range(3):
-        with open_locks("127.0.0.1:1", "/root", call_timeout_s=0.1) as locks, pytest.raises(SessionLostError):
-            locks.acquire({"a": V})
-    wait_until(
-        lambda: threading.active_count() <= threads and open_descriptors() <= descriptors,
-        deadline_s=60,
-        what=f"no more than {threads} threads and {descriptors} descriptors",
-    )

@@ -1,0 +1,48 @@
+# make demo    the whole flow on real servers, started and stopped for you
+# make test    all tests, on real servers
+# make check   style, types, borders between the rooms, spelling
+# Everything is installed into .venv by the first of them. Needed beforehand: Python 3.11 or later, and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test check format lock up clean
+
+demo: $(INSTALLED)
+	@$(BIN)/python -m examples.demo
+
+test: $(INSTALLED)
+	@$(BIN)/python -m pytest
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The lock file holds for every platform and every Python that pyproject.toml allows.
+lock: $(INSTALLED)
+	$(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --all-extras --no-annotate --quiet \
+		pyproject.toml -o requirements.lock
+
+up: $(INSTALLED)
+	@$(BIN)/python -m servers up
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or later is needed, $$($(PYTHON) --version) is what '$(PYTHON)' is: make PYTHON=python3.12 …" >&2; exit 2; }
+	@echo "Setting up $(VENV) (once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

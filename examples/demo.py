@@ -1,0 +1,189 @@
+"""``make demo``: a shop's changes travel Kafka → bridge → Celery → ZooKeeper lock → Redis, on real servers."""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import redis
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from examples.watch import Change, Outcomes, Topics, Visible, Watcher, is_shown, newest_of, read_change
+from servers import Servers
+from servers.errors import ServerError
+from servers.process import Child
+
+CHANGES = Path(__file__).with_name("product-changes.jsonl")
+TOPIC = "product-updates"
+LETTERS = "product-updates-dlt"
+GROUP = "lastword"
+DEADLINE_S = 180.0
+READY_S = 60.0
+EVENTS_S = 2.0
+SHOWN_PRODUCT = "42"
+
+console = Console()
+
+
+class DemoError(Exception):
+    """Something the demo needs did not come up, or did not end as it should."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a run came to."""
+
+    records: int
+    seconds: float
+    latencies: list[float]
+    outcomes: Counter[str]
+    retries: int
+    letters: list[str]
+
+
+def main() -> int:
+    """Run it; 0 if every product is at its newest."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="lastword-demo-") as directory:
+            return demo(Path(directory))
+    except KeyboardInterrupt:
+        console.print("\ninterrupted; everything is stopped")
+        return 130
+    except (DemoError, ServerError) as error:
+        console.print(f"[red]{error}[/red]")
+        return 1
+
+
+def demo(directory: Path) -> int:
+    """Start everything, publish, watch, check, and stop everything."""
+    with ExitStack() as stack:
+        with console.status("Starting Kafka, ZooKeeper and Redis (the first time, their programs are fetched)"):
+            servers = stack.enter_context(Servers(directory / "servers"))
+        os.environ.update(servers.environment)
+        addresses = ", ".join(f"{server.name} {server.address}" for server in servers)
+        console.print(addresses, soft_wrap=True)
+        worker_log, bridge_log = directory / "worker.log", directory / "bridge.log"
+        with console.status("Starting the worker and the bridge"):
+            stack.enter_context(child(directory, worker_log, "celery", *WORKER, ready=" ready."))
+            stack.enter_context(child(directory, bridge_log, "bridge", *BRIDGE, ready="partitions assigned"))
+        changes = [change for line in CHANGES.read_bytes().splitlines() if (change := read_change(line))]
+        client = redis.Redis.from_url(servers.environment["REDIS_URL"])
+        topics = Topics(servers.kafka.address, GROUP)
+        stack.callback(topics.close)
+        figures = travel(client, topics, newest_of(changes))
+        wrong = compare(client, newest_of(changes))
+        report(figures, newest_of(changes), wrong)
+        show(client, SHOWN_PRODUCT)
+    return 1 if wrong else 0
+
+
+WORKER = ("-A", "tasks", "worker", "--loglevel", "INFO", "--concurrency", "4", "--without-gossip", "--without-mingle")
+BRIDGE = ("run", "--create-topics")
+
+
+@contextmanager
+def child(directory: Path, log: Path, module: str, *arguments: str, ready: str) -> Iterator[None]:
+    """Run a Python module until the block ends; it has begun when its log says ``ready``."""
+    root = str(Path(__file__).parents[1])
+    process = Child(
+        [sys.executable, "-m", module, *arguments],
+        directory=directory,
+        log_file=log,
+        environment={**os.environ, "PYTHONPATH": root},
+    )
+    try:
+        end = time.monotonic() + READY_S
+        while ready not in log.read_text(encoding="utf-8"):
+            if process.exit_code is not None or time.monotonic() > end:
+                raise DemoError(f"{module} did not start; its log says:\n{log.read_text(encoding='utf-8')[-2_000:]}")
+            time.sleep(0.05)
+        yield
+    finally:
+        process.stop(30)
+
+
+def travel(client: redis.Redis, topics: Topics, newest: dict[str, Change]) -> Figures:
+    """Publish the changes and wait until every offset is committed; return what was seen meanwhile."""
+    from tasks import app  # noqa: PLC0415 - reads the broker's address from the environment when it is imported
+
+    outcomes, visible = Outcomes(app), Visible(client, sorted(newest))
+    with Watcher(outcomes.watch), Watcher(visible.watch):
+        begin = time.monotonic()
+        publish = [sys.executable, "-m", "bridge", "publish", "--unchecked", str(CHANGES)]
+        if subprocess.run(publish, check=False).returncode:
+            raise DemoError("the changes could not be published")
+        wait_for_commit(topics)
+        seconds = time.monotonic() - begin
+        records = list(topics.records(TOPIC))
+        letters = [record.headers["__lastword.errors.message"].decode() for record in topics.records(LETTERS)]
+        wait_for_events(outcomes, len(records) - len(letters))
+    pairs = [(change, record.timestamp) for record in records if (change := read_change(record.value))]
+    latencies = [after for change, published in pairs if (after := visible.after(change, published)) is not None]
+    return Figures(len(records), seconds, latencies, outcomes.counts, outcomes.retries, letters)
+
+
+def wait_for_events(outcomes: Outcomes, expected: int) -> None:
+    """Give the last task events a moment: they are not guaranteed to arrive."""
+    end = time.monotonic() + EVENTS_S
+    while outcomes.counts.total() < expected and time.monotonic() < end:
+        time.sleep(0.05)
+
+
+def wait_for_commit(topics: Topics) -> None:
+    """Return when the bridge has committed every record; DemoError when it takes too long."""
+    ends = topics.ends(TOPIC)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("committed: visible in Redis", total=sum(ends.values()))
+        end = time.monotonic() + DEADLINE_S
+        while (committed := sum(topics.committed(TOPIC, list(ends)).values())) < sum(ends.values()):
+            progress.update(bar, completed=committed)
+            if time.monotonic() > end:
+                raise DemoError(f"{committed} of {sum(ends.values())} records are committed after {DEADLINE_S:g} s")
+            time.sleep(0.1)
+
+
+def compare(client: redis.Redis, newest: dict[str, Change]) -> list[str]:
+    """Return the products of which Redis does not hold the newest change in the file."""
+    return [p for p, change in newest.items() if not is_shown(client.hgetall(f"product:{p}"), change)]
+
+
+def report(figures: Figures, newest: dict[str, Change], wrong: list[str]) -> None:
+    """Print the figures."""
+    table = Table(title="Every product's last word", title_justify="left", show_header=False)
+    table.add_row("published", f"{figures.records} records of {len(newest)} products")
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in figures.outcomes.most_common())
+    table.add_row("outcomes, by Celery's events", f"{outcomes}; {figures.retries} retries")
+    table.add_row("dead-lettered", str(len(figures.letters)))
+    for reason in figures.letters:
+        table.add_row("", f"[dim]{reason}[/dim]")
+    right = len(newest) - len(wrong)
+    table.add_row("products at their newest", f"{right} of {len(newest)}", style="red" if wrong else "green")
+    table.add_row("updates per second", f"{figures.records / figures.seconds:.0f}")
+    quantiles = statistics.quantiles(figures.latencies, n=100)
+    table.add_row("publish to visible (all at once)", f"p50 {quantiles[49]:.2f} s, p99 {quantiles[98]:.2f} s")
+    console.print(table)
+    for product in wrong[:10]:
+        console.print(f"[red]product {product} is not at its newest[/red]")
+
+
+def show(client: redis.Redis, product: str) -> None:
+    """Print one product as a reader sees it."""
+    console.print(f"\nHMGET product:{product} data deleted", style="bold")
+    fields = cast("list[bytes | None]", client.hmget(f"product:{product}", "data", "deleted"))
+    for number, value in enumerate(fields, 1):
+        console.print(f"{number}) {bytes(value).decode() if value else '(nil)'}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""Celery workers as subprocesses: started until ready, stopped within bounds, their log shown when something fails."""
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from redis import Redis as Client
+
+from servers import Redis, ZooKeeper
+from servers.process import Child
+from tests.waiting import wait_until
+
+SESSION_TIMEOUT_S = 3.0  # of the workers' ZooKeeper sessions; the server's tick is 1 s
+START_DEADLINE_S = 60.0
+STOP_DEADLINE_S = 20.0
+BROKER_DB = 1
+LOG_TAIL_LINES = 80
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+class CeleryWorker:
+    """A running worker, or one that has ended; ``name`` is its node name, ``log_file`` has all it said."""
+
+    def __init__(self, name: str, child: Child, log_file: Path) -> None:
+        self.name = name
+        self.log_file = log_file
+        self._child = child
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while the worker runs, else its exit code (negative: the signal that ended it)."""
+        return self._child.exit_code
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text(encoding="utf-8", errors="replace")
+
+    def wait_for_log(self, text: str, *, deadline_s: float = 30.0) -> None:
+        """Return once ``text`` is in the log; AssertionError also as soon as the worker has ended without it."""
+
+        def found() -> bool:
+            ended = self.exit_code is not None  # before the log is read: its last lines count
+            if text in self.log:
+                return True
+            assert not ended, f"worker {self.name} ended with exit code {self.exit_code} before it said {text!r}"
+            return False
+
+        wait_until(found, deadline_s=deadline_s, what=f"{text!r} in the log of {self.name}")
+
+    def send(self, number: signal.Signals) -> None:
+        self._child.send(number)
+
+    def stop(self, *, deadline_s: float = STOP_DEADLINE_S) -> int:
+        """Ask the worker to end (SIGTERM, a warm shutdown), kill it past the deadline; return its exit code."""
+        self._child.stop(deadline_s)
+        code = self.exit_code
+        assert code is not None
+        return code
+
+    def kill(self) -> None:
+        """End the worker and its pool's processes at once (SIGKILL)."""
+        self._child.kill()
+
+    def log_tail(self) -> str:
+        lines = self.log.splitlines()[-LOG_TAIL_LINES:]
+        return "\n".join([f"--- the end of the log of worker {self.name} ---", *lines, "---"])
+
+
+@contextmanager
+def celery_worker(
+    env: Mapping[str, str],
+    *args: str,
+    python: str | Path = sys.executable,
+    app: str = "tasks",
+    directory: Path = REPOSITORY,
+    wait_ready: bool = True,
+) -> Iterator[CeleryWorker]:
+    """Run ``python -m celery -A app worker args...`` in ``directory``, ``env`` added to our own environment.
+
+    The worker is ready on entry (unless told otherwise) and gone on exit, by SIGTERM and at last by SIGKILL. When it
+    does not come up, or the body fails, the log's tail goes to standard error, which pytest shows.
+    """
+    name = f"test-{uuid.uuid4().hex[:12]}@localhost"
+    scratch = Path(tempfile.mkdtemp(prefix="lastword-worker-"))
+    log_file = scratch / "worker.log"
+    quick = ["--without-gossip", "--without-mingle"]  # they wait for other workers for a second
+    command = [python, "-m", "celery", "-A", app, "worker", "-n", name, "-l", "INFO", *quick, *args]
+    child = Child(command, directory=directory, log_file=log_file, environment={**os.environ, **env})
+    worker = CeleryWorker(name, child, log_file)
+    try:
+        if wait_ready:
+            worker.wait_for_log(" ready.", deadline_s=START_DEADLINE_S)
+        yield worker
+    except BaseException:
+        sys.stderr.write(f"{worker.log_tail()}\n")
+        raise
+    finally:
+        worker.stop()
+        shutil.rmtree(scratch)
+
+
+def worker_env(
+    redis_server: Redis,
+    zookeeper_server: ZooKeeper,
+    *,
+    root: str,
+    key_prefix: str,
+    session_timeout_s: float = SESSION_TIMEOUT_S,
+) -> dict[str, str]:
+    """The settings of a worker on these servers, the broker beside the cache in Redis; add what the test is about."""
+    return {
+        "REDIS_URL": redis_server.url(),
+        "CELERY_BROKER_URL": redis_server.url(BROKER_DB),
+        "ZOOKEEPER_HOSTS": zookeeper_server.address,
+        "LASTWORD_ZOOKEEPER_ROOT": root,
+        "LASTWORD_KEY_PREFIX": key_prefix,
+        "LASTWORD_SESSION_TIMEOUT_S": str(session_timeout_s),
+        "LASTWORD_LOCK_BUSY_RETRY_S": "1",
+        "LASTWORD_RETRY_MAX_S": "1",
+        "LASTWORD_CALL_TIMEOUT_S": "2",
+        "LASTWORD_STARTUP_DEADLINE_S": "20",
+    }
+
+
+def empty_broker(redis_server: Redis) -> None:
+    """Drop all that earlier tests left in the Celery broker's database."""
+    with Client.from_url(redis_server.url(BROKER_DB)) as client:
+        client.flushdb()
