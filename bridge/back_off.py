@@ -11,7 +11,7 @@ class BackOff:
 
     def __init__(self, max_s: float) -> None:
         self._max_s = max_s
-        self._pause_s = FIRST_S
+        self._pause_s = min(FIRST_S, max_s)
         self._until = 0.0
 
     def ready(self, now: float) -> bool:
@@ -25,4 +25,4 @@ class BackOff:
 
     def succeeded(self) -> None:
         """Start over with the shortest pause."""
-        self._pause_s, self._until = FIRST_S, 0.0
+        self._pause_s, self._until = min(FIRST_S, self._max_s), 0.0

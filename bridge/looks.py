@@ -15,9 +15,11 @@ class Looks(Generic[L]):
     def __init__(self, first_s: float, max_s: float) -> None:
         self._first_s = first_s
         self._max_s = max_s
-        self._heap: list[tuple[float, int, L]] = []
+        # The heap knows looks by their numbers, so that what is stopped leaves memory at once.
+        self._heap: list[tuple[float, int]] = []
+        self._numbers = count()
+        self._looked: dict[int, L] = {}
         self._planned: dict[L, tuple[int, float]] = {}
-        self._ties = count()
 
     def soon(self, looked: L, now: float) -> None:
         """Look for it the shortest interval from now."""
@@ -25,24 +27,32 @@ class Looks(Generic[L]):
 
     def stop(self, looked: L) -> None:
         """Never look for it again."""
-        self._planned.pop(looked, None)
+        planned = self._planned.pop(looked, None)
+        if planned is not None:
+            del self._looked[planned[0]]
 
     def due(self, now: float, most: int) -> list[L]:
         """Return up to ``most`` whose look is due, and plan the one after, twice as long from now."""
         found: list[L] = []
         while self.next() <= now and len(found) < most:
-            found.append(heapq.heappop(self._heap)[2])
+            found.append(self._looked.pop(heapq.heappop(self._heap)[1]))
         for looked in found:
-            self._plan(looked, now, min(self._planned[looked][1] * 2, self._max_s))
+            _, seconds = self._planned.pop(looked)
+            self._plan(looked, now, min(seconds * 2, self._max_s))
         return found
 
     def next(self) -> float:
         """When the next look is due; infinity where there is none."""
-        while self._heap and self._planned.get(self._heap[0][2], (None,))[0] != self._heap[0][1]:
+        while self._heap and self._heap[0][1] not in self._looked:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else math.inf
 
     def _plan(self, looked: L, now: float, seconds: float) -> None:
-        tie = next(self._ties)
-        self._planned[looked] = (tie, seconds)
-        heapq.heappush(self._heap, (now + seconds, tie, looked))
+        self.stop(looked)
+        number = next(self._numbers)
+        self._planned[looked] = (number, seconds)
+        self._looked[number] = looked
+        if len(self._heap) > 1_000 + 2 * len(self._looked):
+            self._heap = [entry for entry in self._heap if entry[1] in self._looked]
+            heapq.heapify(self._heap)
+        heapq.heappush(self._heap, (now + seconds, number))

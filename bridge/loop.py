@@ -74,12 +74,16 @@ class Bridge:
             self._enqueuer.close()
 
     def _turn(self) -> None:
+        self._carry()
+        self._records.pause_only(self._window.paused() | self._inbox.keys(), self._window.assigned)
+        self._report()
+
+    def _carry(self) -> None:
+        """Move everything that is in hand as far as it goes."""
         self._enqueue()
         self._sweep(self._window.looks.due(time.monotonic(), BATCH))
         self._deliver_letters()
         self._records.store(self._window.commit_points(), self._identity)
-        self._records.pause_only(self._window.paused() | self._inbox.keys(), self._window.assigned)
-        self._report()
 
     def _drain(self, leaving: Callable[[], bool], end: float) -> None:
         """Stop fetching; go on until nothing is in hand."""
@@ -88,9 +92,7 @@ class Bridge:
         while self._window.updates and time.monotonic() < end and not leaving():
             self._records.pause_only(self._window.assigned, self._window.assigned)
             self._records.fetch(1, self._idle_s())
-            self._enqueue()
-            self._sweep(self._window.looks.due(time.monotonic(), BATCH))
-            self._deliver_letters()
+            self._carry()
 
     def _idle_s(self) -> float:
         """How long to wait for a record: not longer than to the next look."""
@@ -214,8 +216,7 @@ class Bridge:
         self._sweep_back_off.succeeded()
         self._sweep(leaving)
         self._deliver_letters()
-        points = [point for point in self._window.commit_points() if point.partition in numbers]
-        self._records.commit(points, self._identity)
+        self._records.commit(self._window.commit_points(numbers), self._identity)
         self.lost(numbers)
 
     def lost(self, numbers: list[int]) -> None:

@@ -48,7 +48,7 @@ class Partition:
 
     def deliver(self, offset: int, updates: int, size: int, source: object) -> Delivered:
         """Append a record that is finished after ``updates`` calls of ``finish_one``."""
-        record = Delivered(self, offset, size, source, left=updates)
+        record = Delivered(self, offset, size, source if updates else None, left=updates)
         self.records.append(record)
         if updates:
             self.unfinished += 1

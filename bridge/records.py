@@ -62,6 +62,10 @@ class Records:
         self._topic = topic
         self._refused: KafkaError | None = None
         self._paused: frozenset[int] | None = None
+        # Partitions taken away while consume() ran: what was returned of them is somebody else's by now. One that also
+        # came back meanwhile would mix records of two assignments; that takes a round trip, which consume() does not.
+        self._gone: set[int] = set()
+        self._mixed: set[int] = set()
         self._consumer = Consumer(
             {**CONSUMER_DEFAULTS, **properties, **CONSUMER_GUARANTEES, "group.id": group, "error_cb": self._on_error},
             logger=logger,
@@ -82,6 +86,8 @@ class Records:
         """
         # poll() returns with the first record; consume() waits its whole time unless it gets all it was asked for.
         first = self._consumer.poll(wait_s)
+        self._gone.clear()
+        self._mixed.clear()
         if first is None:
             messages: list[Message] = []
         else:
@@ -89,10 +95,12 @@ class Records:
         records = []
         for message in messages:
             error = message.error()
-            if error is None:
-                records.append(message)
-            else:
+            if error is not None:
                 self._on_error(error)
+            elif message.partition() not in self._gone:
+                records.append(message)
+        if self._mixed:
+            raise KafkaRefusedError(f"partitions {sorted(self._mixed)} came and went in one call; start again")
         if self._refused is not None:
             raise KafkaRefusedError(f"Kafka refuses the consumer of topic {self._topic!r}: {self._refused.str()}")
         return records
@@ -110,6 +118,9 @@ class Records:
         """Commit now, as far as the group still lets us."""
         if not points:
             return
+        # When partitions are revoked, librdkafka itself commits what was stored last: an older offset would overwrite
+        # this one. https://github.com/confluentinc/librdkafka/blob/master/INTRODUCTION.md#consumer-offset-management
+        self.store(points, metadata)
         try:
             self._consumer.commit(offsets=[self._at(point, metadata) for point in points], asynchronous=False)
         except KafkaException as error:
@@ -139,6 +150,10 @@ class Records:
         numbers = sorted(partition.partition for partition in partitions)
         logger.info("partitions %s: %s", what, numbers)
         self._paused = None
+        if what == "assigned":
+            self._mixed.update(self._gone.intersection(numbers))
+        else:
+            self._gone.update(numbers)
         try:
             then(numbers)
         except Exception:

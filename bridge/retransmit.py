@@ -46,19 +46,23 @@ class Timeout:
     @property
     def value_s(self) -> float:
         """The timeout of an update that is sent for the first time."""
-        if self._smoothed is None:
-            return self._clocks.floor_s
-        return min(max(self._smoothed + 4 * self._deviation, self._clocks.floor_s), self._clocks.max_s)
+        measured_s = 0.0 if self._smoothed is None else self._smoothed + 4 * self._deviation
+        return min(max(measured_s, self._clocks.floor_s), self._clocks.max_s)
 
 
 @dataclass(eq=False, slots=True)
 class Sending:
-    """What retransmission knows about one update: when it was sent, and how long to wait for it."""
+    """What retransmission knows about one update: when it was sent, and how long to wait for it.
+
+    ``attempts`` are the ``sends`` and those that failed but may have left all the same; ``number`` is the last send's.
+    """
 
     sends: int = 0
+    attempts: int = 0
     first_sent: float = 0.0
     last_sent: float = 0.0
     timeout_s: float = 0.0
+    number: int = 0
 
     @property
     def due(self) -> float:
@@ -68,8 +72,8 @@ class Sending:
 
 S = TypeVar("S", bound=Sending)
 
-_Due = tuple[float, int, S, float]
-"""When its own timeout passes, a tie-breaker, what was sent, and when: it may have been sent again since."""
+_Due = tuple[float, int]
+"""When the timeout of a send passes, and the send's number: not the update, whose memory is free once it is done."""
 
 
 class Retransmission(Generic[S]):
@@ -78,10 +82,10 @@ class Retransmission(Generic[S]):
     def __init__(self, clocks: Clocks) -> None:
         self._clocks = clocks
         self.timeout = Timeout(clocks)
-        self._by_send: OrderedDict[S, None] = OrderedDict()
-        self._by_due: list[_Due[S]] = []
-        self._presumed: list[_Due[S]] = []
-        self._ties = count()
+        self._numbers = count(1)
+        self._by_send: OrderedDict[int, S] = OrderedDict()
+        self._by_due: list[_Due] = []
+        self._presumed: list[_Due] = []
         self._newest_answered = -math.inf
         self._last_answer = -math.inf
         self._silence_s: float | None = None
@@ -98,27 +102,33 @@ class Retransmission(Generic[S]):
 
     def sent(self, sending: S, now: float) -> None:
         """Note that it was sent just now; its own timeout doubles with each send."""
-        if not sending.sends:
-            sending.first_sent = now
+        self.forget(sending)
+        self.attempted(sending, now)
         sending.timeout_s = min(self.timeout.value_s * 2 ** min(sending.sends, 32), self._clocks.max_s)
         sending.sends += 1
         sending.last_sent = now
-        self._by_send.pop(sending, None)
-        self._by_send[sending] = None
+        sending.number = next(self._numbers)
+        self._by_send[sending.number] = sending
         if len(self._by_due) > 1_000 + 2 * len(self._by_send):
-            self._by_due = [entry for entry in self._by_due if self._waits(entry)]
+            self._by_due = [entry for entry in self._by_due if entry[1] in self._by_send]
             heapq.heapify(self._by_due)
-        heapq.heappush(self._by_due, self._entry(sending))
+        heapq.heappush(self._by_due, (sending.due, sending.number))
+
+    def attempted(self, sending: S, now: float) -> None:
+        """Note that sending it failed just now, though it may have left: it is not watched, its timeout is the same."""
+        if not sending.attempts:
+            sending.first_sent = now
+        sending.attempts += 1
 
     def confirmed(self, sending: S, now: float, *, itself: bool) -> None:
         """Note that the cache holds it; ``itself``: this very version, not a newer one that overtook it.
 
-        Only an update that arrived itself proves that tasks of its time get through. Of one that was sent twice or more
-        nobody knows which send it was: no sample is taken (Karn), and the first send counts.
+        Only an update that arrived itself proves that tasks of its time get through. Of one that left twice or more, or
+        may have, nobody knows which send it was: no sample is taken (Karn), and the first one counts.
         """
         if sending.sends and itself:
             self._newest_answered = max(self._newest_answered, sending.first_sent)
-            if sending.sends == 1:
+            if sending.attempts == 1:
                 self.timeout.sample(now - sending.last_sent)
         self.forget(sending)
         self._last_answer = now
@@ -128,7 +138,7 @@ class Retransmission(Generic[S]):
 
     def forget(self, sending: S) -> None:
         """Stop watching it: confirmed, given up, or its partition went away."""
-        self._by_send.pop(sending, None)
+        self._by_send.pop(sending.number, None)
 
     def lost(self, now: float) -> list[S]:
         """Return what is to be sent again now; it is no longer watched until ``sent`` is called for it."""
@@ -138,18 +148,12 @@ class Retransmission(Generic[S]):
         found += self._probes(now) if self.silent else self._expired(now)
         return found
 
-    def _entry(self, sending: S) -> _Due[S]:
-        return (sending.due, next(self._ties), sending, sending.last_sent)
-
-    def _waits(self, entry: _Due[S]) -> bool:
-        return entry[2] in self._by_send and entry[2].last_sent == entry[3]
-
-    def _due_until(self, heap: list[_Due[S]], time: float) -> list[S]:
+    def _due_until(self, heap: list[_Due], time: float) -> list[S]:
         found = []
         while heap and heap[0][0] <= time:
-            entry = heapq.heappop(heap)
-            if self._waits(entry):
-                found.append(entry[2])
+            sending = self._by_send.get(heapq.heappop(heap)[1])
+            if sending is not None:
+                found.append(sending)
         return self._taken(found)
 
     def _since_before_the_silence(self, now: float) -> list[S]:
@@ -157,16 +161,18 @@ class Retransmission(Generic[S]):
         ended = self._silence_ended
         if ended is not None and now >= ended + self.timeout.value_s:
             self._silence_ended = None
-            self._presumed = [self._entry(one) for one in takewhile(lambda one: one.last_sent < ended, self._by_send)]
+            before = takewhile(lambda one: one.last_sent < ended, self._by_send.values())
+            self._presumed = [(one.due, one.number) for one in before]
             heapq.heapify(self._presumed)
-        return self._due_until(self._presumed, now)
+        # In the next silence only probes are sent.
+        return [] if self.silent else self._due_until(self._presumed, now)
 
     def _hear(self, now: float) -> None:
         """Enter a silence: nothing came back for a timeout, since the last answer and since the oldest send."""
         if not self._by_send:
             self._silence_s, self._next_probe = None, math.inf
         elif self._silence_s is None:
-            oldest = next(iter(self._by_send))
+            oldest = next(iter(self._by_send.values()))
             if now >= max(self._last_answer, oldest.last_sent) + self.timeout.value_s:
                 self._silence_s, self._next_probe = self.timeout.value_s, now
 
@@ -174,7 +180,7 @@ class Retransmission(Generic[S]):
         """In a silence the few whose last send is longest ago, among those whose own timeout has passed."""
         if self._silence_s is None or now < self._next_probe:
             return []
-        found = list(islice((one for one in self._by_send if one.due <= now), self._clocks.probes))
+        found = list(islice((one for one in self._by_send.values() if one.due <= now), self._clocks.probes))
         if found:
             self._silence_s = min(self._silence_s * 2, self._clocks.silence_max_s)
         self._next_probe = now + self._silence_s
@@ -183,7 +189,7 @@ class Retransmission(Generic[S]):
     def _expired(self, now: float) -> list[S]:
         """What no worker retries any longer: its task's life is over."""
         life_s = self._clocks.task_life_s
-        return self._taken(list(takewhile(lambda one: one.last_sent + life_s <= now, self._by_send)))
+        return self._taken(list(takewhile(lambda one: one.last_sent + life_s <= now, self._by_send.values())))
 
     def _taken(self, found: list[S]) -> list[S]:
         for sending in found:

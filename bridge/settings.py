@@ -2,7 +2,7 @@
 
 import os
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tasks.settings import ENV_PREFIX, SettingsError
@@ -13,7 +13,9 @@ KAFKA_PREFIX = f"{ENV_PREFIX}KAFKA_"
 class BridgeSettings(BaseSettings):
     """What the bridge needs to know beside what it shares with the worker."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, frozen=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
 
     kafka_bootstrap_servers: str = Field(
         "127.0.0.1:9092",
@@ -42,6 +44,14 @@ class BridgeSettings(BaseSettings):
     back_off_max_s: float = Field(5.0, gt=0)
     shutdown_deadline_s: float = Field(20.0, ge=0)
 
+    @field_validator("dead_letter_topic")
+    @classmethod
+    def _is_another_topic(cls, name: str | None, info: ValidationInfo) -> str | None:
+        # The bridge would read its own dead letters, and write a dead letter for each.
+        if name is not None and name == info.data.get("topic"):
+            raise ValueError("should not be the same as LASTWORD_TOPIC")
+        return name
+
     @property
     def letters_topic(self) -> str:
         """The dead-letter topic's name."""
@@ -66,18 +76,24 @@ GUARDED = frozenset(
 )
 """The librdkafka properties on which the guarantees rest: they cannot be set from outside."""
 
+ADDRESSES = frozenset({"bootstrap.servers", "metadata.broker.list"})
+"""The librdkafka properties, two names for one, that have a setting of their own."""
+
 
 def kafka_properties(settings: BridgeSettings) -> dict[str, str | int | bool]:
     """Return the librdkafka properties of every client, those of the environment included.
 
-    ``LASTWORD_KAFKA_SSL_CA_LOCATION`` is ``ssl.ca.location``. SettingsError for one that a guarantee rests on.
+    ``LASTWORD_KAFKA_SSL_CA_LOCATION`` is ``ssl.ca.location``. SettingsError for one that a guarantee rests on, or that
+    has a setting of its own.
     """
     given = {
         name.removeprefix(KAFKA_PREFIX).lower().replace("_", "."): value
         for name, value in os.environ.items()
         if name.startswith(KAFKA_PREFIX)
     }
-    for name in sorted(GUARDED & given.keys()):
+    for name in sorted((GUARDED | ADDRESSES) & given.keys()):
         variable = f"{KAFKA_PREFIX}{name.upper().replace('.', '_')}"
+        if name in ADDRESSES:
+            raise SettingsError(f"setting {variable}: given {given[name]!r}; set KAFKA_BOOTSTRAP_SERVERS instead")
         raise SettingsError(f"setting {variable}: given {given[name]!r}; it cannot be set, a guarantee rests on it")
     return {"client.id": "lastword", **given, "bootstrap.servers": settings.kafka_bootstrap_servers}

@@ -152,6 +152,7 @@ class Window:
         """Note that sending these failed: they stay unsent, but may have left all the same and are looked for."""
         for entry in entries:
             if entry.state is State.UNSENT:
+                self.retransmission.attempted(entry, now)
                 self.looks.soon(entry, now)
 
     def presume_lost(self, now: float) -> int:
@@ -196,12 +197,13 @@ class Window:
         """All updates that are neither confirmed nor given up."""
         return [entry for entries in self._by_product.values() for entry in entries]
 
-    def commit_points(self) -> list[CommitPoint]:
-        """Return how far each partition has come since the last call."""
+    def commit_points(self, numbers: Iterable[int] | None = None) -> list[CommitPoint]:
+        """Return how far these partitions, or all, have come since they were last asked for."""
         points = []
-        for partition in self._partitions.values():
+        for number in self.assigned if numbers is None else self.assigned.intersection(numbers):
+            partition = self._partitions[number]
             if partition.committable is not None:
-                points.append(CommitPoint(partition.number, partition.epoch, partition.committable))
+                points.append(CommitPoint(number, partition.epoch, partition.committable))
                 partition.committable = None
         return points
 

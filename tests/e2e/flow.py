@@ -1,0 +1,181 @@
+"""The whole flow for one test: a topic of its own, a bridge and workers as subprocesses, and what must be visible."""
+
+import json
+import os
+import random
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import redis
+from confluent_kafka import Consumer, TopicPartition
+
+from bridge.publisher import Publisher
+from servers import Kafka, Redis, ZooKeeper
+from servers.process import Child
+from tests.waiting import wait_until
+from tests.worker_helpers import REPOSITORY, worker_env
+
+PARTITIONS = 4
+BEGIN_MS = 1_763_800_000_000
+
+
+class Flow:
+    def __init__(
+        self,
+        servers: tuple[Kafka, Redis, ZooKeeper],
+        directory: Path,
+        *,
+        topic: str,
+        group: str,
+        root: str,
+        prefix: str,
+    ) -> None:
+        kafka, cache, zookeeper = servers
+        self.topic = topic
+        self.prefix = prefix
+        self.directory = directory
+        self.environment = worker_env(cache, zookeeper, root=root, key_prefix=prefix) | {
+            "KAFKA_BOOTSTRAP_SERVERS": kafka.address,
+            "LASTWORD_TOPIC": topic,
+            "LASTWORD_CONSUMER_GROUP": group,
+            "LASTWORD_PARTITIONS": str(PARTITIONS),
+            "LASTWORD_CREATE_TOPICS": "true",
+            "LASTWORD_TIMEOUT_FLOOR_S": "1",
+            # A bridge that was killed must not keep its partitions for the default of 45 s.
+            "LASTWORD_KAFKA_SESSION_TIMEOUT_MS": "6000",
+        }
+        self.cache = redis.Redis.from_url(cache.url())
+        self.broker = redis.Redis.from_url(self.environment["CELERY_BROKER_URL"])
+        self.reader = Consumer({"bootstrap.servers": kafka.address, "group.id": group, "enable.auto.commit": False})
+        self.newest: dict[str, tuple[int, int]] = {}
+        self.delivered: dict[int, list[tuple[int, str, tuple[int, int]]]] = {n: [] for n in range(PARTITIONS)}
+
+    def close(self) -> None:
+        self.reader.close()
+        self.cache.close()
+        self.broker.close()
+
+    @contextmanager
+    def bridge(self, **settings: str) -> Iterator["Bridge"]:
+        """A running bridge that has its partitions."""
+        bridge = Bridge(self.directory, self.environment | settings)
+        try:
+            bridge.wait_for_log("partitions assigned")
+            yield bridge
+        except BaseException:
+            sys.stderr.write(bridge.log[-6_000:])
+            raise
+        finally:
+            bridge.stop()
+
+    def publish(self, count: int, products: int, *, seed: int = 7) -> None:
+        """Publish shuffled, repeated changes and deletions, and remember which is the newest of each product."""
+        chance = random.Random(seed)
+        changes = [(f"p{chance.randrange(products)}", number) for number in range(count)]
+        changes += chance.sample(changes, count // 20)
+        chance.shuffle(changes)
+        publisher = Publisher({"bootstrap.servers": self.environment["KAFKA_BOOTSTRAP_SERVERS"]}, self.topic)
+        for product, number in changes:
+            self.publish_one(publisher, product, number, deleted=number % 17 == 0)
+        assert publisher.flush(30) == 0
+        assert not publisher.failed
+
+    def publish_one(self, publisher: Publisher, product: str, number: int, *, deleted: bool = False) -> None:
+        record = {"product_id": product, "updated_at": BEGIN_MS + number // 3, "sequence": number}
+        record |= {"deleted": True} if deleted else {"data": {"number": number}}
+        version = ((BEGIN_MS + number // 3) * 1_000, number)
+        self.newest[product] = max(version, self.newest.get(product, version))
+        publisher.publish(
+            product.encode(),
+            json.dumps(record).encode(),
+            on_delivered=lambda m: self.delivered[m.partition() or 0].append((m.offset() or 0, product, version)),
+        )
+
+    def held(self) -> dict[str, tuple[int, int]]:
+        """The versions in the cache, read without the project's own code."""
+        found = {}
+        for product in self.newest:
+            version = self.cache.hget(f"{self.prefix}{product}", "version")
+            if isinstance(version, bytes):
+                at, _, sequence = version.decode().partition("-")
+                found[product] = (int(at), int(sequence))
+        return found
+
+    def is_fresh(self) -> bool:
+        """Whether every product is at its newest; and no committed offset has passed an update that is not visible."""
+        self.committed()
+        return self.held() == self.newest
+
+    def committed(self) -> dict[int, int]:
+        """The committed offsets, after a check that everything before them is visible."""
+        partitions = [TopicPartition(self.topic, number) for number in range(PARTITIONS)]
+        committed = {p.partition: p.offset for p in self.reader.committed(partitions, timeout=10)}
+        held = self.held()  # after the offsets: what was visible when they were committed is visible now
+        for number, offset in committed.items():
+            for at, product, version in self.delivered[number]:
+                assert at >= offset or held.get(product, (0, 0)) >= version, (number, offset, at, product, version)
+        return committed
+
+    def wait_until_fresh(self, *, deadline_s: float = 60.0) -> None:
+        wait_until(self.is_fresh, deadline_s=deadline_s, what="every product at its newest")
+
+    def wait_until_all_is_committed(self, *, deadline_s: float = 30.0) -> None:
+        ends = {
+            number: self.reader.get_watermark_offsets(TopicPartition(self.topic, number), timeout=10)[1]
+            for number in range(PARTITIONS)
+        }
+        ends = {number: end for number, end in ends.items() if end}
+        wait_until(
+            lambda: all(self.committed()[number] == end for number, end in ends.items()),
+            deadline_s=deadline_s,
+            what=f"all committed: {ends}",
+        )
+
+    def wait_until_visible(self, share: float) -> None:
+        """Return when about this share of the products is in the cache: in the middle of the run."""
+        wait_until(
+            lambda: len(self.held()) >= share * len(self.newest), deadline_s=60, what=f"{share:.0%} of the products"
+        )
+        assert not self.is_fresh(), "the run was over before its middle: publish more"
+
+
+class Bridge:
+    def __init__(self, directory: Path, environment: dict[str, str]) -> None:
+        self.log_file = directory / f"bridge-{random.randrange(10**9)}.log"
+        self._child = Child(
+            [sys.executable, "-m", "bridge"],
+            directory=REPOSITORY,
+            log_file=self.log_file,
+            environment={**os.environ, **environment},
+        )
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text(encoding="utf-8")
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._child.exit_code
+
+    def wait_for_log(self, text: str, *, deadline_s: float = 60.0) -> None:
+        def found() -> bool:
+            ended = self.exit_code is not None
+            if text in self.log:
+                return True
+            assert not ended, f"the bridge ended with exit code {self.exit_code} before it said {text!r}"
+            return False
+
+        wait_until(found, deadline_s=deadline_s, what=f"{text!r} in the bridge's log")
+
+    def send(self, number: signal.Signals) -> None:
+        self._child.send(number)
+
+    def stop(self) -> int | None:
+        self._child.stop(30)
+        return self.exit_code
+
+    def kill(self) -> None:
+        self._child.kill()

@@ -1,0 +1,198 @@
+"""From Kafka to Redis through every process, and what is killed or wiped in the middle of it."""
+
+import json
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from bridge.publisher import Publisher
+from bridge.records import headers_of
+from servers import Kafka, Redis, ZooKeeper
+from tests.e2e.flow import PARTITIONS, Flow
+from tests.waiting import wait_until
+from tests.worker_helpers import celery_worker, empty_broker
+
+pytestmark = pytest.mark.timeout(180)
+
+COUNT, PRODUCTS = 800, 150
+PREFORK = ("-c", "3")
+THREADS = ("-P", "threads", "-c", "8")
+
+
+@pytest.fixture
+def flow(
+    kafka_server: Kafka,
+    redis_server: Redis,
+    zookeeper_server: ZooKeeper,
+    tmp_path: Path,
+    topic: str,
+    group: str,
+    zookeeper_root: str,
+    key_prefix: str,
+) -> Iterator[Flow]:
+    empty_broker(redis_server)
+    flow = Flow(
+        (kafka_server, redis_server, zookeeper_server),
+        tmp_path,
+        topic=topic,
+        group=group,
+        root=zookeeper_root,
+        prefix=key_prefix,
+    )
+    yield flow
+    flow.close()
+
+
+@pytest.mark.parametrize("pool", [PREFORK, THREADS], ids=["prefork", "threads"])
+def test_every_product_ends_at_its_newest_and_every_offset_is_committed(flow: Flow, pool: tuple[str, ...]) -> None:
+    with celery_worker(flow.environment, *pool), flow.bridge():
+        flow.publish(COUNT, PRODUCTS)
+        flow.wait_until_fresh()
+        flow.wait_until_all_is_committed()
+    product = next(p for p, (_, sequence) in flow.newest.items() if sequence % 17)
+    data = flow.cache.hget(f"{flow.prefix}{product}", "data")
+    assert isinstance(data, bytes)
+    assert json.loads(data) == {"number": flow.newest[product][1]}
+
+
+def test_the_commit_carries_the_identity_of_the_data_set(flow: Flow) -> None:
+    with celery_worker(flow.environment, *THREADS), flow.bridge():
+        flow.publish(20, 5)
+        flow.wait_until_all_is_committed()
+    info = flow.cache.info("server")
+    assert isinstance(info, dict)
+    answers = flow.reader.committed([TopicPartition(flow.topic, n) for n in range(PARTITIONS)], timeout=10)
+    assert {a.metadata for a in answers if a.offset > 0} == {info["run_id"]}
+
+
+def test_worker_killed_in_the_middle(flow: Flow) -> None:
+    with flow.bridge():
+        with celery_worker(flow.environment, *PREFORK) as worker:
+            flow.publish(COUNT, PRODUCTS)
+            flow.wait_until_visible(0.3)
+            worker.kill()
+        with celery_worker(flow.environment, *PREFORK):
+            flow.wait_until_fresh()
+            flow.wait_until_all_is_committed()
+
+
+def test_bridge_killed_in_the_middle(flow: Flow) -> None:
+    with celery_worker(flow.environment, *PREFORK):
+        with flow.bridge() as bridge:
+            flow.publish(COUNT, PRODUCTS)
+            flow.wait_until_visible(0.3)
+            bridge.kill()
+        with flow.bridge():
+            flow.wait_until_fresh()
+            flow.wait_until_all_is_committed()
+
+
+def test_broker_wiped_in_the_middle(flow: Flow) -> None:
+    with celery_worker(flow.environment, *PREFORK), flow.bridge():
+        flow.publish(COUNT, PRODUCTS)
+        flow.wait_until_visible(0.3)
+        flow.broker.flushdb()
+        flow.wait_until_fresh()
+        flow.wait_until_all_is_committed()
+
+
+def test_broker_wiped_with_one_lone_update_in_flight(flow: Flow) -> None:
+    with flow.bridge():
+        flow.publish(1, 1)
+        wait_until(lambda: flow.broker.llen("lastword") == 1, what="the task in the broker")
+        flow.broker.flushdb()
+        with celery_worker(flow.environment, *THREADS):
+            flow.wait_until_fresh()
+            flow.wait_until_all_is_committed()
+
+
+def test_bridges_come_and_go(flow: Flow) -> None:
+    with celery_worker(flow.environment, *PREFORK), flow.bridge() as first:
+        flow.publish(COUNT, PRODUCTS)
+        with flow.bridge() as second:
+            flow.publish(COUNT // 4, PRODUCTS, seed=8)
+            assert first.stop() == 0
+            with flow.bridge():
+                assert second.stop() == 0
+                flow.wait_until_fresh()
+                flow.wait_until_all_is_committed()
+
+
+def test_sigterm_drains_what_is_in_hand(flow: Flow) -> None:
+    with celery_worker(flow.environment, *PREFORK) as worker:
+        with flow.bridge() as bridge:
+            flow.publish(COUNT, PRODUCTS)
+            flow.wait_until_visible(0.1)
+            bridge.send(signal.SIGTERM)
+            wait_until(lambda: bridge.exit_code is not None, deadline_s=30, what="the bridge's end")
+            assert bridge.exit_code == 0
+            assert "Traceback" not in bridge.log
+        assert flow.broker.llen("lastword") == 0
+        tasks = set(re.findall(rf"{flow.topic}:(\d+):(\d+)\] received", worker.log))
+    last = {int(number): max(int(at) for n, at in tasks if n == number) for number, _ in tasks}
+    assert flow.committed() == {number: last[number] + 1 for number in range(PARTITIONS)}, "what was sent is committed"
+
+
+def test_invalid_records_are_dead_lettered_and_the_rest_flows_on(flow: Flow) -> None:
+    with celery_worker(flow.environment, *THREADS), flow.bridge():
+        publisher = Publisher({"bootstrap.servers": flow.environment["KAFKA_BOOTSTRAP_SERVERS"]}, flow.topic)
+        for number in range(30):
+            flow.publish_one(publisher, "p1", number)
+            publisher.publish(b"p1", b'{"product_id": "p1", "updated_at": 1763800000, "data": 1}')
+        publisher.publish(None, b"\xff\xfe no JSON")
+        flow.publish_one(publisher, "p1", 31)
+        assert publisher.flush(30) == 0
+        flow.wait_until_fresh()
+        flow.wait_until_all_is_committed()
+    letters = read_all(flow, f"{flow.topic}-dlt", 31)
+    reasons = [headers["__lastword.errors.message"] for headers in letters]
+    assert sum("milliseconds are wanted" in reason for reason in reasons) == 30
+    assert {headers["__lastword.errors.stage"] for headers in letters} == {"decode"}
+    assert all(headers["__lastword.errors.topic"] == flow.topic for headers in letters)
+
+
+def test_a_permanent_failure_is_dead_lettered_with_its_reason(flow: Flow) -> None:
+    flow.cache.rpush(f"{flow.prefix}p7", "not ours")
+    with celery_worker(flow.environment, *THREADS), flow.bridge():
+        publisher = Publisher({"bootstrap.servers": flow.environment["KAFKA_BOOTSTRAP_SERVERS"]}, flow.topic)
+        for number in range(40):
+            product = f"p{number % 10}"
+            record = {"product_id": product, "updated_at": 1_763_800_000_000, "sequence": number, "data": number}
+            publisher.publish(product.encode(), json.dumps(record).encode())
+        assert publisher.flush(30) == 0
+        flow.wait_until_all_is_committed(deadline_s=60)
+    letters = read_all(flow, f"{flow.topic}-dlt", 4)
+    assert {headers["__lastword.errors.stage"] for headers in letters} == {"apply"}
+    assert all(f"{flow.prefix}p7" in headers["__lastword.errors.message"] for headers in letters)
+    assert {headers["lastword-version"] for headers in letters} == {
+        f"1763800000000000-{number}" for number in (7, 17, 27, 37)
+    }
+    assert flow.cache.type(f"{flow.prefix}p7") == b"list"
+
+
+def read_all(flow: Flow, topic: str, count: int) -> list[dict[str, str]]:
+    """The headers of all records of a topic, as text."""
+    reader = Consumer(
+        {
+            "bootstrap.servers": flow.environment["KAFKA_BOOTSTRAP_SERVERS"],
+            "group.id": f"{topic}-reader",
+            "enable.auto.commit": False,
+        }
+    )
+    reader.assign([TopicPartition(topic, number, 0) for number in range(PARTITIONS)])
+    found: list[dict[str, str]] = []
+
+    def read() -> bool:
+        message = reader.poll(0.1)
+        if message is not None and message.error() is None:
+            found.append({name: (value or b"").decode() for name, value in headers_of(message)})
+        return len(found) >= count
+
+    wait_until(read, what=f"{count} records in {topic}")
+    assert reader.poll(0.5) is None, "more letters than there should be"
+    reader.close()
+    return found
