@@ -46,9 +46,11 @@ class Letter:
             "class": self.error,
             "message": self.reason,
         }
-        found: Headers = [header for header in headers_of(message) if header[0] != VERSION_HEADER]
+        found = headers_of(message)
         found += [(f"{PREFIX}{name}", text.encode(errors="backslashreplace")) for name, text in ours.items()]
         if update is not None:
+            # One that came along says the same. It stays where no version is known: it may be what was wrong.
+            found = [header for header in found if header[0] != VERSION_HEADER]
             found.append((VERSION_HEADER, str(update.version).encode()))
         return found
 
@@ -58,7 +60,8 @@ class DeadLetters:
 
     def __init__(self, properties: Mapping[str, str | int | bool], topic: str) -> None:
         self._producer = Producer(
-            {**properties, "enable.idempotence": True, "delivery.timeout.ms": DELIVERY_TIMEOUT_MS, "linger.ms": 5}
+            {**properties, "enable.idempotence": True, "delivery.timeout.ms": DELIVERY_TIMEOUT_MS, "linger.ms": 5},
+            logger=logger,
         )
         self._topic = topic
         self._refused: deque[tuple[float, Letter]] = deque()

@@ -17,7 +17,7 @@ from tasks.arguments import TASK_NAME, Arguments, pack
 
 logger = logging.getLogger(__name__)
 
-PUBLISH_TIMEOUT_S = 5.0
+PUBLISH_TIMEOUT_S = 5
 
 
 class EnqueueError(Exception):
@@ -87,6 +87,8 @@ class Enqueuer:
         try:
             if self._producer is None:
                 self._connection = self._app.connection_for_write()
+                # Otherwise kombu connects at the first publish, and pauses for seconds before it tries again.
+                self._connection.ensure_connection(max_retries=1, interval_start=0, timeout=PUBLISH_TIMEOUT_S)
                 self._producer = self._app.amqp.Producer(self._connection)
             yield self._producer
         except self._errors() as error:

@@ -36,6 +36,9 @@ def publish_lines(
             except InvalidUpdateError as error:
                 refusal = f"line {number}: {error}; --unchecked publishes it all the same"
                 break
+            except PublishError as error:
+                refusal = f"line {number}: {error}"
+                break
         left = publisher.flush(FLUSH_S)
     if left:
         refusal = f"{left} records are not delivered after {FLUSH_S:g} s"

@@ -1,6 +1,7 @@
 """The Kafka consumer: records in, offsets out. All of librdkafka's habits that matter here are in this file."""
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, cast
 
@@ -38,6 +39,8 @@ REFUSED: Final = frozenset(
     }
 )
 """Errors that do not go away by themselves."""
+
+CLOSE_TIMEOUT_S: Final = 10.0
 
 Partitions = Callable[[list[int]], None]
 
@@ -140,8 +143,19 @@ class Records:
         self._paused = numbers
 
     def close(self) -> None:
-        """Leave the group; what is assigned is revoked first."""
-        self._consumer.close()
+        """Leave the group; what is assigned is revoked first. Without an answer from Kafka, return all the same."""
+        # librdkafka would wait for an unreachable coordinator as long as the session lasts, 45 s, and for each commit.
+        closing = threading.Thread(target=self._close, name="close", daemon=True)
+        closing.start()
+        closing.join(CLOSE_TIMEOUT_S)
+        if closing.is_alive():
+            logger.warning("Kafka does not answer; the group notices when the session has timed out")
+
+    def _close(self) -> None:
+        try:
+            self._consumer.close()
+        except KafkaException as error:
+            logger.warning("the consumer did not leave its group: %s", error)
 
     def _at(self, point: CommitPoint, metadata: str) -> TopicPartition:
         return TopicPartition(self._topic, point.partition, point.offset, metadata)

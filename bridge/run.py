@@ -15,7 +15,7 @@ from bridge.topics import reach_kafka
 from bridge.window import Window
 from tasks import app
 from tasks.cache import Cache
-from tasks.settings import TaskSettings
+from tasks.settings import SettingsError, TaskSettings
 from tasks.startup import broker_address, reach_broker, reach_cache, wait_for
 from tasks.worker import open_cache
 
@@ -26,12 +26,16 @@ def run(settings: BridgeSettings, task_settings: TaskSettings) -> None:
     """Wait for the servers, then bridge until SIGTERM or SIGINT; a second one ends the draining at once.
 
     Raises:
+        SettingsError: the URL of Redis or of the Celery broker cannot be used.
         UnreachableError: a server could not be reached before the start's deadline.
         MissingTopicError: a topic is missing.
         KafkaRefusedError: Kafka refuses this consumer for good.
     """
     properties = kafka_properties(settings)
-    cache = open_cache(task_settings)
+    try:
+        cache = open_cache(task_settings)
+    except ValueError as error:
+        raise SettingsError(f"setting REDIS_URL: {error}") from None
     signals = Signals()
     _wait_for_servers(settings, task_settings, properties, cache)
     bridge = _assemble(settings, task_settings, properties, cache)

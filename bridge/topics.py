@@ -1,12 +1,18 @@
 """The topics at the start: there, or created where that was asked for."""
 
+import time
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-CALL_TIMEOUT_S = 5.0
+CALL_TIMEOUT_S: Final = 5.0
+LISTEN_EVERY_S: Final = 0.5
+
+HOPELESS: Final = frozenset({KafkaError._ALL_BROKERS_DOWN, KafkaError._AUTHENTICATION})  # noqa: SLF001
+"""What librdkafka reports when this client will not get an answer by waiting longer."""
 
 
 class MissingTopicError(Exception):
@@ -20,26 +26,39 @@ def reach_kafka(properties: Mapping[str, str | int | bool], topics: Sequence[str
         ConnectionError: Kafka does not answer.
         MissingTopicError: a topic is missing and ``create`` is None.
     """
+    heard: list[KafkaError] = []
     # librdkafka would say on standard error, again and again, what is said here once.
-    admin = AdminClient({**properties, "log_level": 0})
-    try:
-        missing = [topic for topic in topics if topic not in admin.list_topics(timeout=CALL_TIMEOUT_S).topics]
-        if missing and create is None:
-            names = " and ".join(repr(topic) for topic in missing)
-            raise MissingTopicError(
-                f"no topic {names} in Kafka at {properties['bootstrap.servers']}: create it, or let the bridge do so "
-                "with --create-topics (LASTWORD_CREATE_TOPICS=true)"
-            )
-        for topic in missing:
-            _create(admin, topic, create or 1)
-    except KafkaException as error:
-        raise ConnectionError(error.args[0].str()) from error
+    admin = AdminClient({**properties, "log_level": 0}, error_cb=heard.append)
+    there = _topics(admin, heard)
+    missing = [topic for topic in topics if topic not in there]
+    if missing and create is None:
+        names = " and ".join(repr(topic) for topic in missing)
+        raise MissingTopicError(
+            f"no topic {names} in Kafka at {properties['bootstrap.servers']}: create it, or let the bridge do so "
+            "with --create-topics (LASTWORD_CREATE_TOPICS=true)"
+        )
+    for topic in missing:
+        _create(admin, topic, create or 1)
+
+
+def _topics(admin: AdminClient, heard: list[KafkaError]) -> set[str]:
+    """Ask in short calls: a call does not hear what is wrong with the connection, nor Ctrl-C, before it ends."""
+    end = time.monotonic() + CALL_TIMEOUT_S
+    while True:
+        try:
+            return set(admin.list_topics(timeout=LISTEN_EVERY_S).topics)
+        except KafkaException as error:
+            admin.poll(0)
+            if time.monotonic() >= end or any(one.code() in HOPELESS for one in heard):
+                # The first is the most telling one: a connection refused, a name unknown, a password wrong.
+                reason = heard[0] if heard else error.args[0]
+                raise ConnectionError(reason.str()) from error
 
 
 def _create(admin: AdminClient, topic: str, partitions: int) -> None:
-    future = admin.create_topics([NewTopic(topic, num_partitions=partitions)])[topic]
+    future = admin.create_topics([NewTopic(topic, num_partitions=partitions)], request_timeout=CALL_TIMEOUT_S)[topic]
     try:
-        future.result(timeout=CALL_TIMEOUT_S)
+        future.result()
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-            raise
+            raise ConnectionError(f"topic {topic!r} cannot be created: {error.args[0].str()}") from error

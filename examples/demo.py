@@ -87,7 +87,7 @@ def demo(directory: Path) -> int:
     return 1 if wrong else 0
 
 
-WORKER = ("-A", "tasks", "worker", "--loglevel", "INFO", "--concurrency", "4", "--without-gossip", "--without-mingle")
+WORKER = ("-A", "tasks", "worker", "--loglevel", "INFO", "--concurrency", "8", "--without-gossip", "--without-mingle")
 BRIDGE = ("run", "--create-topics")
 
 

@@ -17,7 +17,7 @@ import redis
 from celery import Celery
 from confluent_kafka import Consumer, TopicPartition
 
-SAMPLE_EVERY_S = 0.01
+SAMPLE_EVERY_S = 0.05
 KEY_PREFIX = "product:"
 
 Order = tuple[int, int]

@@ -6,6 +6,7 @@ import msgspec
 
 from tasks.contract import Update
 from tasks.errors import TransientError
+from tasks.fields import product_id_of
 from tasks.version import Version
 
 TASK_NAME: Final = "tasks.update_product"
@@ -66,7 +67,7 @@ def unpack(number: object, body: object) -> Arguments:
     try:
         parts = msgspec.convert(body, _Body)
         update = Update(
-            product_id=parts.id,
+            product_id=product_id_of(parts.id),
             version=Version.parse(parts.version),
             data=None if parts.data is None else parts.data.encode(),
             deleted=parts.deleted,

@@ -1,5 +1,6 @@
 """How updates reach the cache: drop what it holds already, lock, write what is newer, release; an answer for each."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,12 +37,14 @@ def refresh(updates: Sequence[Update], cache: Cache, locks: Locks, *, lock_wait_
 
 def _refresh(jobs: Sequence[_Job], cache: Cache, locks: Locks, lock_wait_s: float) -> None:
     _drop_held(jobs, cache)
-    busy = _write_locked(_open(jobs), cache, locks, lock_wait_s)
-    if len(busy) == 1 and len({job.update.product_id for job in jobs}) == 1:
-        locks.wait(busy[0], lock_wait_s)
+    alone = len({job.update.product_id for job in jobs}) == 1
+    until = time.monotonic() + (lock_wait_s if alone else 0.0)
+    busy = _write_locked(_open(jobs), cache, locks, until)
+    while busy and alone and _left(until):
+        locks.wait(busy[0], _left(until))
         # Whoever held the lock may have written this version or a newer one: look before contending.
         _drop_held(_open(jobs), cache)
-        _write_locked(_open(jobs), cache, locks, lock_wait_s)
+        busy = _write_locked(_open(jobs), cache, locks, until)
 
 
 def _drop_held(jobs: Sequence[_Job], cache: Cache) -> None:
@@ -51,11 +54,11 @@ def _drop_held(jobs: Sequence[_Job], cache: Cache) -> None:
             job.answer = outcome
 
 
-def _write_locked(jobs: Sequence[_Job], cache: Cache, locks: Locks, lock_wait_s: float) -> Sequence[str]:
+def _write_locked(jobs: Sequence[_Job], cache: Cache, locks: Locks, until: float) -> Sequence[str]:
     """Write the updates whose products' locks are to be had; return the products whose locks are busy."""
     if not jobs:
         return []
-    with locks.acquire(_newest(jobs), wait_s=lock_wait_s) as grant:
+    with locks.acquire(_newest(jobs), wait_s=_left(until)) as grant:
         _write(jobs, cache, grant)
         return grant.busy
 
@@ -81,3 +84,7 @@ def _write(jobs: Sequence[_Job], cache: Cache, grant: Grant) -> None:
 
 def _open(jobs: Sequence[_Job]) -> list[_Job]:
     return [job for job in jobs if job.answer is None]
+
+
+def _left(until: float) -> float:
+    return max(0.0, until - time.monotonic())

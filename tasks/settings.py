@@ -1,5 +1,6 @@
 """Settings that the worker and the bridge share, read from the environment and checked in one place."""
 
+import re
 from collections.abc import Iterator
 from typing import TypeVar
 
@@ -22,7 +23,9 @@ class SettingsError(Exception):
 class TaskSettings(BaseSettings):
     """What a worker needs to know beside Celery's own settings; each is an environment variable."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, frozen=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
 
     redis_url: str = Field("redis://127.0.0.1:6379/0", validation_alias=AliasChoices("redis_url", "REDIS_URL"))
     zookeeper_hosts: str = Field(
@@ -100,4 +103,4 @@ def environment_name(kind: type[BaseSettings], field: str) -> str:
 
 
 def _allowed(message: str) -> str:
-    return message.removeprefix("Value error, ").replace("Input should", "it should")
+    return re.sub("^(Value error, |(Input|String) (?=should))", "it ", message)

@@ -10,6 +10,7 @@ from kombu.exceptions import OperationalError
 
 from tasks.cache import Cache
 from tasks.errors import CacheUnavailableError
+from tasks.settings import SettingsError
 
 EXIT_SETTINGS = 2
 EXIT_UNREACHABLE = 3
@@ -48,25 +49,37 @@ def wait_for(what: str, address: str, probe: Callable[[], object], *, deadline_s
 
 
 def broker_address(app: Celery) -> str:
-    """Return the broker's address without its password; ValueError when the URL names no transport there is."""
-    connection = app.connection_for_write()
+    """Return the broker's address without its password; SettingsError when the URL cannot be used."""
     try:
+        connection = app.connection_for_write()
         connection.get_transport_cls()
     except (KeyError, ImportError, AttributeError) as error:
         scheme = str(app.conf.broker_url).partition(":")[0]
-        raise ValueError(
+        raise SettingsError(
             f"setting CELERY_BROKER_URL: given the scheme {scheme!r}; redis, rediss, sentinel and amqp are allowed"
         ) from error
+    except ValueError:
+        raise _unreadable_broker_url() from None
     return str(connection.as_uri())
 
 
+def _unreadable_broker_url() -> SettingsError:
+    # Python's and kombu's own messages quote what they take for the port or the database: a piece of the password.
+    return SettingsError(
+        "setting CELERY_BROKER_URL: unreadable host, port or database; in its user and password write / ? # @ as "
+        "%2F %3F %23 %40"
+    )
+
+
 def reach_broker(app: Celery) -> None:
-    """Return when the Celery broker answers; ConnectionError with a reason when not."""
+    """Return when the Celery broker answers; ConnectionError with a reason when not, SettingsError for its URL."""
     with app.connection_for_write() as connection:
         try:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=5)
         except (OperationalError, OSError) as error:
             raise ConnectionError(str(error)) from error
+        except ValueError:
+            raise _unreadable_broker_url() from None
 
 
 def reach_cache(cache: Cache) -> None:

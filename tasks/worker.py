@@ -140,9 +140,11 @@ def update_product(self: "Task[Any, Any]", number: int, body: object, unexpected
     try:
         (answer,) = refresh([arguments.update], here.cache, here.locks, lock_wait_s=here.settings.lock_wait_s)
     except Exception as error:  # the edge of the process: what nobody foresaw is retried, then recorded
+        logger.exception("product %r, version %s", arguments.update.product_id, arguments.update.version)
         if unexpected >= here.settings.unexpected_retries:
-            return fail(self, arguments, here, error)
-        raise again(self, arguments, error, 2**unexpected, unexpected=unexpected + 1) from error
+            raise fail(self, arguments, here, error, unexpected) from error
+        countdown_s = min(2**unexpected, here.settings.retry_max_s)
+        raise again(self, arguments, error, countdown_s, unexpected=unexpected + 1) from error
     if isinstance(answer, Outcome):
         if answer is Outcome.CONFLICT:
             logger.warning(
@@ -152,7 +154,7 @@ def update_product(self: "Task[Any, Any]", number: int, body: object, unexpected
             )
         return answer.value
     if isinstance(answer, PermanentError):
-        return fail(self, arguments, here, answer)
+        raise fail(self, arguments, here, answer, unexpected)
     raise again(self, arguments, answer, pause_s(answer, self.request.retries, here.settings), unexpected=unexpected)
 
 
@@ -172,15 +174,17 @@ def again(
     if time.time() >= arguments.not_after:
         return GivenUpError(f"product {update.product_id!r}, version {update.version}: {error}; it is sent again")
     logger.info("product %r, version %s: again in %d s: %s", update.product_id, update.version, countdown_s, error)
+    # Without it Celery would show all of the arguments, the product's data too, where the bridge shows id and version.
+    shown: dict[str, Any] = {"argsrepr": task.request.get("argsrepr")}
     try:
-        task.retry(countdown=countdown_s, kwargs={"unexpected": unexpected}, exc=error)
+        task.retry(countdown=countdown_s, kwargs={"unexpected": unexpected}, exc=error, **shown)
     except Retry as retry:
         return retry
     raise AssertionError("Task.retry returned")
 
 
-def fail(task: "Task[Any, Any]", arguments: Arguments, here: Resources, error: Exception) -> str:
-    """Record a permanent failure for the bridge to find, and raise it."""
+def fail(task: "Task[Any, Any]", arguments: Arguments, here: Resources, error: Exception, unexpected: int) -> Exception:
+    """Record a permanent failure for the bridge to find, and return what to raise: a retry if that did not succeed."""
     failure = Failure(
         task_id=str(task.request.id),
         version=arguments.update.version,
@@ -191,7 +195,6 @@ def fail(task: "Task[Any, Any]", arguments: Arguments, here: Resources, error: E
     try:
         here.cache.record_failure(failure)
     except TransientError as unrecorded:
-        raise again(task, arguments, unrecorded, 1, unexpected=0) from error
-    if isinstance(error, PermanentError):
-        raise error
-    raise PermanentError(f"{type(error).__name__}: {error}") from error
+        countdown_s = pause_s(unrecorded, task.request.retries, here.settings)
+        return again(task, arguments, unrecorded, countdown_s, unexpected=unexpected)
+    return error if isinstance(error, PermanentError) else PermanentError(f"{failure.error}: {error}")

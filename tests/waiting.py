@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def wait_until(condition: Callable[[], T], *, deadline_s: float = 30.0, what: str = "the condition") -> T:
-    """Return the first truthy answer of ``condition``; AssertionError naming ``what`` when ``deadline_s`` has passed."""
+    """Return the first truthy answer of ``condition``; past the deadline an AssertionError that names ``what``."""
     end = time.monotonic() + deadline_s
     while True:
         answer = condition()

@@ -1,0 +1,212 @@
+"""Enqueuing on a real Redis as Celery's broker: one task per update, in order, and every call bounded."""
+
+import base64
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+
+from bridge.enqueue import EnqueueError, Enqueuer
+from bridge.partition import Bounds
+from bridge.retransmit import Clocks
+from bridge.window import InFlight, Window
+from servers import Redis
+from tasks.arguments import TASK_NAME, Arguments, unpack
+from tasks.contract import Update
+from tasks.version import Version
+from tests.kafka_helpers import at_most
+
+QUEUE = "lastword"
+TOO_LONG_S = 8.0  # for a call whose deadline is 5 s, on a machine that is busy
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    """A Redis of our own: it is paused and killed."""
+    with Redis(tmp_path_factory.mktemp("broker")) as server:
+        yield server
+
+
+@pytest.fixture
+def raw(broker: Redis) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(broker.url(1)) as client:
+        client.flushdb()
+        yield client
+
+
+@pytest.fixture
+def enqueuer(broker: Redis) -> Iterator[Enqueuer]:
+    enqueuer = Enqueuer(configured_app(broker.url(1)), "products", task_life_s=600)
+    yield enqueuer
+    enqueuer.close()
+
+
+def configured_app(url: str) -> Celery:
+    """The settings of celeryconfig.py, which reads the broker's address once, when it is first imported."""
+    app = Celery("test", set_as_current=False)
+    app.config_from_object("celeryconfig")
+    app.conf.update(broker_url=url)
+    return app
+
+
+def entries(count: int, *, first: int = 0) -> list[InFlight]:
+    window = Window(Bounds(), Clocks())
+    window.assign([3])
+    for number in range(first, first + count):
+        data = None if number % 10 == 9 else f'{{"name":"Größe {number}"}}'.encode()
+        update = Update(product_id=f"p/{number} 🦆", version=Version(10**15, number), data=data, deleted=data is None)
+        window.add(3, number, [update], size=1, source=None)
+    return window.unsent(count)
+
+
+def messages(raw: redis.Redis) -> list[tuple[dict[str, Any], list[Any]]]:
+    """What is in the queue, oldest first: the headers and the body of each message."""
+    found = []
+    for message in reversed(raw.lrange(QUEUE, 0, -1)):
+        envelope = json.loads(message)
+        found.append((envelope["headers"], json.loads(base64.b64decode(envelope["body"]))))
+    return found
+
+
+def arguments(found: Sequence[tuple[dict[str, Any], list[Any]]]) -> list[Arguments]:
+    return [unpack(*body[0]) for _, body in found]
+
+
+def calls(raw: redis.Redis) -> dict[str, int]:
+    stats: dict[str, dict[str, int]] = raw.info("commandstats")
+    return {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items()}
+
+
+def test_each_update_becomes_a_task_in_order_that_a_worker_understands(enqueuer: Enqueuer, raw: redis.Redis) -> None:
+    given = entries(50)
+    enqueuer.send(given)
+
+    found = messages(raw)
+    assert [headers["id"] for headers, _ in found] == [f"products:3:{number}" for number in range(50)]
+    assert {headers["task"] for headers, _ in found} == {TASK_NAME}
+    assert {headers["ignore_result"] for headers, _ in found} == {True}
+    read = arguments(found)
+    assert [one.update for one in read] == [entry.update for entry in given]
+    assert [[one.nonce] for one in read] == [entry.nonces for entry in given]
+    assert len({one.nonce for one in read}) == 50
+    assert all(one.not_after == pytest.approx(one.first_sent + 600) for one in read)
+
+
+def test_a_second_send_has_the_same_id_and_first_time_and_a_nonce_of_its_own(
+    enqueuer: Enqueuer, raw: redis.Redis
+) -> None:
+    given = entries(2)
+    enqueuer.send(given)
+    enqueuer.send(given[:1])
+
+    found = messages(raw)
+    first, other, again = arguments(found)
+    assert [headers["id"] for headers, _ in found] == ["products:3:0", "products:3:1", "products:3:0"]
+    assert again.first_sent == first.first_sent
+    assert again.not_after > first.not_after
+    assert [first.nonce, again.nonce] == given[0].nonces
+    assert len({first.nonce, other.nonce, again.nonce}) == 3
+
+
+def test_another_bridge_has_other_nonces(enqueuer: Enqueuer, broker: Redis, raw: redis.Redis) -> None:
+    other = Enqueuer(configured_app(broker.url(1)), "products", task_life_s=600)
+    enqueuer.send(entries(5))
+    other.send(entries(5))
+    other.close()
+    assert len({one.nonce for one in arguments(messages(raw))}) == 10
+
+
+def test_updates_of_one_record_have_ids_of_their_own(enqueuer: Enqueuer, raw: redis.Redis) -> None:
+    window = Window(Bounds(), Clocks())
+    window.assign([0])
+    pair = [Update(product_id=name, version=Version(1, 1), data=b"1") for name in ("a", "b")]
+    window.add(0, 12, pair, size=1, source=None)
+    enqueuer.send(window.unsent(10))
+    assert [headers["id"] for headers, _ in messages(raw)] == ["products:0:12", "products:0:12:1"]
+
+
+def test_a_batch_takes_one_read_of_the_servers_socket_not_one_per_task(enqueuer: Enqueuer, raw: redis.Redis) -> None:
+    enqueuer.send(entries(1))  # connects and declares the queue
+    producer: Any = enqueuer._producer  # the types know nothing of batches yet
+    assert producer.supports_batch_publish
+
+    raw.config_resetstat()
+    before = raw.info("stats")["total_reads_processed"]
+    enqueuer.send(entries(500))
+    reads = raw.info("stats")["total_reads_processed"] - before
+
+    assert calls(raw)["lpush"] == 500
+    assert reads < 50  # each of 16 KiB at most, the answers to our own questions among them
+
+
+def test_nothing_to_send_is_no_error(enqueuer: Enqueuer, raw: redis.Redis) -> None:
+    enqueuer.send([])
+    assert raw.llen(QUEUE) == 0
+
+
+def test_a_frozen_broker_is_an_error_in_time_and_forgotten_afterwards(
+    enqueuer: Enqueuer, broker: Redis, raw: redis.Redis
+) -> None:
+    enqueuer.send(entries(1))
+    given = entries(3, first=1)
+    broker.pause()
+    try:
+        with at_most(TOO_LONG_S, "a send to a frozen broker"), pytest.raises(EnqueueError):
+            enqueuer.send(given)
+        with at_most(TOO_LONG_S, "to connect to a frozen broker"), pytest.raises(EnqueueError):
+            enqueuer.send(given)
+    finally:
+        broker.resume()
+    enqueuer.send(given)
+
+    sent = [nonce for entry in given for nonce in entry.nonces]
+    assert len(set(sent)) == len(sent) >= 6  # a nonce for each send that may have left
+    assert [headers["id"] for headers, _ in messages(raw)][-3:] == ["products:3:1", "products:3:2", "products:3:3"]
+
+
+def test_a_restarted_broker_costs_one_failure_at_most(enqueuer: Enqueuer, broker: Redis, raw: redis.Redis) -> None:
+    enqueuer.send(entries(1))
+    broker.restart()
+    failures = 0
+    for _ in range(2):
+        try:
+            enqueuer.send(entries(1, first=1))
+            break
+        except EnqueueError:
+            failures += 1
+    assert failures <= 1
+    assert messages(raw)[-1][0]["id"] == "products:3:1"
+
+
+def test_a_broker_that_is_gone_is_an_error_at_once(enqueuer: Enqueuer, broker: Redis) -> None:
+    enqueuer.send(entries(1))
+    broker.kill()
+    try:
+        for _ in range(3):
+            # kombu's own way would be to pause for seconds and to try again: the bridge has other things to do.
+            with at_most(1.5, "a send to nobody"), pytest.raises(EnqueueError):
+                enqueuer.send(entries(1))
+    finally:
+        broker.start()
+    enqueuer.send(entries(1))
+
+
+def test_a_broker_out_of_memory_is_an_error_with_its_reason(enqueuer: Enqueuer, raw: redis.Redis) -> None:
+    raw.config_set("maxmemory", "1")
+    try:
+        with pytest.raises(EnqueueError):
+            enqueuer.send(entries(2))
+    finally:
+        raw.config_set("maxmemory", "0")
+    enqueuer.send(entries(2))
+    assert raw.llen(QUEUE) == 2
+
+
+def test_an_unreachable_address_is_an_error_that_names_it() -> None:
+    enqueuer = Enqueuer(configured_app("redis://127.0.0.1:1/1"), "products", task_life_s=600)
+    with at_most(1.5, "to connect to nobody"), pytest.raises(EnqueueError, match=r"127\.0\.0\.1:1"):
+        enqueuer.send(entries(1))
+    enqueuer.close()

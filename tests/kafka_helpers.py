@@ -1,0 +1,173 @@
+"""What the tests of the Kafka adapters share: topics, records, and looks past the code under test."""
+
+import struct
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from bridge.records import Records
+from bridge.window import CommitPoint
+from tests.waiting import wait_until
+
+QUICK_GROUP: dict[str, str | int | bool] = {"heartbeat.interval.ms": 100, "session.timeout.ms": 6_000}
+"""A member hears of a rebalance at its next heartbeat."""
+
+Headers = list[tuple[str, str | bytes | None]]
+
+
+def create_topic(address: str, topic: str, partitions: int = 1, *, config: dict[str, str] | None = None) -> None:
+    admin = AdminClient({"bootstrap.servers": address})
+    admin.create_topics([NewTopic(topic, num_partitions=partitions, config=config or {})])[topic].result(timeout=10)
+    wait_until(lambda: topic in admin.list_topics(timeout=5).topics, what=f"topic {topic}")
+
+
+@dataclass
+class Given:
+    """A record to produce."""
+
+    key: bytes | None = None
+    value: bytes | None = b"{}"
+    headers: Headers = field(default_factory=list)
+    partition: int = 0
+
+
+def produce(address: str, topic: str, records: Sequence[Given]) -> None:
+    producer = Producer({"bootstrap.servers": address})
+    for record in records:
+        producer.produce(topic, key=record.key, value=record.value, headers=record.headers, partition=record.partition)
+    assert producer.flush(10) == 0
+
+
+def read(address: str, topic: str, count: int, *, partitions: int = 1) -> list[Message]:
+    """The first ``count`` records of a topic, read without a group."""
+    consumer = Consumer({"bootstrap.servers": address, "group.id": "none", "enable.auto.commit": False})
+    consumer.assign([TopicPartition(topic, number, 0) for number in range(partitions)])
+    found: list[Message] = []
+
+    def enough() -> bool:
+        while (message := consumer.poll(0.1)) is not None:
+            assert message.error() is None, message.error()
+            found.append(message)
+        return len(found) >= count
+
+    try:
+        wait_until(enough, what=f"{count} records in {topic}")
+    finally:
+        consumer.close()
+    return found
+
+
+def committed(address: str, group: str, topic: str, number: int = 0) -> tuple[int, str | None]:
+    """A group's committed offset (negative: none) and its metadata."""
+    consumer = Consumer({"bootstrap.servers": address, "group.id": group})
+    try:
+        [found] = consumer.committed([TopicPartition(topic, number)], timeout=5)
+    finally:
+        consumer.close()
+    return found.offset, found.metadata
+
+
+class Member:
+    """A member of a consumer group: Records, and the rebalances it was told of, in order."""
+
+    def __init__(self, address: str, topic: str, group: str, **properties: str | float | bool) -> None:
+        self.rebalances: list[tuple[str, list[int]]] = []
+        self.assigned: set[int] = set()
+        self.on_revoked: Callable[[list[int]], None] = lambda _: None
+        given: dict[str, str | int | bool] = {"bootstrap.servers": address, **QUICK_GROUP}
+        given.update({name.replace("_", "."): value for name, value in properties.items()})  # type: ignore[misc]
+        self.records = Records(
+            given,
+            topic=topic,
+            group=group,
+            on_assigned=self._on_assigned,
+            on_revoked=self._on_revoked,
+            on_lost=self._on_lost,
+        )
+        self._open = True
+
+    def _on_assigned(self, numbers: list[int]) -> None:
+        self.rebalances.append(("assigned", numbers))
+        self.assigned.update(numbers)
+
+    def _on_revoked(self, numbers: list[int]) -> None:
+        self.rebalances.append(("revoked", numbers))
+        self.on_revoked(numbers)
+        self.assigned.difference_update(numbers)
+
+    def _on_lost(self, numbers: list[int]) -> None:
+        self.rebalances.append(("lost", numbers))
+        self.assigned.difference_update(numbers)
+
+    def fetch_until(self, count: int, *, deadline_s: float = 30.0) -> list[Message]:
+        found: list[Message] = []
+
+        def enough() -> bool:
+            found.extend(self.records.fetch(500, 0.1))
+            return len(found) >= count
+
+        wait_until(enough, deadline_s=deadline_s, what=f"{count} records")
+        return found
+
+    def join(self, partitions: int) -> None:
+        """Poll until it has as many partitions; records that come meanwhile would be lost to the test: none may."""
+
+        def joined() -> bool:
+            assert not self.records.fetch(1, 0.05)
+            return len(self.assigned) == partitions
+
+        wait_until(joined, what=f"{partitions} partitions assigned")
+
+    def store(self, offset: int, metadata: str = "", *, number: int = 0) -> None:
+        self.records.store([CommitPoint(number, 1, offset)], metadata)
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            self.records.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@contextmanager
+def at_most(seconds: float, what: str) -> Iterator[None]:
+    begin = time.monotonic()
+    yield
+    took_s = time.monotonic() - begin
+    assert took_s <= seconds, f"{what} took {took_s:.2f} s"
+
+
+def murmur2(data: bytes) -> int:
+    """The hash of Java's default partitioner: Austin Appleby's MurmurHash2 with Kafka's seed, as an unsigned int.
+
+    Source: https://sites.google.com/site/murmurhash/ and the Kafka documentation of ``DefaultPartitioner``
+    """
+    multiplier, mask = 0x5BD1E995, 0xFFFFFFFF
+    result = (0x9747B28C ^ len(data)) & mask
+    whole = len(data) - len(data) % 4
+    for (word,) in struct.iter_unpack("<I", data[:whole]):
+        mixed = word * multiplier & mask
+        mixed = (mixed ^ mixed >> 24) * multiplier & mask
+        result = (result * multiplier & mask) ^ mixed
+    if rest := data[whole:]:
+        result = (result ^ int.from_bytes(rest, "little")) * multiplier & mask
+    result = (result ^ result >> 13) * multiplier & mask
+    return result ^ result >> 15
+
+
+def java_partition(key: bytes, partitions: int) -> int:
+    """Where a Java producer puts a key: the sign bit is cut off, not the absolute value taken."""
+    return (murmur2(key) & 0x7FFFFFFF) % partitions

@@ -1,0 +1,55 @@
+"""Any update crosses the broker unchanged, and anything else that comes from there is one kind of error."""
+
+import hypothesis.strategies as st
+from hypothesis import given
+from kombu.serialization import dumps, loads
+
+from tasks.arguments import Arguments, UnknownFormatError, pack, unpack
+from tasks.contract import Update
+from tasks.version import VERSION_LIMIT, Version
+
+numbers = st.integers(0, VERSION_LIMIT - 1)
+times = st.floats(0, 1e11)
+arguments = st.builds(
+    Arguments,
+    update=st.builds(
+        Update,
+        product_id=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=128),
+        version=st.builds(Version, numbers, numbers),
+        data=st.none() | st.text(st.characters(exclude_categories=["Cs"])).map(str.encode),
+        deleted=st.booleans(),
+    ),
+    nonce=st.text(st.characters(exclude_categories=["Cs"])),
+    first_sent=times,
+    not_after=times,
+)
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters())
+anything = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10)
+versions = st.just("1-2") | st.from_regex(r"[0-9]{1,17}-[0-9]{1,17}", fullmatch=True)
+fields = st.fixed_dictionaries(
+    {
+        "id": st.text(max_size=3) | anything,
+        "version": versions | anything,
+        "nonce": st.text() | anything,
+        "first_sent": st.floats() | anything,
+        "not_after": st.floats() | anything,
+    },
+    optional={"data": st.text(st.characters()) | anything, "deleted": st.booleans() | anything, "other": anything},
+)
+
+
+@given(arguments)
+def test_an_update_arrives_as_it_was_sent(sent: Arguments) -> None:
+    content_type, encoding, payload = dumps(pack(sent), serializer="json")
+    assert unpack(*loads(payload, content_type, encoding, accept=["application/json"])) == sent
+
+
+@given(st.just(1) | anything, fields | anything)
+def test_garbage_is_understood_or_one_kind_of_error(number: object, body: object) -> None:
+    try:
+        found = unpack(number, body)
+    except UnknownFormatError:
+        return
+    assert isinstance(body, dict)
+    assert found.update.product_id == body["id"]
+    assert str(found.update.version) == body["version"]

@@ -1,0 +1,178 @@
+"""Both sides of a worker in tests: tasks enqueued as the bridge does it, their events, the cache and the znodes."""
+
+import itertools
+import re
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+from celery import Celery
+from celery.events import EventReceiver
+from kazoo.client import KazooClient
+
+from bridge.enqueue import Enqueuer
+from bridge.partition import Partition
+from bridge.window import InFlight
+from servers import Redis, ZooKeeper
+from tasks.arguments import TASK_NAME
+from tasks.cache import Cache
+from tasks.contract import Update
+from tasks.lock import Locks
+from tasks.version import Version
+from tests.lock_helpers import direct_client, lock_count, lock_stat, open_locks
+from tests.waiting import wait_until
+from tests.worker_helpers import BROKER_DB, CeleryWorker, empty_broker, worker_env
+
+Event = dict[str, Any]
+
+
+def client_app(broker_url: str) -> Celery:
+    """A Celery application with our settings that talks to ``broker_url``, and is nobody's current one."""
+    app = Celery("test-client", set_as_current=False)
+    app.config_from_object("celeryconfig")
+    app.conf.update(broker_url=broker_url)
+    return app
+
+
+def live(product_id: str, sequence: int = 1, data: bytes | None = b"1") -> Update:
+    """An update; without data the bare notice that the product changed."""
+    return Update(product_id=product_id, version=Version(1_763_800_000_000_000, sequence), data=data)
+
+
+class Sender:
+    """Enqueues updates as the bridge does, each from a record of its own."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._topic = f"test-{uuid.uuid4()}"
+        self._partition = Partition(0, 1)
+        self._offsets = itertools.count()
+
+    def send(self, update: Update, *, task_life_s: float = 600.0) -> str:
+        """Enqueue the update and return its task's id; a negative life means that its time is over already."""
+        return self.send_with_nonce(update, task_life_s=task_life_s)[0]
+
+    def send_with_nonce(self, update: Update, *, task_life_s: float = 600.0) -> tuple[str, str]:
+        enqueuer = Enqueuer(self._app, self._topic, task_life_s=task_life_s)
+        entry = InFlight(record=self._partition.deliver(next(self._offsets), 1, 100, None), update=update)
+        enqueuer.send([entry])
+        enqueuer.close()
+        return enqueuer.task_id(entry), entry.nonces[-1]
+
+
+class TaskLog:
+    """What a worker's log says of its tasks, each line in Celery's words."""
+
+    def __init__(self, worker: CeleryWorker) -> None:
+        self.worker = worker
+
+    def retries(self, task_id: str) -> list[str]:
+        """Why and for how long a task was put off: ``Retry in 1s: LockBusyError(...)``, in order."""
+        return self._all(task_id, r"retry: (Retry in .*)")
+
+    def result(self, task_id: str) -> str:
+        """The outcome of a task, once it has succeeded; AssertionError at once if it failed instead."""
+
+        def ended() -> list[str]:
+            failed = self._all(task_id, r"raised (.*)")
+            assert not failed, failed
+            return self._all(task_id, r"succeeded in [\d.]+s: '(\w+)'")
+
+        return wait_until(ended, what=f"the success of task {task_id}")[0]
+
+    def failure(self, task_id: str) -> str:
+        """The error of a task, once it has failed as foreseen."""
+        return wait_until(lambda: self._all(task_id, "raised expected: (.*)"), what=f"the failure of task {task_id}")[0]
+
+    def _all(self, task_id: str, said: str) -> list[str]:
+        return re.findall(rf"Task {TASK_NAME}\[{re.escape(task_id)}\] {said}", self.worker.log)
+
+
+@contextmanager
+def task_events(app: Celery, worker: CeleryWorker) -> Iterator[list[Event]]:
+    """A growing list of all events on the broker, as Flower sees them; none after entry is missed."""
+    events: list[Event] = []
+    connection = app.connection_for_read()
+    receiver: EventReceiver = app.events.Receiver(connection, handlers={"*": events.append})
+    thread = threading.Thread(target=receiver.capture, kwargs={"limit": None}, name="task-events", daemon=True)
+    thread.start()
+    try:
+        # Subscribing has taken effect when the worker's heartbeat, one every two seconds, comes through.
+        wait_until(lambda: [event for event in list(events) if event.get("hostname") == worker.name], what="an event")
+        yield events
+    finally:
+        receiver.should_stop = True
+        thread.join(10)
+        connection.release()
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a worker works on; the cache is in a Redis of its own, so that it can fail without the broker."""
+
+    env: dict[str, str]
+    app: Celery
+    sender: Sender
+    cache_server: Redis
+    raw: redis.Redis
+    cache: Cache
+    zookeeper: KazooClient
+
+    @property
+    def root(self) -> str:
+        return self.env["LASTWORD_ZOOKEEPER_ROOT"]
+
+    def key(self, product_id: str) -> str:
+        return self.env["LASTWORD_KEY_PREFIX"] + product_id
+
+    def other_locks(self) -> AbstractContextManager[Locks]:
+        """The locks of another process."""
+        return open_locks(self.env["ZOOKEEPER_HOSTS"], self.root)
+
+    def holds(self, update: Update) -> bool:
+        return self.cache.held([update.product_id]).get(update.product_id) == update.version
+
+    def is_locked(self, product_id: str) -> bool:
+        return lock_stat(self.zookeeper, self.root, product_id) is not None
+
+    def locks(self) -> int:
+        return lock_count(self.zookeeper, self.root)
+
+    def sessions(self) -> int:
+        return len(self.zookeeper.get_children(f"{self.root}/guards"))
+
+    @contextmanager
+    def writes_withheld(self) -> Iterator[None]:
+        """Redis answers reads and keeps everybody who writes waiting: a worker that writes now holds its lock."""
+        self.raw.client_pause(60_000, all=False)
+        try:
+            yield
+        finally:
+            self.raw.client_unpause()
+
+
+@contextmanager
+def open_site(cache_server: Redis, broker_server: Redis, zookeeper_server: ZooKeeper) -> Iterator[Site]:
+    """A site with an empty broker, and names of its own in ZooKeeper and the cache."""
+    name = f"test-{uuid.uuid4()}"
+    empty_broker(broker_server)
+    env = worker_env(broker_server, zookeeper_server, root=f"/{name}", key_prefix=f"{name}:")
+    env["REDIS_URL"] = cache_server.url()
+    app = client_app(broker_server.url(BROKER_DB))
+    cache = Cache.connect(cache_server.url(), key_prefix=f"{name}:")
+    with redis.Redis.from_url(cache_server.url()) as raw, direct_client(zookeeper_server.address) as zookeeper:
+        yield Site(
+            env=env,
+            app=app,
+            sender=Sender(app),
+            cache_server=cache_server,
+            raw=raw,
+            cache=cache,
+            zookeeper=zookeeper,
+        )
+    cache.close()
+    app.close()

@@ -1,0 +1,101 @@
+"""What crosses the broker: the format is read by workers of neighbouring releases, so it is spelt out here."""
+
+from typing import Any
+
+import pytest
+from kombu.serialization import dumps, loads
+
+from tasks.arguments import Arguments, UnknownFormatError, pack, unpack
+from tasks.contract import Update
+from tasks.errors import TransientError
+from tasks.version import Version
+
+UPDATE = Update(product_id="42", version=Version(1763800000000123, 7), data=b'{"price": 1}')
+ARGUMENTS = Arguments(update=UPDATE, nonce="abc-1", first_sent=1763800000.25, not_after=1763800600.25)
+BODY: dict[str, Any] = {
+    "id": "42",
+    "version": "1763800000000123-7",
+    "nonce": "abc-1",
+    "first_sent": 1763800000.25,
+    "not_after": 1763800600.25,
+    "data": '{"price": 1}',
+    "deleted": False,
+}
+
+
+def through_the_broker(packed: list[Any]) -> list[Any]:
+    """What Celery's JSON serializer makes of it on the other side."""
+    content_type, encoding, payload = dumps(packed, serializer="json")
+    found = loads(payload, content_type, encoding, accept=["application/json"])
+    assert isinstance(found, list)
+    return found
+
+
+def test_the_format() -> None:
+    assert pack(ARGUMENTS) == [1, BODY]
+    assert unpack(1, BODY) == ARGUMENTS
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        Update(product_id="é/ \U0001f3a7", version=Version(0, 0), data='"\u0000\u2028 \U0001f3a7"'.encode()),
+        Update(product_id="1", version=Version(2**53 - 1, 2**53 - 1), data=b' { "kept" :1.0e0}\n'),
+        Update(product_id="1", version=Version(1, 2), data=b'{"__type__": "datetime", "__value__": "no"}'),
+        Update(product_id="1", version=Version(1, 2), data=b"null"),
+        Update(product_id="1", version=Version(1, 2), data=None),
+        Update(product_id="1", version=Version(1, 2), data=None, deleted=True),
+        Update(product_id="x" * 512, version=Version(1, 2), data=b"[]"),
+    ],
+)
+def test_an_update_arrives_as_it_was_sent(update: Update) -> None:
+    arguments = Arguments(update=update, nonce="n", first_sent=0.1, not_after=1e10)
+    assert unpack(*through_the_broker(pack(arguments))) == arguments
+
+
+def test_what_a_later_release_adds_is_ignored_and_what_has_a_default_may_be_missing() -> None:
+    short = {name: BODY[name] for name in ("id", "version", "nonce", "first_sent", "not_after")}
+    assert unpack(1, {**short, "added": [1]}).update == Update(product_id="42", version=UPDATE.version, data=None)
+
+
+@pytest.mark.parametrize("number", [0, 2, -1, "1", None, [], {"format": 1}, 1.5])
+def test_another_format_is_not_understood(number: object) -> None:
+    with pytest.raises(UnknownFormatError, match=r"^task arguments of format .*; this worker understands 1$"):
+        unpack(number, BODY)
+
+
+def test_a_long_number_is_not_quoted_at_length() -> None:
+    with pytest.raises(UnknownFormatError) as raised:
+        unpack("9" * 10_000, BODY)
+    assert len(str(raised.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (None, "Expected `object`"),
+        ([BODY], "Expected `object`"),
+        ({}, "missing required field `id`"),
+        ({**BODY, "id": 42}, "`$.id`"),
+        ({**BODY, "id": ""}, "0 bytes"),
+        ({**BODY, "id": "x" * 513}, "513 bytes"),
+        ({**BODY, "id": "\ud800"}, "surrogates"),
+        ({**BODY, "version": "1-2-3"}, "is not a version"),
+        ({**BODY, "version": 12}, "`$.version`"),
+        ({**BODY, "nonce": None}, "`$.nonce`"),
+        ({**BODY, "first_sent": "now"}, "`$.first_sent`"),
+        ({**BODY, "not_after": 10**400}, "`$.not_after`"),
+        ({**BODY, "data": {"price": 1}}, "`$.data`"),
+        ({**BODY, "data": "\udfff"}, "surrogates"),
+        ({**BODY, "deleted": 1}, "`$.deleted`"),
+    ],
+)
+def test_a_body_that_does_not_fit_the_format_is_not_understood(body: object, reason: str) -> None:
+    with pytest.raises(UnknownFormatError) as raised:
+        unpack(1, body)
+    assert str(raised.value).startswith("task arguments of format 1 that do not fit it: ")
+    assert reason in str(raised.value)
+
+
+def test_what_is_not_understood_may_be_by_another_worker() -> None:
+    assert issubclass(UnknownFormatError, TransientError)

@@ -1,0 +1,90 @@
+"""When the cache is asked for an update: every time here is simulated."""
+
+import math
+import weakref
+
+import pytest
+
+from bridge.looks import Looks
+
+
+def test_the_first_look_is_soon_and_the_others_at_doubling_intervals() -> None:
+    looks = Looks[str](1, 10)
+    looks.soon("a", 0)
+    looked_at = [now for now in range(60) if looks.due(now, 10)]
+    assert looked_at == [1, 3, 7, 15, 25, 35, 45, 55]
+
+
+def test_a_late_look_is_not_made_up_for() -> None:
+    looks = Looks[str](1, 10)
+    looks.soon("a", 0)
+    assert looks.due(100, 10) == ["a"]
+    assert looks.next() == 102
+
+
+def test_soon_begins_anew() -> None:
+    looks = Looks[str](1, 10)
+    looks.soon("a", 0)
+    for now in (1, 3, 7, 15):
+        assert looks.due(now, 10) == ["a"]
+    looks.soon("a", 16)
+    assert looks.due(25, 10) == ["a"]
+    assert looks.next() == 27
+    assert looks.due(26, 10) == []
+
+
+def test_at_most_so_many_are_looked_at_the_one_waiting_longest_first() -> None:
+    looks = Looks[str](1, 10)
+    for now, name in enumerate("cab"):
+        looks.soon(name, now)
+    assert looks.due(9, 2) == ["c", "a"]
+    assert looks.due(9, 2) == ["b"]
+    assert looks.due(9, 2) == []
+
+
+def test_what_is_stopped_is_never_looked_for() -> None:
+    looks = Looks[str](1, 10)
+    looks.soon("a", 0)
+    looks.soon("b", 5)
+    looks.stop("a")
+    looks.stop("a")
+    looks.stop("unknown")
+    assert looks.next() == 6
+    assert looks.due(100, 10) == ["b"]
+    looks.stop("b")
+    assert looks.next() == math.inf
+    assert looks.due(1_000, 10) == []
+
+
+def test_stuck_ones_delay_no_fresh_one() -> None:
+    looks = Looks[int](0.01, 1.0)
+    for stuck in range(5_000):
+        looks.soon(stuck, 0)
+    now = 0.0
+    while now < 20:
+        now += 0.01
+        looks.due(now, 1_000)
+    looks.soon(-1, now)
+    assert -1 in looks.due(now + 0.01, 1_000)
+
+
+class Tracked:
+    """Something to look for that can be seen to leave memory."""
+
+
+@pytest.mark.parametrize("step_s", [0.0, 0.0001])
+def test_memory_holds_what_is_looked_for_and_nothing_else(step_s: float) -> None:
+    looks = Looks[Tracked](0.01, 1e6)
+    looked: list[Tracked] = []
+    gone: list[weakref.ref[Tracked]] = []
+    for number in range(50_000):
+        looked.append(Tracked())
+        looks.soon(looked[-1], number * step_s)
+        looks.soon(looked[0], number * step_s)
+        looks.due(number * step_s, 1)
+        if len(looked) > 100:
+            looks.stop(looked[0])
+            gone.append(weakref.ref(looked.pop(0)))
+        assert len(looks._heap) <= 1_000 + 2 * 101 + 1
+    assert all(reference() is None for reference in gone)
+    assert len(looks._looked) == len(looks._planned) == len(looked)

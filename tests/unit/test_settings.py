@@ -1,0 +1,224 @@
+"""Every wrong setting is said in one line: which variable, what was given, what is allowed."""
+
+import os
+import re
+
+import pytest
+
+from bridge.publisher import PRODUCER_GUARANTEES
+from bridge.records import CONSUMER_GUARANTEES
+from bridge.settings import GUARDED, BridgeSettings, kafka_properties
+from tasks.contract import KeyForm, Rules
+from tasks.settings import SettingsError, TaskSettings, environment_name, load
+
+ADDRESSES = {
+    "redis_url": "REDIS_URL",
+    "zookeeper_hosts": "ZOOKEEPER_HOSTS",
+    "kafka_bootstrap_servers": "KAFKA_BOOTSTRAP_SERVERS",
+}
+FIELDS = [(kind, field) for kind in (TaskSettings, BridgeSettings) for field in kind.model_fields]
+GIVEN = {
+    "redis_url": "rediss://cache.example:6390/2",
+    "zookeeper_root": "/shop/lastword-2",
+    "lock_wait_s": "0.5",
+    "ttl_s": "700000",
+    "tombstone_ttl_s": "700000",
+    "key_form": "int64",
+    "key_must_agree": "False",
+    "tombstone_time_from_record": "True",
+    "create_topics": "True",
+}
+"""Something else than the default for every setting; 3 for those that are not here."""
+Kind = type[TaskSettings] | type[BridgeSettings]
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("LASTWORD_") or name in ADDRESSES.values():
+            monkeypatch.delenv(name)
+
+
+def complaint(kind: Kind) -> str:
+    with pytest.raises(SettingsError) as raised:
+        load(kind)
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def test_defaults_of_the_worker() -> None:
+    settings = load(TaskSettings)
+    assert settings.redis_url == "redis://127.0.0.1:6379/0"
+    assert settings.zookeeper_hosts == "127.0.0.1:2181"
+    assert settings.zookeeper_root == "/lastword"
+    assert settings.session_timeout_s == 10
+    assert settings.key_prefix == "product:"
+    assert settings.replay_horizon_s == 7 * 24 * 60 * 60
+    assert (settings.ttl_s, settings.tombstone_ttl_s) == (None, None)
+    assert settings.rules == Rules(KeyForm.TEXT, key_must_agree=True, future_limit_s=24 * 60 * 60, notices=False)
+
+
+def test_defaults_of_the_bridge() -> None:
+    settings = load(BridgeSettings)
+    assert settings.kafka_bootstrap_servers == "127.0.0.1:9092"
+    assert (settings.topic, settings.letters_topic) == ("product-updates", "product-updates-dlt")
+    assert settings.consumer_group == "lastword"
+    assert (settings.create_topics, settings.partitions_to_create) == (False, None)
+    assert (settings.in_flight_max, settings.in_flight_bytes_max) == (10_000, 64 * 1024 * 1024)
+    assert settings.waiting_offsets_max == 1_000_000
+    assert (settings.timeout_floor_s, settings.timeout_max_s, settings.task_life_s) == (2, 600, 600)
+    assert (settings.probes, settings.look_first_s, settings.look_max_s) == (10, 0.01, 1)
+    assert settings.shutdown_deadline_s == 20
+
+
+@pytest.mark.parametrize(("kind", "field"), FIELDS)
+def test_each_setting_is_read_from_its_variable(kind: Kind, field: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    variable = environment_name(kind, field)
+    assert variable == ADDRESSES.get(field, f"LASTWORD_{field.upper()}")
+    default = getattr(load(kind), field)
+    monkeypatch.setenv(variable, GIVEN.get(field, "3"))
+    found = getattr(load(kind), field)
+    assert found != default
+    assert str(found).removesuffix(".0") == GIVEN.get(field, "3")
+
+
+@pytest.mark.parametrize(("field", "variable"), ADDRESSES.items())
+def test_an_address_has_one_name_and_no_prefix(field: str, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind: Kind = BridgeSettings if field.startswith("kafka") else TaskSettings
+    default = getattr(load(kind), field)
+    monkeypatch.setenv(f"LASTWORD_{variable}", "redis://elsewhere:1")
+    assert getattr(load(kind), field) == default
+
+
+@pytest.mark.parametrize(
+    ("kind", "variable", "given", "allowed"),
+    [
+        (TaskSettings, "LASTWORD_UNEXPECTED_RETRIES", "many", "it should be a valid integer"),
+        (TaskSettings, "LASTWORD_UNEXPECTED_RETRIES", "1.5", "it should be a valid integer"),
+        (TaskSettings, "LASTWORD_RETRY_MAX_S", "0", "it should be greater than or equal to 1"),
+        (TaskSettings, "LASTWORD_SESSION_TIMEOUT_S", "0.5", "it should be greater than or equal to 1"),
+        (TaskSettings, "LASTWORD_SESSION_TIMEOUT_S", "301", "it should be less than or equal to 300"),
+        (TaskSettings, "LASTWORD_SESSION_TIMEOUT_S", "ten", "it should be a valid number"),
+        (TaskSettings, "LASTWORD_STARTUP_DEADLINE_S", "nan", "it should be a finite number"),
+        (TaskSettings, "LASTWORD_STARTUP_DEADLINE_S", "inf", "it should be a finite number"),
+        (TaskSettings, "LASTWORD_KEY_MUST_AGREE", "perhaps", "it should be a valid boolean"),
+        (TaskSettings, "LASTWORD_KEY_FORM", "xml", "it should be 'text', 'json' or 'int64'"),
+        (TaskSettings, "LASTWORD_KEY_PREFIX", "", "it should have at least 1 character"),
+        (TaskSettings, "LASTWORD_ZOOKEEPER_ROOT", "lastword", r"it should match pattern '^(/"),
+        (TaskSettings, "LASTWORD_ZOOKEEPER_ROOT", "/a/", r"it should match pattern '^(/"),
+        (TaskSettings, "LASTWORD_ZOOKEEPER_ROOT", "/a\n/b", r"it should match pattern '^(/"),
+        (
+            TaskSettings,
+            "LASTWORD_TTL_S",
+            "604799",
+            "it should be at least LASTWORD_REPLAY_HORIZON_S (604800 s), or",
+        ),
+        (TaskSettings, "LASTWORD_TOMBSTONE_TTL_S", "0", "it should be at least LASTWORD_REPLAY_HORIZON_S (604800 s)"),
+        (TaskSettings, "LASTWORD_TTL_S", "", "it should be a valid integer"),
+        (TaskSettings, "ZOOKEEPER_HOSTS", "", "it should have at least 1 character"),
+        (BridgeSettings, "KAFKA_BOOTSTRAP_SERVERS", "", "it should have at least 1 character"),
+        (BridgeSettings, "LASTWORD_TOPIC", "no topic", "it should match pattern"),
+        (BridgeSettings, "LASTWORD_TOPIC", "t" * 241, "it should match pattern"),
+        (BridgeSettings, "LASTWORD_DEAD_LETTER_TOPIC", "", "it should match pattern"),
+        (
+            BridgeSettings,
+            "LASTWORD_DEAD_LETTER_TOPIC",
+            "product-updates",
+            "it should not be the same as LASTWORD",
+        ),
+        (BridgeSettings, "LASTWORD_PARTITIONS", "1001", "it should be less than or equal to 1000"),
+        (BridgeSettings, "LASTWORD_CREATE_TOPICS", "2", "it should be a valid boolean"),
+        (BridgeSettings, "LASTWORD_TASK_LIFE_S", "0", "it should be greater than 0"),
+        (BridgeSettings, "LASTWORD_TIMEOUT_FLOOR_S", "inf", "it should be a finite number"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_with_its_name_what_was_given_and_what_is_allowed(
+    kind: Kind, variable: str, given: str, allowed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, given)
+    assert complaint(kind).startswith(f"setting {variable}: given {given!r}; {allowed}")
+
+
+@pytest.mark.parametrize("name", ["REDIS_URL", "redis_url"])
+@pytest.mark.parametrize("url", ["http://:hunter2@h", "hunter2", "", "redis:/hunter2@h"])
+def test_a_wrong_redis_url_is_refused_without_its_password(
+    url: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, url)
+    assert complaint(TaskSettings) == (
+        "setting REDIS_URL: given a secret value; it should start with one of redis://, rediss://, unix://"
+    )
+
+
+def test_every_wrong_setting_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = ["LASTWORD_RETRY_MAX_S", "LASTWORD_REPLAY_HORIZON_S", "LASTWORD_KEY_FORM", "LASTWORD_LOCK_WAIT_S"]
+    for variable in wrong:
+        monkeypatch.setenv(variable, "-1")
+    monkeypatch.setenv("LASTWORD_TTL_S", "1")
+    with pytest.raises(SettingsError) as raised:
+        load(TaskSettings)
+    assert sorted(re.findall(r"^setting (\w+): given '-1'; it should", str(raised.value), re.MULTILINE)) == sorted(
+        wrong
+    )
+
+
+def test_a_time_to_live_may_be_as_long_as_the_horizon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LASTWORD_REPLAY_HORIZON_S", "60")
+    monkeypatch.setenv("LASTWORD_TTL_S", "60")
+    monkeypatch.setenv("LASTWORD_TOMBSTONE_TTL_S", "61")
+    settings = load(TaskSettings)
+    assert (settings.ttl_s, settings.tombstone_ttl_s) == (60, 61)
+
+
+def test_the_rules_are_those_that_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, given in {
+        "LASTWORD_KEY_FORM": "int64",
+        "LASTWORD_KEY_MUST_AGREE": "no",
+        "LASTWORD_FUTURE_LIMIT_S": "5",
+        "LASTWORD_TOMBSTONE_TIME_FROM_RECORD": "1",
+    }.items():
+        monkeypatch.setenv(name, given)
+    assert load(TaskSettings).rules == Rules(
+        KeyForm.INT64, key_must_agree=False, future_limit_s=5, tombstone_time_from_record=True
+    )
+
+
+def test_topics_that_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LASTWORD_TOPIC", "t" * 240)
+    assert load(BridgeSettings).letters_topic == "t" * 240 + "-dlt"
+    monkeypatch.setenv("LASTWORD_DEAD_LETTER_TOPIC", "graveyard")
+    monkeypatch.setenv("LASTWORD_CREATE_TOPICS", "true")
+    monkeypatch.setenv("LASTWORD_PARTITIONS", "3")
+    settings = load(BridgeSettings)
+    assert (settings.letters_topic, settings.partitions_to_create) == ("graveyard", 3)
+
+
+# librdkafka's own properties.
+
+
+def test_any_librdkafka_property_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "a:1,b:2")
+    monkeypatch.setenv("LASTWORD_KAFKA_SSL_CA_LOCATION", "/Some/File")
+    monkeypatch.setenv("LASTWORD_KAFKA_CLIENT_ID", "mine")
+    assert kafka_properties(load(BridgeSettings)) == {
+        "bootstrap.servers": "a:1,b:2",
+        "ssl.ca.location": "/Some/File",
+        "client.id": "mine",
+    }
+
+
+def test_the_client_has_our_name_unless_told_otherwise() -> None:
+    assert kafka_properties(load(BridgeSettings)) == {"bootstrap.servers": "127.0.0.1:9092", "client.id": "lastword"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted({*CONSUMER_GUARANTEES, *PRODUCER_GUARANTEES, "group.id", "bootstrap.servers", "metadata.broker.list"}),
+)
+def test_a_property_that_a_guarantee_rests_on_cannot_be_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    variable = f"LASTWORD_KAFKA_{name.upper().replace('.', '_')}"
+    monkeypatch.setenv(variable, "other")
+    with pytest.raises(SettingsError) as raised:
+        kafka_properties(load(BridgeSettings))
+    reason = "it cannot be set, a guarantee rests on it" if name in GUARDED else "set KAFKA_BOOTSTRAP_SERVERS instead"
+    assert str(raised.value) == f"setting {variable}: given 'other'; {reason}"
