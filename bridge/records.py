@@ -8,6 +8,7 @@ from typing import Final, cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from bridge.window import CommitPoint
+from tasks.contract import InvalidUpdateError
 
 logger = logging.getLogger(__name__)
 
@@ -17,6 +18,8 @@ CONSUMER_DEFAULTS: Final[dict[str, str | int | bool]] = {
     "queued.min.messages": 2_000,
     "queued.max.messages.kbytes": 8_192,
     "allow.auto.create.topics": False,
+    # librdkafka's own default makes it try, and complain, twenty times a second while no broker is there.
+    "reconnect.backoff.ms": 1_000,
 }
 
 CONSUMER_GUARANTEES: Final[dict[str, str | int | bool]] = {
@@ -39,6 +42,9 @@ REFUSED: Final = frozenset(
     }
 )
 """Errors that do not go away by themselves."""
+
+LOGGED: Final = frozenset({KafkaError._TRANSPORT, KafkaError._RESOLVE})  # noqa: SLF001
+"""Errors that librdkafka writes to our logger itself."""
 
 CLOSE_TIMEOUT_S: Final = 10.0
 
@@ -177,11 +183,21 @@ class Records:
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal() or error.code() in REFUSED:
             self._refused = error
-        else:
+        elif error.code() not in LOGGED:
             logger.warning("Kafka: %s", error.str())
 
 
 def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
-    """Return a record's headers in their order, as bytes."""
-    pairs = cast("list[tuple[str, str | bytes | None]]", message.headers() or [])
+    """Return a record's headers in their order, as bytes.
+
+    Raises:
+        InvalidUpdateError: the name of one is not UTF-8, as only clients in other languages write it; from then on the
+            record has no headers.
+    """
+    try:
+        pairs = cast("list[tuple[str, str | bytes | None]]", message.headers() or [])
+    except (SystemError, UnicodeDecodeError) as error:
+        # The binding keeps the list, with a hole where the name should be: a second look would be a segmentation fault.
+        message.set_headers([])
+        raise InvalidUpdateError("the name of a header is not UTF-8: the headers cannot be read") from error
     return [(name, value.encode() if isinstance(value, str) else value) for name, value in pairs]

@@ -9,7 +9,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 CALL_TIMEOUT_S: Final = 5.0
-LISTEN_EVERY_S: Final = 0.5
+LISTEN_EVERY_S: Final = 0.2
+LOOK_AGAIN_S: Final = 0.05
 
 HOPELESS: Final = frozenset({KafkaError._ALL_BROKERS_DOWN, KafkaError._AUTHENTICATION})  # noqa: SLF001
 """What librdkafka reports when this client will not get an answer by waiting longer."""
@@ -39,6 +40,12 @@ def reach_kafka(properties: Mapping[str, str | int | bool], topics: Sequence[str
         )
     for topic in missing:
         _create(admin, topic, create or 1)
+    end = time.monotonic() + CALL_TIMEOUT_S
+    while not _topics(admin, heard).issuperset(missing):
+        # Made by the controller, and not yet known to the broker that was asked.
+        if time.monotonic() >= end:
+            raise ConnectionError("the topics are made, and do not appear")
+        time.sleep(LOOK_AGAIN_S)
 
 
 def _topics(admin: AdminClient, heard: list[KafkaError]) -> set[str]:

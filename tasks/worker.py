@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery, Task, signals
-from celery.exceptions import Retry
+from celery.exceptions import Reject, Retry
 
 from tasks.arguments import TASK_NAME, Arguments, UnknownFormatError, unpack
 from tasks.cache import Cache, Failure
@@ -170,16 +170,18 @@ def again(
     task: "Task[Any, Any]", arguments: Arguments, error: Exception, countdown_s: int, *, unexpected: int
 ) -> Exception:
     """Return what to raise so that Celery retries the task; past its ``not_after`` it is given up instead."""
-    update = arguments.update
+    what = f"product {arguments.update.product_id!r}, version {arguments.update.version}"
     if time.time() >= arguments.not_after:
-        return GivenUpError(f"product {update.product_id!r}, version {update.version}: {error}; it is sent again")
-    logger.info("product %r, version %s: again in %d s: %s", update.product_id, update.version, countdown_s, error)
+        return GivenUpError(f"{what}: {error}; it is sent again")
+    logger.info("%s: again in %d s: %s", what, countdown_s, error)
     # Without it Celery would show all of the arguments, the product's data too, where the bridge shows id and version.
     shown: dict[str, Any] = {"argsrepr": task.request.get("argsrepr")}
     try:
         task.retry(countdown=countdown_s, kwargs={"unexpected": unexpected}, exc=error, **shown)
     except Retry as retry:
         return retry
+    except Reject as unsent:  # which Celery would log with a long traceback, for each task in hand
+        return GivenUpError(f"{what}: {error}; its retry was not enqueued: {unsent.__context__}; it is sent again")
     raise AssertionError("Task.retry returned")
 
 

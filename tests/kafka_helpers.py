@@ -1,5 +1,6 @@
 """What the tests of the Kafka adapters share: topics, records, and looks past the code under test."""
 
+import ctypes
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -8,7 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, Message, Producer, TopicPartition, cimpl
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -43,6 +44,29 @@ def produce(address: str, topic: str, records: Sequence[Given]) -> None:
     for record in records:
         producer.produce(topic, key=record.key, value=record.value, headers=record.headers, partition=record.partition)
     assert producer.flush(10) == 0
+
+
+def produce_with_header(address: str, topic: str, name: bytes, value: bytes) -> None:
+    """Produce a record with a header whose name is any bytes: Kafka takes it, the Python client cannot write it.
+
+    Source: https://github.com/confluentinc/librdkafka/blob/master/src/rdkafka.h (``rd_kafka_producev``)
+    """
+    library = ctypes.CDLL(cimpl.__file__)
+    library.rd_kafka_conf_new.restype = library.rd_kafka_new.restype = ctypes.c_void_p
+    why = ctypes.create_string_buffer(512)
+    conf = ctypes.c_void_p(library.rd_kafka_conf_new())
+    assert library.rd_kafka_conf_set(conf, b"bootstrap.servers", address.encode(), why, len(why)) == 0, why.value
+    producer = ctypes.c_void_p(library.rd_kafka_new(0, conf, why, len(why)))
+    end, v_topic, v_value, v_flags, v_header, copy = 0, 1, 4, 7, 9, 2
+    arguments = (
+        *(v_topic, topic.encode()),
+        *(v_value, value, ctypes.c_size_t(len(value))),
+        *(v_flags, copy),
+        *(v_header, name, b"h", ctypes.c_ssize_t(1)),
+    )
+    assert library.rd_kafka_producev(producer, *arguments, end) == 0
+    assert library.rd_kafka_flush(producer, 10_000) == 0
+    library.rd_kafka_destroy(producer)
 
 
 def read(address: str, topic: str, count: int, *, partitions: int = 1) -> list[Message]:

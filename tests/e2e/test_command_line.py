@@ -23,7 +23,10 @@ PUBLISH = ["-m", "bridge", "publish"]
 WORKER = ["-m", "celery", "-A", "tasks", "worker", "-P", "solo", "--without-gossip", "--without-mingle"]
 TIMEOUT_S = 40.0
 PASSWORD = "hunter2-and-more"  # noqa: S105 - what must not be seen
-KAFKA_ALONE = {"LASTWORD_STARTUP_DEADLINE_S": "1"}
+ONE_SECOND = {
+    "LASTWORD_STARTUP_DEADLINE_S": "1",
+    "LASTWORD_CALL_TIMEOUT_S": "0.3",  # ZooKeeper's client tries for as long to connect
+}
 
 
 class Ended:
@@ -137,10 +140,8 @@ def change(product_id: str, **fields: object) -> str:
         (PUBLISH, "LASTWORD_KEY_FORM", "binary", "given 'binary'; it should be 'text', 'json' or 'int64'"),
         (WORKER, "LASTWORD_LOCK_WAIT_S", "soon", "given 'soon'; it should be a valid number"),
         (BRIDGE, "REDIS_URL", f"http://:{PASSWORD}@127.0.0.1", "it should start with one of redis://"),
-        (WORKER, "REDIS_URL", f"http://:{PASSWORD}@127.0.0.1", "it should start with one of redis://"),
         (BRIDGE, "REDIS_URL", f"redis://u:{PASSWORD}/x@127.0.0.1", "unreadable host or port"),
         (BRIDGE, "LASTWORD_KAFKA_GROUP_ID", "mine", "given 'mine'; it cannot be set, a guarantee rests on it"),
-        (PUBLISH, "LASTWORD_KAFKA_PARTITIONER", "random", "given 'random'; it cannot be set"),
         (BRIDGE, "LASTWORD_KAFKA_NONSENSE", "1", 'No such configuration property: "nonsense"'),
         (PUBLISH, "LASTWORD_KAFKA_SECURITY_PROTOCOL", "x", 'Invalid value "x" for configuration property'),
         (WORKER, "CELERY_BROKER_URL", f"carrier-pigeon://:{PASSWORD}@x", "given the scheme 'carrier-pigeon'; redis, "),
@@ -191,7 +192,6 @@ def test_properties_that_contradict_each_other_are_a_wrong_setting(env: dict[str
         (BRIDGE, "CELERY_BROKER_URL", "redis://:%s@{}/1", "the Celery broker", "redis://:**@{}/1"),
         (WORKER, "CELERY_BROKER_URL", "amqp://u:%s@{}//", "the Celery broker", "amqp://u:**@{}//"),
         (BRIDGE, "REDIS_URL", "redis://:%s@{}/0", "Redis", "{}"),
-        (WORKER, "REDIS_URL", "redis://:%s@{}/0", "Redis", "{}"),
         (WORKER, "ZOOKEEPER_HOSTS", "{}", "ZooKeeper", "{}"),
     ],
 )
@@ -201,7 +201,7 @@ def test_a_server_that_is_not_there_is_waited_for_visibly_and_not_for_ever(
     nobody = f"127.0.0.1:{free_port()}"
     value = url.format(nobody).replace("%s", PASSWORD)
 
-    ended = run(command, {**env, setting: value, "LASTWORD_STARTUP_DEADLINE_S": "1"})
+    ended = run(command, {**env, **ONE_SECOND, setting: value})
 
     *waiting, last = ended.complaints
     assert waiting
@@ -325,12 +325,9 @@ def test_a_line_that_is_too_large_ends_it_and_those_before_are_published(env: di
     [
         (["--help"], 0, "never an older one, never none"),
         (["--version"], 0, "version 0."),
-        (["run", "--help"], 0, "--create-topics"),
-        (["publish", "--help"], 0, "standard input"),
         (["nonsense"], 2, "No such command 'nonsense'"),
         (["run", "--nonsense"], 2, "No such option"),
         (["publish", "/there/is/no/such/file"], 2, "No such file or directory"),
-        (["publish", "/"], 2, "directory"),
     ],
 )
 def test_usage(arguments: list[str], code: int, said: str) -> None:

@@ -12,7 +12,8 @@ import bridge.records
 from bridge.records import Records, headers_of
 from bridge.window import CommitPoint
 from servers import Kafka
-from tests.kafka_helpers import Given, Member, at_most, committed, create_topic, produce
+from tasks.contract import InvalidUpdateError
+from tests.kafka_helpers import Given, Member, at_most, committed, create_topic, produce, produce_with_header
 from tests.waiting import wait_until
 
 RUN_ID = "run_id=8f1c0a5e7d, Größe"
@@ -62,6 +63,19 @@ def test_null_values_and_all_headers_survive(address: str, topic: str, member: M
     assert headers_of(deleted) == [("a", b"1"), ("a", b"\x00\xff"), ("b", None), ("ü", b""), ("a", "ü".encode())]
     assert (keyless.key(), keyless.value(), headers_of(keyless)) == (None, b"", [])
     assert (plain.key(), plain.value()) == (b"", b"v")
+
+
+def test_a_header_whose_name_is_no_text_makes_the_record_invalid_and_nothing_worse(
+    address: str, topic: str, member: Member
+) -> None:
+    produce_with_header(address, topic, b"caf\xe9", b"value")
+    [record] = member.fetch_until(1)
+
+    with pytest.raises(InvalidUpdateError, match="not UTF-8"):
+        headers_of(record)
+
+    assert headers_of(record) == []
+    assert record.value() == b"value"
 
 
 def test_fetch_returns_with_the_first_record_and_with_all_that_wait(address: str, topic: str, member: Member) -> None:
@@ -321,15 +335,3 @@ def test_close_returns_without_an_answer_from_kafka(
             kafka_server.resume()
         wait_until(lambda: committed(address, group, topic) == (2, RUN_ID), what="the commit that was on its way")
         wait_until(lambda: all(one.name != "close" for one in threading.enumerate()), what="the end of the thread")
-
-
-def test_kafka_away_and_back_goes_unnoticed_by_the_caller(
-    kafka_server: Kafka, address: str, topic: str, group: str, member: Member
-) -> None:
-    produce(address, topic, numbered(1))
-    member.fetch_until(1)
-    kafka_server.restart()
-    produce(address, topic, numbered(2))
-    assert values(member.fetch_until(2)) == [b"0", b"1"]
-    member.records.commit([CommitPoint(0, 1, 3)], RUN_ID)
-    assert committed(address, group, topic) == (3, RUN_ID)

@@ -80,6 +80,30 @@ def test_a_pool_process_that_is_replaced_ends_its_session(site: Site) -> None:
         wait_until(lambda: site.sessions() == 0, deadline_s=SESSION_TIMEOUT_S / 2, what="no session left")
 
 
+def test_a_retry_that_cannot_be_enqueued_is_given_up_and_the_worker_goes_on(
+    cache_server: Redis, redis_server: Redis, zookeeper_server: ZooKeeper
+) -> None:
+    update = live("a")
+    broker_server, cache_server = cache_server, redis_server  # the broker is to be stopped, which others use
+    with (
+        open_site(cache_server, broker_server, zookeeper_server) as site,
+        celery_worker(site.env, "-P", "threads", "-c", "2") as worker,
+    ):
+        log = TaskLog(worker)
+        with site.writes_withheld():
+            task_id = site.sender.send(update)
+            wait_until(lambda: site.is_locked("a"), what="the product locked")
+            broker_server.stop()
+            site.raw.client_kill_filter(_type="normal", skipme=True)  # the write fails now
+            given_up = log.failure(task_id)
+        assert given_up.startswith("GivenUpError(")
+        assert "its retry was not enqueued: " in given_up
+
+        broker_server.start()
+        assert log.result(site.sender.send(update)) in {"applied", "duplicate"}
+        assert site.holds(update)
+
+
 def exit_of(env: dict[str, str]) -> tuple[int, str]:
     """How a worker ends that is expected not to start, and the lines it said for people."""
     with celery_worker(env, wait_ready=False) as worker:

@@ -65,7 +65,9 @@ def test_no_sample_is_taken_of_what_may_have_left_before() -> None:
 def test_no_sample_is_taken_of_what_was_overtaken_or_never_sent() -> None:
     retransmission = Retransmission[Sending](LONG_LIFE)
     confirm(retransmission, send(retransmission, 0.0), 9.0, itself=False)
-    confirm(retransmission, [Sending()], 9.0)
+    doubtful = Sending()
+    retransmission.attempted(doubtful, 1.0)
+    confirm(retransmission, [Sending(), doubtful], 9.0)
     assert retransmission.timeout.value_s == 2.0
 
 
@@ -81,6 +83,14 @@ def test_it_is_sent_again_once_an_update_sent_a_timeout_later_was_confirmed() ->
     confirm(retransmission, later, 2.2)
     assert retransmission.lost(2.2) == gone
     assert retransmission.lost(2.3) == []
+
+
+def test_the_newest_evidence_counts_in_whatever_order_it_comes() -> None:
+    retransmission = Retransmission[Sending](LONG_LIFE)
+    gone, early, late = (send(retransmission, now) for now in (0.0, 1.0, 2.0))
+    confirm(retransmission, late, 2.5)
+    confirm(retransmission, early, 2.5)
+    assert retransmission.lost(2.5) == gone
 
 
 def test_a_slow_network_that_keeps_the_order_loses_nothing() -> None:

@@ -76,12 +76,12 @@ def test_any_confirmation_ends_a_silence_and_what_was_sent_before_is_lost_a_time
     send_again(retransmission, probes, 2.0)
     confirm(retransmission, probes[:1], 2.5, itself=itself)
     assert not retransmission.silent
-    fresh = send(retransmission, 3.0)
+    fresh, _ = send(retransmission, 3.0, 2)
 
     assert retransmission.lost(4.25) == []
     assert retransmission.lost(4.5) == entries[10:], "the probes' own timeouts have not passed"
-    confirm(retransmission, fresh, 4.5, itself=False)
-    assert retransmission.lost(5.75) == []
+    confirm(retransmission, [fresh], 4.5, itself=False)
+    assert retransmission.lost(5.75) == [], "only evidence tells that what was sent after it is lost"
     assert set(retransmission.lost(6.0)) == set(probes[1:])
 
 
