@@ -1,133 +1,22 @@
 """The commands as processes, on their bad days: what they say, to whom, and with which code they end."""
 
-import json
-import os
 import signal
 import subprocess
 import sys
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from servers import Kafka, Redis, ZooKeeper
 from servers.ports import free_port
-from tests.kafka_helpers import create_topic, read
-from tests.waiting import wait_until
-
-REPOSITORY = Path(__file__).parents[2]
-BRIDGE = ["-m", "bridge"]
-PUBLISH = ["-m", "bridge", "publish"]
-WORKER = ["-m", "celery", "-A", "tasks", "worker", "-P", "solo", "--without-gossip", "--without-mingle"]
-TIMEOUT_S = 40.0
-PASSWORD = "hunter2-and-more"  # noqa: S105 - what must not be seen
-ONE_SECOND = {
-    "LASTWORD_STARTUP_DEADLINE_S": "1",
-    "LASTWORD_CALL_TIMEOUT_S": "0.3",  # ZooKeeper's client tries for as long to connect
-}
-
-
-class Ended:
-    """What a process left behind."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code = code
-        self.out = out
-        self.err = err
-        assert "Traceback" not in out + err, out + err
-        assert PASSWORD not in out + err
-
-    @property
-    def complaints(self) -> list[str]:
-        """What the program itself said on standard error."""
-        return [line.removeprefix("lastword: ") for line in self.err.splitlines() if line.startswith("lastword: ")]
-
-
-def run(arguments: Sequence[str], env: Mapping[str, str], *, stdin: str | bytes = b"") -> Ended:
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=REPOSITORY,
-        env=clean_env(env),
-        input=stdin.encode() if isinstance(stdin, str) else stdin,
-        capture_output=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
-    return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
-
-
-def clean_env(env: Mapping[str, str]) -> dict[str, str]:
-    """Our environment without any setting, and then ``env``."""
-    ours = ("LASTWORD_", "KAFKA_", "REDIS_", "CELERY_", "ZOOKEEPER_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | dict(env)
-
-
-class Running:
-    """A process in the background; what it says goes to a file."""
-
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
-        self._process = process
-        self._log = log
-
-    @property
-    def said(self) -> str:
-        return self._log.read_text(encoding="utf-8", errors="replace")
-
-    def wait_for(self, text: str) -> None:
-        def found() -> bool:
-            ended = self._process.poll()
-            assert text in self.said or ended is None, f"ended with {ended}:\n{self.said}"
-            return text in self.said
-
-        wait_until(found, what=f"{text!r} in:\n{self.said}")
-
-    def end(self, number: signal.Signals) -> Ended:
-        self._process.send_signal(number)
-        return Ended(self._process.wait(TIMEOUT_S), "", self.said)
-
-
-@contextmanager
-def running(arguments: Sequence[str], env: Mapping[str, str], directory: Path) -> Iterator[Running]:
-    log = directory / "said"
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, *arguments],
-            cwd=REPOSITORY,
-            env=clean_env(env),
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        yield Running(process, log)
-    finally:
-        process.kill()
-        process.wait()
+from tests.commands import BRIDGE, ONE_SECOND, PASSWORD, PUBLISH, TIMEOUT_S, WORKER, change, run, running, working_env
 
 
 @pytest.fixture
 def env(
     kafka_server: Kafka, redis_server: Redis, zookeeper_server: ZooKeeper, topic: str, group: str
 ) -> dict[str, str]:
-    """Settings with which everything can be reached; the topics are there."""
-    create_topic(kafka_server.address, topic)
-    create_topic(kafka_server.address, f"{topic}-dlt")
-    return {
-        "KAFKA_BOOTSTRAP_SERVERS": kafka_server.address,
-        "REDIS_URL": redis_server.url(),
-        "CELERY_BROKER_URL": redis_server.url(1),
-        "ZOOKEEPER_HOSTS": zookeeper_server.address,
-        "LASTWORD_ZOOKEEPER_ROOT": f"/{uuid.uuid4()}",
-        "LASTWORD_TOPIC": topic,
-        "LASTWORD_CONSUMER_GROUP": group,
-        "LASTWORD_STARTUP_DEADLINE_S": "20",
-    }
-
-
-def change(product_id: str, **fields: object) -> str:
-    return json.dumps({"product_id": product_id, "updated_at": "2026-01-01T00:00:00Z", "data": {}, **fields})
+    return working_env(kafka_server, redis_server, zookeeper_server, topic, group)
 
 
 # Wrong settings.
@@ -252,69 +141,6 @@ def test_ctrl_c_while_waiting_ends_it_at_once(
         ended = process.end(signal.SIGINT)
     assert ended.code == 130
     assert ended.complaints[-1] == "interrupted"
-
-
-def test_ctrl_c_while_publishing_ends_it(env: dict[str, str], tmp_path: Path) -> None:
-    fifo = tmp_path / "changes"
-    os.mkfifo(fifo)
-    with running([*PUBLISH, str(fifo)], env, tmp_path) as process, fifo.open("wb", buffering=0) as changes:
-        changes.write(f"{change('1')}\n".encode())
-        wait_until(lambda: read(env["KAFKA_BOOTSTRAP_SERVERS"], env["LASTWORD_TOPIC"], 1), what="the first record")
-        ended = process.end(signal.SIGINT)
-    assert ended.code == 130
-    assert ended.complaints == ["interrupted"]
-
-
-# Publishing.
-
-
-def published(env: dict[str, str], count: int) -> list[tuple[bytes | None, bytes | None]]:
-    found = read(env["KAFKA_BOOTSTRAP_SERVERS"], env["LASTWORD_TOPIC"], count)
-    return [(message.key(), message.value()) for message in found]
-
-
-def test_a_file_and_standard_input_are_published_by_product(env: dict[str, str], tmp_path: Path) -> None:
-    lines = [change("42"), change("sku ü"), change("7", deleted=True)]
-    file = tmp_path / "changes.jsonl"
-    file.write_text(f"{lines[0]}\n\n  {lines[1]} \r\n", encoding="utf-8")
-
-    from_file = run([*PUBLISH, str(file)], env)
-    from_stdin = run(PUBLISH, env, stdin=lines[2])
-
-    assert (from_file.code, from_stdin.code) == (0, 0)
-    assert f"published 2 records to '{env['LASTWORD_TOPIC']}'" in from_file.out
-    assert "published 1 records" in from_stdin.out
-    assert published(env, 3) == [
-        (key.encode(), line.encode()) for key, line in zip(["42", "sku ü", "7"], lines, strict=True)
-    ]
-
-
-def test_an_invalid_line_ends_it_by_number_and_reason_unless_unchecked(env: dict[str, str]) -> None:
-    stdin = f"{change('1')}\n{change('2', updated_at=1_763_800_000)}\n{change('3')}\n"
-
-    checked = run(PUBLISH, env, stdin=stdin)
-    unchecked = run([*PUBLISH, "--unchecked", "-"], env, stdin=stdin)
-
-    assert checked.code == 1
-    (line,) = checked.complaints
-    assert line.startswith("line 2: ")
-    assert "milliseconds" in line
-    assert "--unchecked" in line
-    assert "1 records are published" in line
-    assert unchecked.code == 0
-    assert [key for key, _ in published(env, 4)] == [b"1", b"1", None, b"3"]
-
-
-def test_a_line_that_is_too_large_ends_it_and_those_before_are_published(env: dict[str, str]) -> None:
-    stdin = f"{change('1')}\n{change('2', data='x' * 5_000)}\n{change('3')}\n"
-    ended = run(PUBLISH, {**env, "LASTWORD_KAFKA_MESSAGE_MAX_BYTES": "2000"}, stdin=stdin)
-
-    assert ended.code == 1
-    (line,) = ended.complaints
-    assert line.startswith("line 2: ")
-    assert "too large" in line
-    assert "1 records are published" in line
-    assert [key for key, _ in published(env, 1)] == [b"1"]
 
 
 # Usage.
