@@ -60,7 +60,7 @@ class DeadLetters:
 
     def __init__(self, properties: Mapping[str, str | int | bool], topic: str) -> None:
         self._producer = Producer(
-            {**properties, "enable.idempotence": True, "delivery.timeout.ms": DELIVERY_TIMEOUT_MS, "linger.ms": 5},
+            {**properties, "acks": "all", "delivery.timeout.ms": DELIVERY_TIMEOUT_MS, "linger.ms": 5},
             logger=logger,
         )
         self._topic = topic

@@ -15,7 +15,7 @@ from bridge.topics import reach_kafka
 from bridge.window import Window
 from tasks import app
 from tasks.cache import Cache
-from tasks.settings import SettingsError, TaskSettings
+from tasks.settings import TaskSettings
 from tasks.startup import broker_address, reach_broker, reach_cache, wait_for
 from tasks.worker import open_cache
 
@@ -32,10 +32,7 @@ def run(settings: BridgeSettings, task_settings: TaskSettings) -> None:
         KafkaRefusedError: Kafka refuses this consumer for good.
     """
     properties = kafka_properties(settings)
-    try:
-        cache = open_cache(task_settings)
-    except ValueError as error:
-        raise SettingsError(f"setting REDIS_URL: {error}") from None
+    cache = open_cache(task_settings)
     signals = Signals()
     _wait_for_servers(settings, task_settings, properties, cache)
     bridge = _assemble(settings, task_settings, properties, cache)

@@ -39,8 +39,8 @@ class TaskSettings(BaseSettings):
 
     key_prefix: str = Field("product:", min_length=1)
     replay_horizon_s: int = Field(7 * 86_400, gt=0)
-    ttl_s: int | None = None
-    tombstone_ttl_s: int | None = None
+    ttl_s: int | None = Field(None, le=10**10)
+    tombstone_ttl_s: int | None = Field(None, le=10**10)
 
     key_form: KeyForm = KeyForm.TEXT
     key_must_agree: bool = True

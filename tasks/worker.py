@@ -63,24 +63,30 @@ def resources() -> Resources:
 
 
 def open_cache(settings: TaskSettings) -> Cache:
-    """Return the cache that the settings name; it connects at the first call."""
-    return Cache.connect(
-        settings.redis_url,
-        call_timeout_s=settings.call_timeout_s,
-        key_prefix=settings.key_prefix,
-        ttl_s=settings.ttl_s,
-        tombstone_ttl_s=settings.tombstone_ttl_s,
-    )
+    """Return the cache that the settings name; it connects at the first call. SettingsError when it cannot be."""
+    try:
+        return Cache.connect(
+            settings.redis_url,
+            call_timeout_s=settings.call_timeout_s,
+            key_prefix=settings.key_prefix,
+            ttl_s=settings.ttl_s,
+            tombstone_ttl_s=settings.tombstone_ttl_s,
+        )
+    except ValueError as error:
+        raise SettingsError(f"setting REDIS_URL: {error}") from None
 
 
 def open_locks(settings: TaskSettings) -> Locks:
-    """Return the locks that the settings name; the session is opened at the first acquire."""
-    return Locks(
-        settings.zookeeper_hosts,
-        root=settings.zookeeper_root,
-        session_timeout_s=settings.session_timeout_s,
-        call_timeout_s=settings.call_timeout_s,
-    )
+    """Return the locks that the settings name; the session is opened at the first acquire. SettingsError likewise."""
+    try:
+        return Locks(
+            settings.zookeeper_hosts,
+            root=settings.zookeeper_root,
+            session_timeout_s=settings.session_timeout_s,
+            call_timeout_s=settings.call_timeout_s,
+        )
+    except ValueError as error:
+        raise SettingsError(f"setting ZOOKEEPER_HOSTS: {error}") from None
 
 
 @signals.celeryd_init.connect
@@ -89,7 +95,7 @@ def get_ready(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     try:
         here = resources()
         wait_for_servers(here)
-    except (SettingsError, ValueError) as error:
+    except SettingsError as error:
         leave(str(error), EXIT_SETTINGS)
     except UnreachableError as error:
         leave(str(error), EXIT_UNREACHABLE)
