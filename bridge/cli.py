@@ -93,6 +93,8 @@ def publish(source: BinaryIO, *, unchecked: bool) -> None:
 
     Each line becomes one record with the product id as its key. The first invalid line ends it.
     """
+    # What librdkafka has to say while it still tries is no news; what fails in the end is reported.
+    logging.basicConfig(level=logging.ERROR, format=LOG_FORMAT)
     with reported():
         settings, task_settings = load(BridgeSettings), load(TaskSettings)
         properties = kafka_properties(settings)

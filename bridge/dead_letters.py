@@ -19,10 +19,16 @@ PREFIX: Final = "__lastword.errors."
 TRY_AGAIN_AFTER_S: Final = 1.0
 DELIVERY_TIMEOUT_MS: Final = 5_000
 
+LETTER_DEFAULTS: Final[dict[str, str | int | bool]] = {
+    "linger.ms": 5,
+    # A letter is larger than its record. How large one may be is the topic's business, not this client's.
+    "message.max.bytes": 100_000_000,
+}
+
 Headers = list[tuple[str, bytes | None]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Letter:
     """A dead letter: the record as it came, and why it could not be applied."""
 
@@ -60,11 +66,13 @@ class DeadLetters:
 
     def __init__(self, properties: Mapping[str, str | int | bool], topic: str) -> None:
         self._producer = Producer(
-            {**properties, "acks": "all", "delivery.timeout.ms": DELIVERY_TIMEOUT_MS, "linger.ms": 5},
+            {**LETTER_DEFAULTS, **properties, "acks": "all", "delivery.timeout.ms": DELIVERY_TIMEOUT_MS},
             logger=logger,
         )
         self._topic = topic
         self._refused: deque[tuple[float, Letter]] = deque()
+        # Refused and not delivered since: while one is tried again it is under way, but its partition stays paused.
+        self._overdue: set[Letter] = set()
         self._delivered: list[InFlight] = []
         self.under_way = 0
 
@@ -89,14 +97,16 @@ class DeadLetters:
         while self._refused and self._refused[0][0] + TRY_AGAIN_AFTER_S <= now:
             _, letter = self._refused.popleft()
             self.under_way -= 1
-            if not letter.entry.record.partition.gone:
+            if letter.entry.record.partition.gone:
+                self._overdue.discard(letter)
+            else:
                 self.send(letter)
         arrived, self._delivered = self._delivered, []
         return arrived
 
     def refused(self) -> frozenset[int]:
         """The partitions with letters that could not be delivered so far."""
-        return frozenset(letter.entry.record.partition.number for _, letter in self._refused)
+        return frozenset(letter.entry.record.partition.number for letter in self._overdue)
 
     def close(self, timeout_s: float) -> None:
         """Wait up to ``timeout_s`` for the letters that are under way."""
@@ -108,6 +118,7 @@ class DeadLetters:
                 self._refuse(letter, error.str())
                 return
             self.under_way -= 1
+            self._overdue.discard(letter)
             self._delivered.append(letter.entry)
             logger.warning(
                 "dead letter: %s partition %d offset %d: %s",
@@ -121,4 +132,5 @@ class DeadLetters:
 
     def _refuse(self, letter: Letter, reason: str) -> None:
         logger.error("a dead letter cannot be delivered to %s for now: %s", self._topic, reason)
+        self._overdue.add(letter)
         self._refused.append((time.monotonic(), letter))

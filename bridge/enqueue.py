@@ -18,6 +18,7 @@ from tasks.arguments import TASK_NAME, Arguments, pack
 logger = logging.getLogger(__name__)
 
 PUBLISH_TIMEOUT_S = 5
+FAREWELL_S = 0.5
 
 
 class EnqueueError(Exception):
@@ -39,7 +40,8 @@ class Enqueuer:
     def send(self, entries: Sequence[InFlight]) -> None:
         """Enqueue a task for each, in order; EnqueueError when some may not have been taken.
 
-        Each send has a nonce of its own, noted before it leaves: what comes back is believed only if it bears one.
+        Each send has a nonce of its own, noted before it leaves: what comes back is believed only if it bears one. A
+        send that failed may have left all the same, and the next one has the same nonce.
         """
         now = time.time()
         with self._open_producer() as producer, producer.batch(max_size=len(entries) or 1):
@@ -55,7 +57,8 @@ class Enqueuer:
     def _publish(self, producer: Producer, entry: InFlight, now: float) -> None:
         assert entry.update is not None  # noqa: S101 - only updates are enqueued
         entry.first_sent_at = entry.first_sent_at or now
-        entry.nonces.append(next(self._nonces))
+        if len(entry.nonces) == entry.sends:
+            entry.nonces.append(next(self._nonces))
         arguments = Arguments(
             update=entry.update,
             nonce=entry.nonces[-1],
@@ -86,14 +89,25 @@ class Enqueuer:
     def _open_producer(self) -> Iterator[Any]:
         try:
             if self._producer is None:
-                self._connection = self._app.connection_for_write()
+                self._connection = self._app.connection_for_write(transport_options=self._transport_options())
                 # Otherwise kombu connects at the first publish, and pauses for seconds before it tries again.
                 self._connection.ensure_connection(max_retries=1, interval_start=0, timeout=PUBLISH_TIMEOUT_S)
                 self._producer = self._app.amqp.Producer(self._connection)
             yield self._producer
         except self._errors() as error:
-            self.close()
-            raise EnqueueError(str(error) or type(error).__name__) from error
+            self._drop()
+            cause = error.__cause__ or error
+            raise EnqueueError(str(cause) or type(cause).__name__) from error
+
+    def _drop(self) -> None:
+        connection, self._connection, self._producer = self._connection, None, None
+        if connection is not None:
+            connection.collect(socket_timeout=FAREWELL_S)  # a silent broker would not answer a polite one
+
+    def _transport_options(self) -> dict[str, Any]:
+        # AMQP declares queues and says goodbye without a deadline of its own. Other transports ignore these two.
+        deadlines = {"read_timeout": PUBLISH_TIMEOUT_S, "write_timeout": PUBLISH_TIMEOUT_S}
+        return {**self._app.conf.broker_transport_options, **deadlines}
 
     def _errors(self) -> tuple[type[Exception], ...]:
         known: tuple[type[Exception], ...] = (KombuError, OSError)

@@ -4,19 +4,18 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from confluent_kafka import Message
 
 from bridge.back_off import BackOff
 from bridge.dead_letters import DeadLetters, Letter
 from bridge.enqueue import EnqueueError, Enqueuer
-from bridge.records import Records, headers_of
+from bridge.records import Records, headers_of, size_of
 from bridge.window import InFlight, Window
 from tasks.cache import Cache, Failure
 from tasks.contract import InvalidUpdateError, Rules, Update, decode
 from tasks.errors import CacheUnavailableError
-from tasks.version import Version
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +25,15 @@ FAILURES_AFTER_S: Final = 0.05
 REPORT_EVERY_S: Final = 10.0
 
 OpenRecords = Callable[["Bridge"], Records]
+
+
+class Arrived(NamedTuple):
+    """A record with the updates in it, or the reason why it has none; its size in memory in bytes."""
+
+    message: Message
+    size: int
+    updates: list[Update]
+    error: InvalidUpdateError | None = None
 
 
 class Bridge:
@@ -49,7 +57,7 @@ class Bridge:
         self._letters = letters
         self._rules = rules
         self._fetch_max = fetch_max
-        self._inbox: dict[int, deque[Message]] = {}
+        self._inbox: dict[int, deque[Arrived]] = {}
         self._identity = ""
         self._enqueue_back_off = BackOff(back_off_max_s)
         self._sweep_back_off = BackOff(back_off_max_s)
@@ -83,7 +91,8 @@ class Bridge:
         self._enqueue()
         self._sweep(self._window.looks.due(time.monotonic(), BATCH))
         self._deliver_letters()
-        self._records.store(self._window.commit_points(), self._identity)
+        if self._identity:
+            self._records.store(self._window.commit_points(), self._identity)
 
     def _drain(self, leaving: Callable[[], bool], end: float) -> None:
         """Stop fetching; go on until nothing is in hand."""
@@ -103,33 +112,36 @@ class Bridge:
     def _take_in(self, messages: Sequence[Message]) -> None:
         """Put records into the window, each partition's in order; what finds no room there waits in the inbox."""
         for message in messages:
-            self._inbox.setdefault(_partition(message), deque()).append(message)
+            self._inbox.setdefault(_partition(message), deque()).append(self._decode(message))
         for number, waiting in list(self._inbox.items()):
-            while waiting and self._window.admits(number, len(waiting[0])):
-                self._admit(waiting.popleft())
+            while waiting and self._window.admits(number, waiting[0].size, len(waiting[0].updates) or 1):
+                self._admit(number, waiting.popleft())
             if not waiting:
                 del self._inbox[number]
 
-    def _admit(self, message: Message) -> None:
-        number, offset, size = _partition(message), message.offset() or 0, len(message)
+    def _decode(self, message: Message) -> "Arrived":
+        kind, timestamp_ms = message.timestamp()
         try:
-            updates = self._decode(message)
+            updates = decode(
+                key=message.key(),
+                value=message.value(),
+                headers=headers_of(message),
+                offset=message.offset() or 0,
+                timestamp_ms=timestamp_ms if kind else None,
+                rules=self._rules,
+            )
         except InvalidUpdateError as error:
+            return Arrived(message, size_of(message), [], error)
+        return Arrived(message, size_of(message), updates)
+
+    def _admit(self, number: int, arrived: "Arrived") -> None:
+        message, size, updates, error = arrived
+        offset = message.offset() or 0
+        if error is None:
+            self._window.add(number, offset, updates, size=size, source=message)
+        else:
             entry = self._window.add_letter(number, offset, size=size, source=message)
             self._letters.send(Letter(entry, message, "decode", type(error).__name__, str(error)))
-        else:
-            self._window.add(number, offset, updates, size=size, source=message)
-
-    def _decode(self, message: Message) -> list[Update]:
-        kind, timestamp_ms = message.timestamp()
-        return decode(
-            key=message.key(),
-            value=message.value(),
-            headers=headers_of(message),
-            offset=message.offset() or 0,
-            timestamp_ms=timestamp_ms if kind else None,
-            rules=self._rules,
-        )
 
     # Tasks out.
 
@@ -157,7 +169,7 @@ class Bridge:
     def _sweep(self, due: Sequence[InFlight]) -> None:
         """Look whether the cache holds the updates that are due, or a worker has recorded that one has failed."""
         now = time.monotonic()
-        if not due or not self._sweep_back_off.ready(now):
+        if (self._identity and not due) or not self._sweep_back_off.ready(now):
             return
         asked = {self._enqueuer.task_id(e): e for e in due if e.sends and e.last_sent + FAILURES_AFTER_S <= now}
         try:
@@ -171,14 +183,11 @@ class Bridge:
         for product_id, held in look.versions.items():
             self._window.observe(product_id, held, now)
         for task_id, failure in look.failures.items():
-            self._believe(failure, asked[task_id], look.versions)
+            self._believe(failure, asked[task_id])
 
-    def _believe(self, failure: Failure, entry: InFlight, held: dict[str, Version]) -> None:
-        """Give an update up on evidence: a failure recorded for a send of ours, while the cache holds it not."""
-        update = entry.update
-        if update is None or failure.nonce not in entry.nonces or failure.version != update.version:
-            return
-        if update.product_id in held and held[update.product_id] >= update.version:
+    def _believe(self, failure: Failure, entry: InFlight) -> None:
+        """Give an update up on evidence: a failure recorded for a send of ours, of an update that is not confirmed."""
+        if entry.update is None or failure.nonce not in entry.nonces or failure.version != entry.update.version:
             return
         message = entry.record.source
         if isinstance(message, Message) and self._window.give_up(entry):
@@ -211,13 +220,15 @@ class Bridge:
         self._window.assign(numbers)
 
     def revoked(self, numbers: list[int]) -> None:
-        """Look a last time, commit what has arrived, and drop the rest: whoever comes next reads it again."""
-        leaving = [e for e in self._window.in_hand() if e.record.partition.number in numbers]
-        self._sweep_back_off.succeeded()
-        self._sweep(leaving)
-        self._deliver_letters()
-        self._records.commit(self._window.commit_points(numbers), self._identity)
-        self.lost(numbers)
+        """Look a last time, hand over what has arrived, and drop the rest: whoever comes next reads it again."""
+        try:
+            self._sweep_back_off.succeeded()
+            self._sweep([e for e in self._window.in_hand() if e.record.partition.number in numbers])
+            self._deliver_letters()
+            if self._identity:
+                self._records.store(self._window.commit_points(numbers), self._identity)
+        finally:
+            self.lost(numbers)
 
     def lost(self, numbers: list[int]) -> None:
         """Drop everything of partitions that are somebody else's already."""

@@ -1,6 +1,7 @@
 """``lastword publish``: one record for each line of a file or of standard input."""
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from typing import BinaryIO, Final
@@ -31,6 +32,8 @@ def publish_lines(
         bar = progress.add_task("publishing", total=_size(source))
         for number, line in enumerate(source, 1):
             progress.advance(bar, len(line))
+            if publisher.failed:
+                break
             try:
                 _publish_line(publisher, line.strip(), rules, unchecked=unchecked)
             except InvalidUpdateError as error:
@@ -67,10 +70,10 @@ def _key(product_id: str, form: KeyForm) -> bytes:
     if form is KeyForm.JSON:
         return msgspec.json.encode(product_id)
     if form is KeyForm.INT64:
-        try:
-            return int(product_id).to_bytes(8, "big", signed=True)
-        except (ValueError, OverflowError):
-            raise InvalidUpdateError(f"product_id {product_id[:80]!a} is no 64-bit integer, as the keys are") from None
+        number = int(product_id) if re.fullmatch("0|-?[1-9][0-9]{0,18}", product_id) else 2**63
+        if not -(2**63) <= number < 2**63:
+            raise InvalidUpdateError(f"product_id {product_id[:80]!a} is no 64-bit integer, as the keys are")
+        return number.to_bytes(8, "big", signed=True)
     return product_id.encode()
 
 

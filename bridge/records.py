@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from operator import methodcaller
 from typing import Final, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -47,6 +48,13 @@ LOGGED: Final = frozenset({KafkaError._TRANSPORT, KafkaError._RESOLVE})  # noqa:
 """Errors that librdkafka writes to our logger itself."""
 
 CLOSE_TIMEOUT_S: Final = 10.0
+
+# For a header name that is not UTF-8 the binding returns a list with a hole, and an exception set. A plain call, once
+# the interpreter has specialized it (PEP 659), does not notice and walks into the hole; a methodcaller's is checked.
+read_headers: Final = methodcaller("headers")
+
+RECORD_BYTES: Final = 1_024
+"""About what a record in hand takes up beside its contents."""
 
 Partitions = Callable[[list[int]], None]
 
@@ -115,25 +123,16 @@ class Records:
         return records
 
     def store(self, points: Iterable[CommitPoint], metadata: str) -> None:
-        """Hand over what may be committed; librdkafka commits it within a second."""
+        """Hand over what may be committed: librdkafka commits it within a second, and before a partition is given up.
+
+        A commit of our own would be undone at a revocation: librdkafka then commits what was stored last.
+        """
         for point in points:
             try:
                 self._consumer.store_offsets(offsets=[self._at(point, metadata)])
             except KafkaException as error:
                 # Its partition was taken away; whoever has it now reads from what was committed before.
                 logger.info("offset %d of partition %d not stored: %s", point.offset, point.partition, error)
-
-    def commit(self, points: Sequence[CommitPoint], metadata: str) -> None:
-        """Commit now, as far as the group still lets us."""
-        if not points:
-            return
-        # When partitions are revoked, librdkafka itself commits what was stored last: an older offset would overwrite
-        # this one. https://github.com/confluentinc/librdkafka/blob/master/INTRODUCTION.md#consumer-offset-management
-        self.store(points, metadata)
-        try:
-            self._consumer.commit(offsets=[self._at(point, metadata) for point in points], asynchronous=False)
-        except KafkaException as error:
-            logger.warning("a last commit failed, its records will be read again: %s", error)
 
     def pause_only(self, numbers: frozenset[int], assigned: frozenset[int]) -> None:
         """Pause these of the assigned partitions and let the others flow."""
@@ -187,6 +186,15 @@ class Records:
             logger.warning("Kafka: %s", error.str())
 
 
+def size_of(message: Message) -> int:
+    """Return about how many bytes a record takes up in memory; ``len`` of a message is that of its value alone."""
+    try:
+        headers = headers_of(message)
+    except InvalidUpdateError:
+        headers = []
+    return RECORD_BYTES + len(message) + len(message.key() or b"") + sum(len(n) + len(v or b"") for n, v in headers)
+
+
 def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
     """Return a record's headers in their order, as bytes.
 
@@ -195,7 +203,7 @@ def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
             record has no headers.
     """
     try:
-        pairs = cast("list[tuple[str, str | bytes | None]]", message.headers() or [])
+        pairs = cast("list[tuple[str, str | bytes | None]]", read_headers(message) or [])
     except (SystemError, UnicodeDecodeError) as error:
         # The binding keeps the list, with a hole where the name should be: a second look would be a segmentation fault.
         message.set_headers([])

@@ -11,7 +11,7 @@ from bridge.partition import Bounds
 from bridge.records import Records
 from bridge.retransmit import Clocks
 from bridge.settings import BridgeSettings, kafka_properties
-from bridge.topics import reach_kafka
+from bridge.topics import reach_kafka, refuse_early_expiry
 from bridge.window import Window
 from tasks import app
 from tasks.cache import Cache
@@ -48,12 +48,13 @@ def _wait_for_servers(
 ) -> None:
     deadline_s = task_settings.startup_deadline_s
     topics = [settings.topic, settings.letters_topic]
-    wait_for(
-        "Kafka",
-        settings.kafka_bootstrap_servers,
-        lambda: reach_kafka(properties, topics, create=settings.partitions_to_create),
-        deadline_s=deadline_s,
-    )
+
+    def reach_topics() -> None:
+        reach_kafka(properties, topics, create=settings.partitions_to_create)
+        if task_settings.ttl_s is not None or task_settings.tombstone_ttl_s is not None:
+            refuse_early_expiry(properties, settings.topic, task_settings.replay_horizon_s)
+
+    wait_for("Kafka", settings.kafka_bootstrap_servers, reach_topics, deadline_s=deadline_s)
     wait_for("the Celery broker", broker_address(app), lambda: reach_broker(app), deadline_s=deadline_s)
     wait_for("Redis", cache.address, lambda: reach_cache(cache), deadline_s=deadline_s)
 

@@ -1,12 +1,15 @@
 """The topics at the start: there, or created where that was asked for."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]  # is public, not marked
 from confluent_kafka.cimpl import NewTopic
+
+from tasks.settings import SettingsError
 
 CALL_TIMEOUT_S: Final = 5.0
 LISTEN_EVERY_S: Final = 0.2
@@ -69,3 +72,29 @@ def _create(admin: AdminClient, topic: str, partitions: int) -> None:
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise ConnectionError(f"topic {topic!r} cannot be created: {error.args[0].str()}") from error
+
+
+def refuse_early_expiry(properties: Mapping[str, str | int | bool], topic: str, horizon_s: int) -> None:
+    """Check, where keys expire, that no record of the topic can still arrive after its version is forgotten.
+
+    Raises:
+        SettingsError: the topic keeps records for longer than the replay horizon, or for ever.
+        ConnectionError: Kafka does not answer.
+    """
+    admin = AdminClient({**properties, "log_level": 0})
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+    try:
+        found = admin.describe_configs([resource], request_timeout=CALL_TIMEOUT_S)[resource].result()
+    except KafkaException as error:
+        raise ConnectionError(error.args[0].str()) from error
+    retention_s = int(found["retention.ms"].value) / 1_000
+    if "compact" in found["cleanup.policy"].value or retention_s < 0:
+        raise SettingsError(
+            f"settings LASTWORD_TTL_S, LASTWORD_TOMBSTONE_TTL_S: topic {topic!r} keeps records for ever (compacted, or "
+            "without a time limit), so an old one may arrive at any time; leave both unset"
+        )
+    if retention_s > horizon_s:
+        raise SettingsError(
+            f"setting LASTWORD_REPLAY_HORIZON_S: given {horizon_s}; topic {topic!r} keeps records for "
+            f"{math.ceil(retention_s)} s, it should be at least that"
+        )

@@ -60,7 +60,7 @@ def main() -> int:
         console.print("\ninterrupted; everything is stopped")
         return 130
     except (DemoError, ServerError) as error:
-        console.print(f"[red]{error}[/red]")
+        console.print(str(error), style="red", markup=False)
         return 1
 
 
@@ -160,21 +160,23 @@ def compare(client: redis.Redis, newest: dict[str, Change]) -> list[str]:
 
 def report(figures: Figures, newest: dict[str, Change], wrong: list[str]) -> None:
     """Print the figures."""
-    table = Table(title="Every product's last word", title_justify="left", show_header=False)
-    table.add_row("published", f"{figures.records} records of {len(newest)} products")
-    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in figures.outcomes.most_common())
-    table.add_row("outcomes, by Celery's events", f"{outcomes}; {figures.retries} retries")
-    table.add_row("dead-lettered", str(len(figures.letters)))
-    for reason in figures.letters:
-        table.add_row("", f"[dim]{reason}[/dim]")
-    right = len(newest) - len(wrong)
-    table.add_row("products at their newest", f"{right} of {len(newest)}", style="red" if wrong else "green")
-    table.add_row("updates per second", f"{figures.records / figures.seconds:.0f}")
     quantiles = statistics.quantiles(figures.latencies, n=100)
-    table.add_row("publish to visible (all at once)", f"p50 {quantiles[49]:.2f} s, p99 {quantiles[98]:.2f} s")
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in figures.outcomes.most_common())
+    right = len(newest) - len(wrong)
+    table = Table(box=None, show_header=False)
+    table.add_row("published", f"{figures.records} records of {len(newest)} products")
+    table.add_row("outcomes (task events)", f"{outcomes}; {figures.retries} retries")
+    table.add_row("updates per second", f"{figures.records / figures.seconds:.0f}")
+    table.add_row(
+        "publish to visible", f"p50 {quantiles[49]:.1f} s, p99 {quantiles[98]:.1f} s; all were published at once"
+    )
+    table.add_row("dead-lettered", str(len(figures.letters)))
+    table.add_row("products at their newest", f"{right} of {len(newest)}", style="bold red" if wrong else "bold green")
     console.print(table)
+    for reason in figures.letters:
+        console.print(f"   dead letter: {reason}", style="dim", soft_wrap=True, markup=False)
     for product in wrong[:10]:
-        console.print(f"[red]product {product} is not at its newest[/red]")
+        console.print(f"   product {product} is not at its newest", style="red")
 
 
 def show(client: redis.Redis, product: str) -> None:

@@ -152,12 +152,17 @@ class Cache:
         return Look(
             versions=_versions(products, answers[: len(products)]),
             failures={task_id: read for task_id, stored in failures if (read := _failure(task_id, stored))},
-            identity=str(info["run_id"]),
+            identity=str(info.get("run_id", "unknown")),
         )
 
     def record_failure(self, failure: Failure) -> None:
         """Record, for a day by default, that the failure's task can never succeed; the last record of a task stays."""
         self._ask([("SET", failure_key(failure.task_id), encode(failure), "EX", self._failure_ttl_s)])
+
+    def eviction_policy(self) -> str:
+        """What Redis does when its memory is full: anything but ``noeviction`` may forget a version."""
+        [info] = self._ask([("INFO", "memory")])
+        return str(info.get("maxmemory_policy", "unknown"))
 
     def ping(self) -> None:
         """Return when Redis answers; otherwise CacheUnavailableError names its address."""

@@ -121,6 +121,10 @@ class SessionKeeper:
         try:
             session.open(self._call_timeout_s)
             self._adopt(session)
+        except RuntimeError as error:
+            # "can't start new thread": the machine's fault, which may pass.
+            self.abandon(session, str(error))
+            raise SessionLostError(f"no session with ZooKeeper at {self._hosts}: {error}") from error
         except BaseException as error:
             self.abandon(session, str(error))
             raise
@@ -133,14 +137,19 @@ class SessionKeeper:
                 raise SessionLostError("the ZooKeeper session ended while it was being opened")
             self._session = session
 
-    def _end(self, session: Session) -> threading.Thread:
+    def _end(self, session: Session) -> threading.Thread | None:
         session.ended = True
         if self._session is session:
             self._session = None
         session.end()
         # stop() waits for kazoo's threads: 10 s and more without a connection, for ever in one of them.
         stopping = threading.Thread(target=session.stop, name="zookeeper-session-stop", daemon=True)
-        stopping.start()
+        try:
+            stopping.start()
+        except RuntimeError:
+            log.warning(
+                "no thread to stop ZooKeeper session %s with; its locks are free when it has timed out", session
+            )
         return stopping
 
 

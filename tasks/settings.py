@@ -32,7 +32,7 @@ class TaskSettings(BaseSettings):
         "127.0.0.1:2181", min_length=1, validation_alias=AliasChoices("zookeeper_hosts", "ZOOKEEPER_HOSTS")
     )
     zookeeper_root: str = Field("/lastword", pattern=r"^(/[A-Za-z0-9._-]+)+$")
-    session_timeout_s: float = Field(10.0, ge=1, le=300)
+    session_timeout_s: float = Field(10.0, ge=1, le=40)
     lock_wait_s: float = Field(1.0, ge=0, le=1)
     call_timeout_s: float = Field(5.0, gt=0, le=5)
     startup_deadline_s: float = Field(60.0, ge=0)

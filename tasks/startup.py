@@ -83,11 +83,16 @@ def reach_broker(app: Celery) -> None:
 
 
 def reach_cache(cache: Cache) -> None:
-    """Return when Redis answers; ConnectionError with a reason when not."""
+    """Return when Redis answers, with a warning if it may evict keys; ConnectionError with a reason when not."""
     try:
-        cache.ping()
+        policy = cache.eviction_policy()
     except CacheUnavailableError as error:
         raise ConnectionError(str(error)) from error
+    if policy != "noeviction":
+        complain(
+            f"Redis at {cache.address} has the maxmemory-policy {policy!r}: it may forget a version, and then an older "
+            "update wins; freshness is not guaranteed"
+        )
 
 
 def complain(message: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery, Task, signals
-from celery.exceptions import Reject, Retry
+from celery.exceptions import Reject, Retry, SoftTimeLimitExceeded
 
 from tasks.arguments import TASK_NAME, Arguments, UnknownFormatError, unpack
 from tasks.cache import Cache, Failure
@@ -145,6 +145,13 @@ def update_product(self: "Task[Any, Any]", number: int, body: object, unexpected
     here = resources()
     try:
         (answer,) = refresh([arguments.update], here.cache, here.locks, lock_wait_s=here.settings.lock_wait_s)
+    except (
+        SoftTimeLimitExceeded,
+        MemoryError,
+        OSError,
+    ) as error:  # the machine's fault, no evidence against the update
+        countdown_s = pause_s(TransientError(), self.request.retries, here.settings)
+        raise again(self, arguments, error, countdown_s, unexpected=unexpected) from error
     except Exception as error:  # the edge of the process: what nobody foresaw is retried, then recorded
         logger.exception("product %r, version %s", arguments.update.product_id, arguments.update.version)
         if unexpected >= here.settings.unexpected_retries:

@@ -1,11 +1,17 @@
 """Real servers for the tests, each started once per session by the first test that asks for it, and fresh names."""
 
+import signal
 import uuid
 from collections.abc import Iterator
 
 import pytest
 
 from servers import Kafka, Redis, ZooKeeper
+
+
+def pytest_configure() -> None:
+    # A shell without job control starts background jobs with SIGINT ignored; our children would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -19,10 +19,10 @@ DEMO = [sys.executable, "-m", "examples.demo"]
 def test_the_demo_ends_with_every_product_at_its_newest() -> None:
     run = subprocess.run(DEMO, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=220)
     assert run.returncode == 0, run.stdout + run.stderr
-    shown = re.search(r"products at their newest\W+(\d+) of (\d+)", run.stdout)
+    shown = re.search(r"products at their newest\s+(\d+) of (\d+)", run.stdout)
     assert shown is not None
     assert shown[1] == shown[2] == "299"
-    assert "milliseconds are wanted" in re.sub(r"[│\s]+", " ", run.stdout)
+    assert "milliseconds are wanted" in run.stdout
     assert "Traceback" not in run.stdout + run.stderr
 
 

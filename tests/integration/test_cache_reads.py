@@ -11,6 +11,7 @@ from tasks.cache import Cache, Failure, Write
 from tasks.contract import Update
 from tasks.failures import FAILURE_PREFIX
 from tasks.outcome import Outcome
+from tasks.startup import reach_cache
 from tasks.version import Version
 
 V1, V2, V3 = Version(9, 5), Version(10, 0), Version(10, 1)
@@ -138,3 +139,16 @@ def test_a_later_failure_of_a_task_replaces_the_earlier(cache: Cache, key_prefix
         cache.record_failure(Failure(task_id, V1, nonce, "ValueError", ""))
 
     assert cache.look([], [task_id]).failures[task_id].nonce == "second"
+
+
+def test_a_redis_that_evicts_draws_a_warning(
+    cache: Cache, raw: redis.Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reach_cache(cache)
+    assert capsys.readouterr().err == ""
+    raw.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        reach_cache(cache)
+    finally:
+        raw.config_set("maxmemory-policy", "noeviction")
+    assert "maxmemory-policy 'allkeys-lru'" in capsys.readouterr().err

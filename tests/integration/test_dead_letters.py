@@ -139,6 +139,8 @@ def test_a_letter_that_finds_no_topic_is_delivered_once_there_is_one(
 
     assert wait_for_refusal(letters) == {1}
     assert letters.under_way == 1
+    assert letters.delivered(time.monotonic() + 10) == []
+    assert letters.refused() == {1}, "while it is tried again, its partition stays paused"
 
     create_topic(kafka_server.address, f"{topic}-dlt")
     assert deliver(letters, 1) == [letter.entry]

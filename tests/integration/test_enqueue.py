@@ -100,6 +100,7 @@ def test_a_second_send_has_the_same_id_and_first_time_and_a_nonce_of_its_own(
 ) -> None:
     given = entries(2)
     enqueuer.send(given)
+    given[0].sends = 1  # as the window notes it
     enqueuer.send(given[:1])
 
     found = messages(raw)
@@ -162,8 +163,7 @@ def test_a_frozen_broker_is_an_error_in_time_and_forgotten_afterwards(
         broker.resume()
     enqueuer.send(given)
 
-    sent = [nonce for entry in given for nonce in entry.nonces]
-    assert len(set(sent)) == len(sent) >= 6  # a nonce for each send that may have left
+    assert [len(entry.nonces) for entry in given] == [1, 1, 1], "a send that failed keeps its nonce: it may have left"
     assert [headers["id"] for headers, _ in messages(raw)][-3:] == ["products:3:1", "products:3:2", "products:3:3"]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka import Message
 
-from bridge.records import headers_of
+from bridge.records import RECORD_BYTES, headers_of, size_of
 from bridge.window import CommitPoint
 from servers import Kafka
 from tasks.contract import InvalidUpdateError
@@ -64,6 +64,10 @@ def test_null_values_and_all_headers_survive(address: str, topic: str, member: M
 def test_a_header_whose_name_is_no_text_makes_the_record_invalid_and_nothing_worse(
     address: str, topic: str, member: Member
 ) -> None:
+    produce(address, topic, [Given(headers=[("a", b"1")])] * 100)
+    for good in member.fetch_until(100):
+        # Warm: a specialized call of the binding does not notice what is wrong, and ended in a segmentation fault.
+        assert headers_of(good) == [("a", b"1")]
     produce_with_header(address, topic, b"\xff\xfe", b"value")
     [record] = member.fetch_until(1)
 
@@ -133,24 +137,22 @@ def test_what_is_not_stored_is_not_committed_even_at_the_end(
         assert values(next_one.fetch_until(4)) == [b"1", b"2", b"3", b"4"]
 
 
-def test_commit_commits_before_it_returns_and_no_older_offset_follows(
+def test_what_is_stored_in_a_revocation_is_committed_and_no_older_offset_follows(
     address: str, topic: str, group: str, member: Member
 ) -> None:
     produce(address, topic, numbered(5))
     member.fetch_until(5)
     member.store(2, "older")
+    member.on_revoked = lambda _: member.store(4, RUN_ID)
 
-    member.records.commit([CommitPoint(0, 1, 4)], RUN_ID)
-
-    assert committed(address, group, topic) == (4, RUN_ID)
     member.close()
+
     assert committed(address, group, topic) == (4, RUN_ID)
 
 
-def test_to_commit_nothing_is_no_error(address: str, topic: str, group: str, member: Member) -> None:
+def test_to_store_nothing_is_no_error(address: str, topic: str, group: str, member: Member) -> None:
     produce(address, topic, numbered(1))
     member.fetch_until(1)
-    member.records.commit([], RUN_ID)
     member.records.store([], RUN_ID)
     member.close()
     assert committed(address, group, topic)[0] < 0
@@ -166,3 +168,9 @@ def test_a_partition_that_is_not_ours_is_skipped_and_ours_is_stored(
     member.close()
 
     assert committed(address, group, topic) == (2, RUN_ID)
+
+
+def test_the_size_of_a_record_counts_its_key_and_its_headers(address: str, topic: str, member: Member) -> None:
+    produce(address, topic, [Given(value=None, key=b"k" * 100, headers=[("h" * 10, b"v" * 5_000), ("n", None)])])
+    [record] = member.fetch_until(1)
+    assert size_of(record) == RECORD_BYTES + 100 + 10 + 5_000 + 1

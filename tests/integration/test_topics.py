@@ -1,13 +1,16 @@
 """The topics at the start, on a real Kafka: missing, made, made by two at once, unreachable."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import pytest
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
-from bridge.topics import MissingTopicError, reach_kafka
+from bridge.topics import MissingTopicError, reach_kafka, refuse_early_expiry
 from servers import Kafka
 from servers.ports import free_port
+from tasks.settings import SettingsError
 from tests.kafka_helpers import at_most
 
 
@@ -71,3 +74,22 @@ def test_a_kafka_that_does_not_answer_is_an_error_within_the_calls_timeout(
             reach_kafka({"bootstrap.servers": kafka_server.address}, [topic], create=None)
     finally:
         kafka_server.resume()
+
+
+@pytest.mark.parametrize(
+    ("configuration", "refusal"),
+    [
+        ({"retention.ms": "-1"}, "keeps records for ever"),
+        ({"cleanup.policy": "compact"}, "keeps records for ever"),
+        ({"retention.ms": "3600001"}, "LASTWORD_REPLAY_HORIZON_S: given 3600; .* 3601 s"),
+        ({"retention.ms": "3600000"}, None),
+    ],
+)
+def test_keys_may_expire_only_when_no_old_record_can_arrive(
+    kafka_server: Kafka, topic: str, configuration: dict[str, str], refusal: str | None
+) -> None:
+    admin = AdminClient({"bootstrap.servers": kafka_server.address})
+    admin.create_topics([NewTopic(topic, num_partitions=1, config=configuration)])[topic].result(timeout=10)
+    expected = pytest.raises(SettingsError, match=refusal) if refusal else nullcontext()
+    with expected:
+        refuse_early_expiry({"bootstrap.servers": kafka_server.address}, topic, 3_600)
