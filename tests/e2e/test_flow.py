@@ -60,13 +60,22 @@ def test_every_product_ends_at_its_newest_and_every_offset_is_committed(flow: Fl
 
 
 def test_the_commit_carries_the_identity_of_the_data_set(flow: Flow) -> None:
-    with celery_worker(flow.environment, *THREADS), flow.bridge():
-        flow.publish(20, 5)
-        flow.wait_until_all_is_committed()
     info = flow.cache.info("server")
     assert isinstance(info, dict)
-    answers = flow.reader.committed([TopicPartition(flow.topic, n) for n in range(PARTITIONS)], timeout=10)
-    assert {a.metadata for a in answers if a.offset > 0} == {info["run_id"]}
+
+    def metadata() -> set[str | None]:
+        answers = flow.reader.committed([TopicPartition(flow.topic, n) for n in range(PARTITIONS)], timeout=10)
+        return {a.metadata for a in answers if a.offset > 0}
+
+    with celery_worker(flow.environment, *THREADS), flow.bridge():
+        publisher = Publisher({"bootstrap.servers": flow.environment["KAFKA_BOOTSTRAP_SERVERS"]}, flow.topic)
+        publisher.publish(None, b"a letter, before anything was looked for in the cache")
+        assert publisher.flush(30) == 0
+        wait_until(metadata, what="the letter's commit")
+        assert metadata() == {info["run_id"]}
+        flow.publish(20, 5)
+        flow.wait_until_all_is_committed()
+    assert metadata() == {info["run_id"]}
 
 
 def test_worker_killed_in_the_middle(flow: Flow) -> None:

@@ -151,3 +151,16 @@ def test_a_server_that_cannot_be_reached_is_waited_for_visibly_and_not_for_ever(
     assert "127.0.0.1:1" in said
     assert "cannot be reached" in said.splitlines()[-1]
     assert "s3cret" not in said
+
+
+def test_a_time_limit_is_no_evidence_against_the_update(site: Site) -> None:
+    update = live("a")
+    # One unexpected error would be recorded as permanent at once; the limit is raised while Redis keeps us waiting.
+    site.env["LASTWORD_UNEXPECTED_RETRIES"] = "0"
+    with celery_worker(site.env, "-P", "processes", "-c", "1", "--soft-time-limit", "1") as worker:
+        log = TaskLog(worker)
+        with site.writes_withheld():
+            task_id = site.sender.send(update)
+            wait_until(lambda: log.retries(task_id), what="a retry")
+        assert log.result(task_id) in ("applied", "duplicate")
+        assert site.cache.look([], [task_id]).failures == {}
