@@ -31,6 +31,9 @@ from tasks.startup import (
 
 logger = logging.getLogger(__name__)
 
+MACHINE_ERRORS = (SoftTimeLimitExceeded, MemoryError, OSError)
+"""Errors that say something about the machine, or about time; no evidence against the update in hand."""
+
 app = Celery("tasks")
 app.config_from_object("celeryconfig")
 
@@ -145,11 +148,7 @@ def update_product(self: "Task[Any, Any]", number: int, body: object, unexpected
     here = resources()
     try:
         (answer,) = refresh([arguments.update], here.cache, here.locks, lock_wait_s=here.settings.lock_wait_s)
-    except (
-        SoftTimeLimitExceeded,
-        MemoryError,
-        OSError,
-    ) as error:  # the machine's fault, no evidence against the update
+    except MACHINE_ERRORS as error:
         countdown_s = pause_s(TransientError(), self.request.retries, here.settings)
         raise again(self, arguments, error, countdown_s, unexpected=unexpected) from error
     except Exception as error:  # the edge of the process: what nobody foresaw is retried, then recorded
