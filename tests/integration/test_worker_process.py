@@ -162,7 +162,7 @@ def test_a_time_limit_is_no_evidence_against_the_update(site: Site, zookeeper_se
         zookeeper_server.pause()
         try:
             task_id = site.sender.send(live("a"))
-            worker.wait_for_log("Soft time limit (1s) exceeded")
+            worker.wait_for_log("Soft time limit")
             wait_until(lambda: "again in" in worker.log or failed(site, task_id), what="a retry or a failure")
         finally:
             zookeeper_server.resume()
