@@ -29,6 +29,9 @@ def create_topic(address: str, topic: str, partitions: int = 1, *, config: dict[
     wait_until(lambda: topic in admin.list_topics(timeout=5).topics, what=f"topic {topic}")
 
 
+RUN_ID = "run_id=8f1c0a5e7d, Größe"
+
+
 @dataclass
 class Given:
     """A record to produce."""
@@ -37,6 +40,14 @@ class Given:
     value: bytes | None = b"{}"
     headers: Headers = field(default_factory=list)
     partition: int = 0
+
+
+def numbered(count: int, *, partition: int = 0) -> list[Given]:
+    return [Given(value=f"{number}".encode(), partition=partition) for number in range(count)]
+
+
+def values(messages: list[Message]) -> list[bytes | None]:
+    return [message.value() for message in messages]
 
 
 def produce(address: str, topic: str, records: Sequence[Given]) -> None:

@@ -1,6 +1,6 @@
 """What the cache writes, on a real Redis: the outcomes, the fields, the times to live, the keys it cannot use."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import redis
@@ -22,19 +22,6 @@ def live(version: Version, data: bytes = b'{"price":1}', *, token: str = OLDER, 
 
 def tombstone(version: Version, *, token: str = OLDER, product_id: str = "42") -> Write:
     return Write(Update(product_id=product_id, version=version, data=None, deleted=True), token)
-
-
-@pytest.fixture
-def raw(redis_server: Redis) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(redis_server.url()) as client:
-        yield client
-
-
-@pytest.fixture
-def cache(redis_server: Redis, key_prefix: str) -> Iterator[Cache]:
-    cache = Cache.connect(redis_server.url(), key_prefix=key_prefix)
-    yield cache
-    cache.close()
 
 
 @pytest.fixture

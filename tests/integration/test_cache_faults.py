@@ -41,12 +41,6 @@ def live(sequence: int, *, product_id: str = "42", data: bytes = b"1") -> Write:
 
 
 @pytest.fixture
-def raw(redis_server: Redis) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(redis_server.url()) as client:
-        yield client
-
-
-@pytest.fixture
 def cache(redis_server: Redis, key_prefix: str) -> Iterator[Cache]:
     cache = Cache.connect(redis_server.url(), key_prefix=key_prefix, call_timeout_s=CALL_TIMEOUT_S)
     yield cache

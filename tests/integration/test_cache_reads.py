@@ -1,12 +1,10 @@
 """What the cache tells without writing, on a real Redis: held versions, standing of updates, the sweep's look."""
 
 import logging
-from collections.abc import Iterator
 
 import pytest
 import redis
 
-from servers import Redis
 from tasks.cache import Cache, Failure, Write
 from tasks.contract import Update
 from tasks.failures import FAILURE_PREFIX
@@ -19,19 +17,6 @@ V1, V2, V3 = Version(9, 5), Version(10, 0), Version(10, 1)
 
 def update(version: Version, data: bytes | None = b"1", *, deleted: bool = False, product_id: str = "42") -> Update:
     return Update(product_id=product_id, version=version, data=data, deleted=deleted)
-
-
-@pytest.fixture
-def raw(redis_server: Redis) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(redis_server.url()) as client:
-        yield client
-
-
-@pytest.fixture
-def cache(redis_server: Redis, key_prefix: str) -> Iterator[Cache]:
-    cache = Cache.connect(redis_server.url(), key_prefix=key_prefix)
-    yield cache
-    cache.close()
 
 
 def calls(raw: redis.Redis, command: str) -> int:

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,31 +12,8 @@ import bridge.records
 from bridge.records import Records
 from bridge.window import CommitPoint
 from servers import Kafka
-from tests.kafka_helpers import Given, Member, at_most, committed, create_topic, produce
+from tests.kafka_helpers import RUN_ID, Given, Member, at_most, committed, create_topic, numbered, produce, values
 from tests.waiting import wait_until
-
-RUN_ID = "run_id=8f1c0a5e7d, Größe"
-
-
-def numbered(count: int, *, partition: int = 0) -> list[Given]:
-    return [Given(value=f"{number}".encode(), partition=partition) for number in range(count)]
-
-
-def values(messages: list[Message]) -> list[bytes | None]:
-    return [message.value() for message in messages]
-
-
-@pytest.fixture
-def address(kafka_server: Kafka, topic: str) -> str:
-    create_topic(kafka_server.address, topic)
-    return kafka_server.address
-
-
-@pytest.fixture
-def member(address: str, topic: str, group: str) -> Iterator[Member]:
-    with Member(address, topic, group) as member:
-        yield member
-
 
 # Pausing.
 

@@ -1,39 +1,22 @@
 """The consumer on a real Kafka: what is fetched, and what is committed and when."""
 
-from collections.abc import Iterator
-
 import pytest
-from confluent_kafka import Message
 
 from bridge.records import RECORD_BYTES, headers_of, size_of
 from bridge.window import CommitPoint
-from servers import Kafka
 from tasks.contract import InvalidUpdateError
-from tests.kafka_helpers import Given, Member, at_most, committed, create_topic, produce, produce_with_header
+from tests.kafka_helpers import (
+    RUN_ID,
+    Given,
+    Member,
+    at_most,
+    committed,
+    numbered,
+    produce,
+    produce_with_header,
+    values,
+)
 from tests.waiting import wait_until
-
-RUN_ID = "run_id=8f1c0a5e7d, Größe"
-
-
-def numbered(count: int, *, partition: int = 0) -> list[Given]:
-    return [Given(value=f"{number}".encode(), partition=partition) for number in range(count)]
-
-
-def values(messages: list[Message]) -> list[bytes | None]:
-    return [message.value() for message in messages]
-
-
-@pytest.fixture
-def address(kafka_server: Kafka, topic: str) -> str:
-    create_topic(kafka_server.address, topic)
-    return kafka_server.address
-
-
-@pytest.fixture
-def member(address: str, topic: str, group: str) -> Iterator[Member]:
-    with Member(address, topic, group) as member:
-        yield member
-
 
 # What is fetched.
 

@@ -50,12 +50,6 @@ def all_held(answers: Sequence[Answer]) -> bool:
 
 
 @pytest.fixture
-def raw(redis_server: Redis) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(redis_server.url()) as client:
-        yield client
-
-
-@pytest.fixture
 def cache(redis_server: Redis, key_prefix: str) -> Iterator[Cache]:
     cache = Cache.connect(redis_server.url(), key_prefix=key_prefix, call_timeout_s=CALL_TIMEOUT_S)
     yield cache
