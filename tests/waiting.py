@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+import psutil
+
 T = TypeVar("T")
 
 
@@ -17,3 +19,11 @@ def wait_until(condition: Callable[[], T], *, deadline_s: float = 30.0, what: st
         if time.monotonic() > end:
             raise AssertionError(f"{what}: not within {deadline_s:g} s (last answer: {answer!r})")
         time.sleep(0.01)
+
+
+def gone(pid: int) -> bool:
+    """Whether there is no such process, or only its zombie."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
