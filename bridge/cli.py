@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, Final
+from typing import IO, Final
 
 import click
 from confluent_kafka import KafkaError, KafkaException
@@ -17,7 +17,7 @@ from bridge.publish import publish_lines
 from bridge.publisher import PublishError
 from bridge.records import KafkaRefusedError
 from bridge.run import run as run_bridge
-from bridge.settings import KAFKA_PREFIX, BridgeSettings, kafka_properties
+from bridge.settings import KAFKA_PREFIX, BridgeSettings, kafka_properties, refuse_unknown_settings
 from bridge.topics import MissingTopicError, reach_kafka
 from tasks.settings import SettingsError, TaskSettings, load
 from tasks.startup import EXIT_INTERRUPTED, EXIT_SETTINGS, EXIT_UNREACHABLE, UnreachableError, leave, wait_for
@@ -79,6 +79,7 @@ def run(create_topics: bool = False, log_level: str = "INFO") -> None:  # noqa: 
     """Bridge the topic to Celery until SIGTERM or Ctrl-C."""
     logging.basicConfig(level=log_level, format=LOG_FORMAT)
     with reported():
+        refuse_unknown_settings()
         settings = load(BridgeSettings)
         if create_topics:
             settings = settings.model_copy(update={"create_topics": True})
@@ -86,9 +87,9 @@ def run(create_topics: bool = False, log_level: str = "INFO") -> None:  # noqa: 
 
 
 @main.command()
-@click.argument("source", type=click.File("rb"), default="-")
+@click.argument("source", type=click.Path(exists=True, dir_okay=False, allow_dash=True), default="-")
 @click.option("--unchecked", is_flag=True, help="Publish invalid lines too; the bridge dead-letters them.")
-def publish(source: BinaryIO, *, unchecked: bool) -> None:
+def publish(source: str, *, unchecked: bool) -> None:
     """Publish changes from SOURCE, a file with one JSON object a line, or from standard input (-).
 
     Each line becomes one record with the product id as its key. The first invalid line ends it.
@@ -96,6 +97,7 @@ def publish(source: BinaryIO, *, unchecked: bool) -> None:
     # What librdkafka has to say while it still tries is no news; what fails in the end is reported.
     logging.basicConfig(level=logging.ERROR, format=LOG_FORMAT)
     with reported():
+        refuse_unknown_settings()
         settings, task_settings = load(BridgeSettings), load(TaskSettings)
         properties = kafka_properties(settings)
         wait_for(
@@ -104,4 +106,14 @@ def publish(source: BinaryIO, *, unchecked: bool) -> None:
             lambda: reach_kafka(properties, [settings.topic], create=settings.partitions_to_create),
             deadline_s=task_settings.startup_deadline_s,
         )
-        publish_lines(source, settings.topic, properties, task_settings.rules, unchecked=unchecked)
+        with open_source(source) as lines:
+            publish_lines(lines, settings.topic, properties, task_settings.rules, unchecked=unchecked)
+
+
+def open_source(source: str) -> IO[bytes]:
+    """Open a file, or standard input for ``-``; PublishError where it cannot be read."""
+    try:
+        return click.open_file(source, "rb")
+    except (OSError, RuntimeError) as error:
+        what = "standard input" if source == "-" else repr(source)
+        raise PublishError(f"{what} cannot be read: {error}") from error

@@ -21,6 +21,7 @@ DELIVERY_TIMEOUT_MS: Final = 5_000
 
 LETTER_DEFAULTS: Final[dict[str, str | int | bool]] = {
     "linger.ms": 5,
+    "reconnect.backoff.ms": 1_000,
     # A letter is larger than its record. How large one may be is the topic's business, not this client's.
     "message.max.bytes": 100_000_000,
 }

@@ -157,7 +157,9 @@ class Bridge:
         try:
             self._enqueuer.send(entries)
         except EnqueueError as error:
-            logger.warning("the Celery broker did not take %d tasks for sure: %s", len(entries), error)
+            logger.warning(
+                "it is not certain that the Celery broker took %d tasks; they are sent again: %s", len(entries), error
+            )
             self._window.uncertain(entries, now)
             self._enqueue_back_off.failed(time.monotonic())
         else:

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from typing import BinaryIO, Final
+from typing import IO, Final
 
 import click
 import msgspec
@@ -19,7 +19,7 @@ NAMED_FAILURES: Final = 3
 
 
 def publish_lines(
-    source: BinaryIO, topic: str, properties: Mapping[str, str | int | bool], rules: Rules, *, unchecked: bool
+    source: IO[bytes], topic: str, properties: Mapping[str, str | int | bool], rules: Rules, *, unchecked: bool
 ) -> None:
     """Publish each line that is not empty, and show how far it is; returns when Kafka has them all.
 
@@ -77,7 +77,7 @@ def _key(product_id: str, form: KeyForm) -> bytes:
     return product_id.encode()
 
 
-def _size(source: BinaryIO) -> int | None:
+def _size(source: IO[bytes]) -> int | None:
     try:
         return os.fstat(source.fileno()).st_size or None
     except (OSError, ValueError):
@@ -92,4 +92,5 @@ def _progress() -> Progress:
         TimeRemainingColumn(),
         console=Console(file=sys.stderr),
         transient=True,
+        disable=not sys.stderr.isatty(),
     )

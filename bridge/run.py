@@ -33,6 +33,7 @@ def run(settings: BridgeSettings, task_settings: TaskSettings) -> None:
     """
     properties = kafka_properties(settings)
     cache = open_cache(task_settings)
+    broker_address(app)  # refuses an unusable URL before anything is waited for
     signals = Signals()
     _wait_for_servers(settings, task_settings, properties, cache)
     bridge = _assemble(settings, task_settings, properties, cache)

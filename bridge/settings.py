@@ -1,11 +1,12 @@
 """The bridge's settings: Kafka, the window's bounds and its clocks. Each is an environment variable."""
 
 import os
+from difflib import get_close_matches
 
 from pydantic import AliasChoices, Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tasks.settings import ENV_PREFIX, SettingsError
+from tasks.settings import ENV_PREFIX, SettingsError, TaskSettings, environment_name
 
 KAFKA_PREFIX = f"{ENV_PREFIX}KAFKA_"
 
@@ -97,3 +98,13 @@ def kafka_properties(settings: BridgeSettings) -> dict[str, str | int | bool]:
             raise SettingsError(f"setting {variable}: given {given[name]!r}; set KAFKA_BOOTSTRAP_SERVERS instead")
         raise SettingsError(f"setting {variable}: given {given[name]!r}; it cannot be set, a guarantee rests on it")
     return {"client.id": "lastword", **given, "bootstrap.servers": settings.kafka_bootstrap_servers}
+
+
+def refuse_unknown_settings() -> None:
+    """Raise SettingsError for an environment variable that looks like a setting and is none: it may be misspelt."""
+    known = {environment_name(kind, field) for kind in (BridgeSettings, TaskSettings) for field in kind.model_fields}
+    for name in sorted(os.environ):
+        if name.startswith(ENV_PREFIX) and not name.startswith(KAFKA_PREFIX) and name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else "there is no such setting"
+            raise SettingsError(f"setting {name}: given {os.environ[name]!r}; {hint}")

@@ -143,7 +143,7 @@ def wait_for_commit(topics: Topics) -> None:
     """Return when the bridge has committed every record; DemoError when it takes too long."""
     ends = topics.ends(TOPIC)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("committed: visible in Redis", total=sum(ends.values()))
         end = time.monotonic() + DEADLINE_S
         while (committed := sum(topics.committed(TOPIC, list(ends)).values())) < sum(ends.values()):

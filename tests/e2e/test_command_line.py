@@ -153,7 +153,7 @@ def test_ctrl_c_while_waiting_ends_it_at_once(
         (["--version"], 0, "version 0."),
         (["nonsense"], 2, "No such command 'nonsense'"),
         (["run", "--nonsense"], 2, "No such option"),
-        (["publish", "/there/is/no/such/file"], 2, "No such file or directory"),
+        (["publish", "/there/is/no/such/file"], 2, "does not exist"),
     ],
 )
 def test_usage(arguments: list[str], code: int, said: str) -> None:

@@ -77,3 +77,10 @@ def test_ctrl_c_while_publishing_ends_it(env: dict[str, str], tmp_path: Path) ->
         ended = process.end(signal.SIGINT)
     assert ended.code == 130
     assert ended.complaints == ["interrupted"]
+
+
+def test_a_closed_standard_input_is_one_line(env: dict[str, str]) -> None:
+    close = "import os, sys; os.close(0); os.execv(sys.executable, [sys.executable, '-m', 'bridge', 'publish', '-'])"
+    closed = run(["-c", close], env)
+    assert closed.code == 1
+    assert "lastword: standard input cannot be read" in closed.err

@@ -7,7 +7,7 @@ import pytest
 
 from bridge.publisher import PRODUCER_GUARANTEES
 from bridge.records import CONSUMER_GUARANTEES
-from bridge.settings import GUARDED, BridgeSettings, kafka_properties
+from bridge.settings import GUARDED, BridgeSettings, kafka_properties, refuse_unknown_settings
 from tasks.contract import KeyForm, Rules
 from tasks.settings import SettingsError, TaskSettings, environment_name, load
 
@@ -222,3 +222,12 @@ def test_a_property_that_a_guarantee_rests_on_cannot_be_set(name: str, monkeypat
         kafka_properties(load(BridgeSettings))
     reason = "it cannot be set, a guarantee rests on it" if name in GUARDED else "set KAFKA_BOOTSTRAP_SERVERS instead"
     assert str(raised.value) == f"setting {variable}: given 'other'; {reason}"
+
+
+def test_a_misspelt_setting_is_refused_with_the_one_that_may_be_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LASTWORD_TOPIC", "known")
+    monkeypatch.setenv("LASTWORD_KAFKA_CLIENT_ID", "passed on")
+    refuse_unknown_settings()
+    monkeypatch.setenv("LASTWORD_TOPC", "x")
+    with pytest.raises(SettingsError, match=r"setting LASTWORD_TOPC: given 'x'; did you mean LASTWORD_TOPIC\?"):
+        refuse_unknown_settings()
