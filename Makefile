@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check format lock up clean
+.PHONY: demo test check format lock settings up clean
 
 demo: $(INSTALLED)
 	@$(BIN)/python -m examples.demo
@@ -31,6 +31,10 @@ format: $(INSTALLED)
 lock: $(INSTALLED)
 	$(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --all-extras --no-annotate --quiet \
 		pyproject.toml -o requirements.lock
+
+# The tables of docs/settings.md, from the code.
+settings: $(INSTALLED)
+	$(BIN)/python -m tests.settings_table
 
 up: $(INSTALLED)
 	@$(BIN)/python -m servers up

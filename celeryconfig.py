@@ -1,8 +1,28 @@
 """Celery's settings: broker, queue and delivery. A ``celeryconfig.py`` in the working folder replaces this one."""
 
 import os
+import sys
+from pathlib import Path
 
-broker_url = os.environ.get("CELERY_BROKER_URL", "redis://127.0.0.1:6379/1")
+
+def _broker_url() -> str:
+    path = os.environ.get("CELERY_BROKER_URL_FILE")  # a secret of Docker or Kubernetes
+    if path is None:
+        return os.environ.get("CELERY_BROKER_URL", "redis://127.0.0.1:6379/1")
+    reason = "CELERY_BROKER_URL is given too; one is allowed" if "CELERY_BROKER_URL" in os.environ else ""
+    try:
+        url = Path(path).read_text(encoding="utf-8").removesuffix("\n")
+        reason = reason or ("" if url else f"the file {path!r} is empty")
+    except (OSError, ValueError) as error:
+        url = ""
+        reason = reason or f"the file {path!r} cannot be read: {getattr(error, 'strerror', 'it is not UTF-8 text')}"
+    if reason:
+        sys.stderr.write(f"lastword: setting CELERY_BROKER_URL_FILE: {reason}\n")
+        raise SystemExit(2)  # an exception would end in a traceback through all of Celery
+    return url
+
+
+broker_url = _broker_url()
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # a worker outlives any outage of the broker
 broker_heartbeat = 30

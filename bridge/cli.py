@@ -5,7 +5,6 @@ missing; 4 Kafka refuses the consumer; 130 interrupted.
 """
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Final
@@ -17,7 +16,7 @@ from bridge.publish import publish_lines
 from bridge.publisher import PublishError
 from bridge.records import KafkaRefusedError
 from bridge.run import run as run_bridge
-from bridge.settings import KAFKA_PREFIX, BridgeSettings, kafka_properties, refuse_unknown_settings
+from bridge.settings import BridgeSettings, complaint_about_property, kafka_properties, refuse_unknown_settings
 from bridge.topics import MissingTopicError, reach_kafka
 from tasks.settings import SettingsError, TaskSettings, load
 from tasks.startup import EXIT_INTERRUPTED, EXIT_SETTINGS, EXIT_UNREACHABLE, UnreachableError, leave, wait_for
@@ -39,7 +38,7 @@ def reported() -> Iterator[None]:
         refusal = error.args[0]
         if refusal.code() != KafkaError._INVALID_ARG:  # noqa: SLF001 - the library's own name for the code
             raise
-        leave(f"setting {_variable_behind(refusal.str())}: {refusal.str()}", EXIT_SETTINGS)
+        leave(complaint_about_property(refusal.str()), EXIT_SETTINGS)
     except (UnreachableError, MissingTopicError) as error:
         leave(str(error), EXIT_UNREACHABLE)
     except KafkaRefusedError as error:
@@ -48,17 +47,6 @@ def reported() -> Iterator[None]:
         leave(str(error), EXIT_FAILED)
     except KeyboardInterrupt:
         leave("interrupted", EXIT_INTERRUPTED)
-
-
-def _variable_behind(complaint: str) -> str:
-    """Return the environment variable of the librdkafka property that a complaint of librdkafka names."""
-    named = (
-        variable
-        for variable in os.environ
-        if variable.startswith(KAFKA_PREFIX)
-        and variable.removeprefix(KAFKA_PREFIX).lower().replace("_", ".") in complaint
-    )
-    return max(named, key=len, default=f"{KAFKA_PREFIX}...")
 
 
 @click.group(invoke_without_command=True)

@@ -1,49 +1,58 @@
 """The bridge's settings: Kafka, the window's bounds and its clocks. Each is an environment variable."""
 
 import os
-from difflib import get_close_matches
+import re
 
 from pydantic import AliasChoices, Field, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tasks.settings import ENV_PREFIX, SettingsError, TaskSettings, environment_name
+from tasks.environment import FILE_SUFFIX, Settings, environment_names, read_if_given, unknown, unknown_settings
+from tasks.settings import ENV_PREFIX, SettingsError, TaskSettings
 
 KAFKA_PREFIX = f"{ENV_PREFIX}KAFKA_"
 
 
-class BridgeSettings(BaseSettings):
+class BridgeSettings(Settings):
     """What the bridge needs to know beside what it shares with the worker."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, frozen=True, allow_inf_nan=False, hide_input_in_errors=True
-    )
 
     kafka_bootstrap_servers: str = Field(
         "127.0.0.1:9092",
         min_length=1,
         validation_alias=AliasChoices("kafka_bootstrap_servers", "KAFKA_BOOTSTRAP_SERVERS"),
+        description="Kafka's brokers to ask first, `host:port,host:port`",
     )
-    topic: str = Field("product-updates", pattern=r"^[A-Za-z0-9._-]{1,240}$")
-    dead_letter_topic: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]{1,249}$")
-    consumer_group: str = Field("lastword", min_length=1)
-    create_topics: bool = False
-    partitions: int = Field(8, ge=1, le=1_000)
+    topic: str = Field("product-updates", pattern=r"^[A-Za-z0-9._-]{1,240}$", description="The topic of the changes")
+    dead_letter_topic: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,249}$",
+        description="Where records go that cannot be applied; not set: `<topic>-dlt`",
+    )
+    consumer_group: str = Field("lastword", min_length=1, description="The bridge's Kafka consumer group")
+    create_topics: bool = Field(
+        default=False, description="Create the topic and the dead-letter topic if they are missing"
+    )
+    partitions: int = Field(8, ge=1, le=1_000, description="How many partitions a topic gets that the bridge creates")
 
-    in_flight_max: int = Field(10_000, ge=1)
-    in_flight_bytes_max: int = Field(64 * 2**20, ge=1)
-    waiting_offsets_max: int = Field(1_000_000, ge=1)
-    fetch_max: int = Field(500, ge=1, le=10_000)
+    in_flight_max: int = Field(10_000, ge=1, description="The most updates sent and not yet seen in Redis")
+    in_flight_bytes_max: int = Field(64 * 2**20, ge=1, description="The most memory for them")
+    waiting_offsets_max: int = Field(
+        1_000_000, ge=1, description="The most offsets of a partition that wait behind one that is not confirmed"
+    )
+    fetch_max: int = Field(500, ge=1, le=10_000, description="The most records taken from Kafka's client at once")
 
-    task_life_s: float = Field(600.0, gt=0)
-    silence_max_s: float = Field(60.0, gt=0)
-    timeout_floor_s: float = Field(2.0, gt=0)
-    timeout_max_s: float = Field(600.0, gt=0)
-    probes: int = Field(10, ge=1)
-    look_first_s: float = Field(0.010, gt=0)
-    look_max_s: float = Field(1.0, gt=0)
+    task_life_s: float = Field(600.0, gt=0, description="How long after it was sent a task may still be retried")
+    silence_max_s: float = Field(
+        60.0, gt=0, description="The longest pause between probes while nothing at all is confirmed"
+    )
+    timeout_floor_s: float = Field(2.0, gt=0, description="The shortest time until an update may be sent again")
+    timeout_max_s: float = Field(600.0, gt=0, description="The longest, to which it grows with each send")
+    probes: int = Field(10, ge=1, description="How many updates are sent again at a time while nothing is confirmed")
+    look_first_s: float = Field(0.010, gt=0, description="When Redis is first asked whether it holds an update")
+    look_max_s: float = Field(1.0, gt=0, description="The longest pause between such questions, which doubles")
 
-    back_off_max_s: float = Field(5.0, gt=0)
-    shutdown_deadline_s: float = Field(20.0, ge=0)
+    back_off_max_s: float = Field(5.0, gt=0, description="The longest pause after a server failed")
+    shutdown_deadline_s: float = Field(
+        20.0, ge=0, description="How long a bridge that is stopped waits for the updates in hand"
+    )
 
     @field_validator("dead_letter_topic")
     @classmethod
@@ -80,31 +89,69 @@ GUARDED = frozenset(
 ADDRESSES = frozenset({"bootstrap.servers", "metadata.broker.list"})
 """The librdkafka properties, two names for one, that have a setting of their own."""
 
+PATHS = frozenset({"sasl.oauthbearer.assertion.private.key.file", "sasl.oauthbearer.assertion.jwt.template.file"})
+"""The librdkafka properties whose own names end as our variables do that name a file."""
+
+SECRET = re.compile(r"password|passphrase|secret|\.pem$|jaas|oauthbearer\.config$")
+"""What the names of librdkafka properties have in common whose values must not be seen."""
+
 
 def kafka_properties(settings: BridgeSettings) -> dict[str, str | int | bool]:
     """Return the librdkafka properties of every client, those of the environment included.
 
-    ``LASTWORD_KAFKA_SSL_CA_LOCATION`` is ``ssl.ca.location``. SettingsError for one that a guarantee rests on, or that
-    has a setting of its own.
+    ``LASTWORD_KAFKA_SSL_CA_LOCATION`` is ``ssl.ca.location``. SettingsError for one that a guarantee rests on, that
+    has a setting of its own, or whose file cannot be read.
     """
-    given = {
-        name.removeprefix(KAFKA_PREFIX).lower().replace("_", "."): value
-        for name, value in os.environ.items()
-        if name.startswith(KAFKA_PREFIX)
-    }
+    given = _given_properties()
     for name in sorted((GUARDED | ADDRESSES) & given.keys()):
-        variable = f"{KAFKA_PREFIX}{name.upper().replace('.', '_')}"
+        variable = _variable(name)
         if name in ADDRESSES:
             raise SettingsError(f"setting {variable}: given {given[name]!r}; set KAFKA_BOOTSTRAP_SERVERS instead")
         raise SettingsError(f"setting {variable}: given {given[name]!r}; it cannot be set, a guarantee rests on it")
     return {"client.id": "lastword", **given, "bootstrap.servers": settings.kafka_bootstrap_servers}
 
 
+def complaint_about_property(complaint: str) -> str:
+    """What librdkafka says of a property, with the variable behind it, and without any secret that it quotes."""
+    given = _given_properties()
+    name = max((name for name in given if name in complaint), key=len, default="")
+    for secret in sorted({given[name] for name in given if _is_secret(name)} - {""}, key=len, reverse=True):
+        complaint = complaint.replace(secret, "(a secret value)")
+    return f"setting {_variable(name) if name else f'{KAFKA_PREFIX}...'}: {complaint}"
+
+
 def refuse_unknown_settings() -> None:
     """Raise SettingsError for an environment variable that looks like a setting and is none: it may be misspelt."""
-    known = {environment_name(kind, field) for kind in (BridgeSettings, TaskSettings) for field in kind.model_fields}
-    for name in sorted(os.environ):
-        if name.startswith(ENV_PREFIX) and not name.startswith(KAFKA_PREFIX) and name not in known:
-            near = get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else "there is no such setting"
-            raise SettingsError(f"setting {name}: given {os.environ[name]!r}; {hint}")
+    known = environment_names([BridgeSettings, TaskSettings])
+    for name in unknown_settings(known):
+        if not name.startswith(KAFKA_PREFIX):
+            raise unknown(name, known)
+
+
+def _given_properties() -> dict[str, str]:
+    given = {}
+    for variable, value in os.environ.items():
+        if not variable.startswith(KAFKA_PREFIX):
+            continue
+        name = _property(variable)
+        if name.endswith(".file") and name not in PATHS:
+            variable = variable.removesuffix(FILE_SUFFIX)  # noqa: PLW2901
+            value = read_if_given(variable) or value  # noqa: PLW2901
+        given[_property(variable)] = value
+    return given
+
+
+def _property(variable: str) -> str:
+    return variable.removeprefix(KAFKA_PREFIX).lower().replace("_", ".")
+
+
+def _variable(name: str) -> str:
+    """The environment variable that gives the property, itself or by a file."""
+    variable = f"{KAFKA_PREFIX}{name.upper().replace('.', '_')}"
+    in_file = variable not in os.environ and f"{variable}{FILE_SUFFIX}" in os.environ
+    return f"{variable}{FILE_SUFFIX}" if in_file else variable
+
+
+def _is_secret(name: str) -> bool:
+    by_a_file = _property(_variable(name)) != name
+    return by_a_file or SECRET.search(name) is not None

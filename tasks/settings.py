@@ -1,62 +1,152 @@
 """Settings that the worker and the bridge share, read from the environment and checked in one place."""
 
-import re
-from collections.abc import Iterator
-from typing import TypeVar
+from difflib import get_close_matches
+from pathlib import Path
 
-from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
 
 from tasks.contract import KeyForm, Rules
+from tasks.environment import (
+    ENV_PREFIX,
+    Settings,
+    SettingsError,
+    environment_name,
+    environment_names,
+    load,
+    unknown,
+    unknown_settings,
+)
 
-ENV_PREFIX = "LASTWORD_"
+__all__ = ["ENV_PREFIX", "SettingsError", "TaskSettings", "environment_name", "load", "refuse_misspelt_settings"]
 
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
-S = TypeVar("S", bound=BaseSettings)
+NEAR = 0.9
+"""How alike two names are (difflib's ratio) of which one must be meant to be the other."""
 
 
-class SettingsError(Exception):
-    """One or more settings are wrong; a line for each: its name, what was given, what is allowed."""
-
-
-class TaskSettings(BaseSettings):
+class TaskSettings(Settings):
     """What a worker needs to know beside Celery's own settings; each is an environment variable."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, frozen=True, allow_inf_nan=False, hide_input_in_errors=True
+    redis_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
+        validation_alias=AliasChoices("redis_url", "REDIS_URL"),
+        description="The Redis that is the cache, with user and password where it wants them",
     )
-
-    redis_url: str = Field("redis://127.0.0.1:6379/0", validation_alias=AliasChoices("redis_url", "REDIS_URL"))
     zookeeper_hosts: str = Field(
-        "127.0.0.1:2181", min_length=1, validation_alias=AliasChoices("zookeeper_hosts", "ZOOKEEPER_HOSTS")
+        "127.0.0.1:2181",
+        min_length=1,
+        validation_alias=AliasChoices("zookeeper_hosts", "ZOOKEEPER_HOSTS"),
+        description="ZooKeeper's servers, `host:port,host:port`; a `/path` after them must exist",
     )
-    zookeeper_root: str = Field("/lastword", pattern=r"^(/[A-Za-z0-9._-]+)+$")
-    session_timeout_s: float = Field(10.0, ge=1, le=40)
-    lock_wait_s: float = Field(1.0, ge=0, le=1)
-    call_timeout_s: float = Field(5.0, gt=0, le=5)
-    startup_deadline_s: float = Field(60.0, ge=0)
+    zookeeper_root: str = Field(
+        "/lastword", pattern=r"^(/[A-Za-z0-9._-]+)+$", description="The znode under which all of ours are"
+    )
+    zookeeper_auth: SecretStr | None = Field(
+        None,
+        description="`user:password`: digest authentication; the znodes we make are for this user alone. "
+        "Give it over TLS only",
+    )
+    zookeeper_tls: bool = Field(
+        default=False, description="Connect to ZooKeeper over TLS; names and certificates are checked"
+    )
+    zookeeper_tls_ca: str | None = Field(
+        None,
+        description="PEM file of the authorities that ZooKeeper's certificate may come from; not set: the system's",
+    )
+    zookeeper_tls_cert: str | None = Field(
+        None, description="PEM file of our own certificate, where ZooKeeper asks for one"
+    )
+    zookeeper_tls_key: str | None = Field(
+        None, validate_default=True, description="PEM file of the private key of our own certificate"
+    )
+    zookeeper_tls_key_password: SecretStr | None = Field(None, description="The password of that key, if it has one")
+    session_timeout_s: float = Field(
+        10.0, ge=1, le=40, description="How long the locks of a dead worker last; 2 to 20 of ZooKeeper's ticks"
+    )
+    lock_wait_s: float = Field(1.0, ge=0, le=1, description="How long a task waits for a lock before it is retried")
+    call_timeout_s: float = Field(
+        5.0, gt=0, le=5, description="How long Redis or ZooKeeper may take to answer one call"
+    )
+    startup_deadline_s: float = Field(
+        60.0, ge=0, description="How long a start waits for servers that cannot be reached; then exit code 3"
+    )
 
-    key_prefix: str = Field("product:", min_length=1)
-    replay_horizon_s: int = Field(7 * 86_400, gt=0)
-    ttl_s: int | None = Field(None, le=10**10)
-    tombstone_ttl_s: int | None = Field(None, le=10**10)
+    key_prefix: str = Field("product:", min_length=1, description="What stands before the product id in a Redis key")
+    replay_horizon_s: int = Field(
+        7 * 86_400, gt=0, description="How late a message may still arrive: at least the topic's retention"
+    )
+    ttl_s: int | None = Field(
+        None, le=10**10, description="When a product expires in Redis after its last write; at least the horizon"
+    )
+    tombstone_ttl_s: int | None = Field(
+        None, le=10**10, description="When a deleted product's tombstone expires; at least the horizon"
+    )
 
-    key_form: KeyForm = KeyForm.TEXT
-    key_must_agree: bool = True
-    future_limit_s: float = Field(86_400.0, ge=0)
-    tombstone_time_from_record: bool = False
+    key_form: KeyForm = Field(
+        KeyForm.TEXT, description="How a record's key carries the product id: `text`, `json`, or `int64` (big-endian)"
+    )
+    key_must_agree: bool = Field(
+        default=True, description="A key that is not the value's product id makes a record invalid"
+    )
+    future_limit_s: float = Field(
+        86_400.0, ge=0, description="How far in the future `updated_at` may be; beyond, a record is invalid"
+    )
+    tombstone_time_from_record: bool = Field(
+        default=False, description="Date a record without value and `updated_at` header by the record's own timestamp"
+    )
 
-    lock_busy_retry_s: int = Field(5, ge=1)
-    retry_max_s: int = Field(60, ge=1)
-    unexpected_retries: int = Field(5, ge=0)
+    lock_busy_retry_s: int = Field(
+        5, ge=1, description="The longest pause before the retry of a task whose lock was held; the shortest is 1 s"
+    )
+    retry_max_s: int = Field(
+        60, ge=1, description="The longest pause before any other retry; the pauses double up to it"
+    )
+    unexpected_retries: int = Field(
+        5, ge=0, description="Retries after errors that nobody foresaw; then the record is dead-lettered"
+    )
 
     @field_validator("redis_url")
     @classmethod
-    def _redis_scheme(cls, url: str) -> str:
-        if not url.startswith(REDIS_SCHEMES):
+    def _redis_scheme(cls, url: SecretStr) -> SecretStr:
+        if not url.get_secret_value().startswith(REDIS_SCHEMES):
             raise ValueError(f"should start with one of {', '.join(REDIS_SCHEMES)}")
         return url
+
+    @field_validator("zookeeper_auth")
+    @classmethod
+    def _user_and_password(cls, auth: SecretStr | None) -> SecretStr | None:
+        user, _, password = auth.get_secret_value().partition(":") if auth is not None else ("-", "", "-")
+        if not user or not password:
+            raise ValueError("should be user:password")
+        return auth
+
+    @field_validator("zookeeper_tls_ca", "zookeeper_tls_cert", "zookeeper_tls_key", "zookeeper_tls_key_password")
+    @classmethod
+    def _is_for_tls(cls, value: str | SecretStr | None, info: ValidationInfo) -> str | SecretStr | None:
+        if value is not None and not info.data.get("zookeeper_tls", True):
+            raise ValueError("has no effect without LASTWORD_ZOOKEEPER_TLS=true")
+        return value
+
+    @field_validator("zookeeper_tls_ca", "zookeeper_tls_cert", "zookeeper_tls_key")
+    @classmethod
+    def _can_be_read(cls, path: str | None) -> str | None:
+        if path is None:
+            return None
+        try:
+            with Path(path).open("rb"):
+                return path
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ValueError(f"should be the path of a file that can be read: {reason}") from None
+
+    @field_validator("zookeeper_tls_key")
+    @classmethod
+    def _goes_with_a_certificate(cls, key: str | None, info: ValidationInfo) -> str | None:
+        # Either alone would silently have no effect.
+        if "zookeeper_tls_cert" in info.data and (key is None) != (info.data["zookeeper_tls_cert"] is None):
+            raise ValueError("should be given if LASTWORD_ZOOKEEPER_TLS_CERT is, and only then")
+        return key
 
     @field_validator("ttl_s", "tombstone_ttl_s")
     @classmethod
@@ -78,29 +168,9 @@ class TaskSettings(BaseSettings):
         )
 
 
-def load(kind: type[S]) -> S:
-    """Return the settings of ``kind`` as the environment gives them; SettingsError names every wrong one."""
-    try:
-        return kind()
-    except ValidationError as error:
-        raise SettingsError("\n".join(_complaints(kind, error))) from None
-
-
-def _complaints(kind: type[BaseSettings], error: ValidationError) -> Iterator[str]:
-    for detail in error.errors(include_input=True, include_url=False):
-        field = str(detail["loc"][0]) if detail["loc"] else ""
-        given = "a secret value" if "url" in field.lower() else repr(detail["input"])
-        yield f"setting {environment_name(kind, field)}: given {given}; {_allowed(detail['msg'])}"
-
-
-def environment_name(kind: type[BaseSettings], field: str) -> str:
-    """Return the environment variable behind a field, which pydantic may name by either of the two."""
-    info = kind.model_fields.get(field)
-    if info is None:
-        return field if field.isupper() else f"{ENV_PREFIX}{field}".upper()
-    alias = info.validation_alias
-    return str(alias.choices[-1]) if isinstance(alias, AliasChoices) else f"{ENV_PREFIX}{field}".upper()
-
-
-def _allowed(message: str) -> str:
-    return re.sub("^(Value error, |(Input|String) (?=should))", "it ", message)
+def refuse_misspelt_settings() -> None:
+    """Raise SettingsError for a variable that is almost a setting of the worker; others may be the bridge's."""
+    known = environment_names([TaskSettings])
+    for name in unknown_settings(known):
+        if get_close_matches(name, known, 1, NEAR):
+            raise unknown(name, known)

@@ -16,7 +16,7 @@ from tasks.errors import LockBusyError, PermanentError, SessionLostError, Transi
 from tasks.lock import Locks
 from tasks.outcome import Outcome
 from tasks.refresh import refresh
-from tasks.settings import SettingsError, TaskSettings, load
+from tasks.settings import SettingsError, TaskSettings, load, refuse_misspelt_settings
 from tasks.startup import (
     EXIT_INTERRUPTED,
     EXIT_SETTINGS,
@@ -69,7 +69,7 @@ def open_cache(settings: TaskSettings) -> Cache:
     """Return the cache that the settings name; it connects at the first call. SettingsError when it cannot be."""
     try:
         return Cache.connect(
-            settings.redis_url,
+            settings.redis_url.get_secret_value(),
             call_timeout_s=settings.call_timeout_s,
             key_prefix=settings.key_prefix,
             ttl_s=settings.ttl_s,
@@ -96,6 +96,7 @@ def open_locks(settings: TaskSettings) -> Locks:
 def get_ready(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     """Before a worker starts: refuse a wrong setting, and wait until its servers can be reached."""
     try:
+        refuse_misspelt_settings()
         here = resources()
         wait_for_servers(here)
     except SettingsError as error:

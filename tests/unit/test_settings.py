@@ -4,6 +4,7 @@ import os
 import re
 
 import pytest
+from pydantic import SecretStr
 
 from bridge.publisher import PRODUCER_GUARANTEES
 from bridge.records import CONSUMER_GUARANTEES
@@ -20,6 +21,11 @@ FIELDS = [(kind, field) for kind in (TaskSettings, BridgeSettings) for field in 
 GIVEN = {
     "redis_url": "rediss://cache.example:6390/2",
     "zookeeper_root": "/shop/lastword-2",
+    "zookeeper_auth": "shop:hunter2",
+    "zookeeper_tls": "True",
+    "zookeeper_tls_ca": os.devnull,
+    "zookeeper_tls_cert": os.devnull,
+    "zookeeper_tls_key": os.devnull,
     "lock_wait_s": "0.5",
     "ttl_s": "700000",
     "tombstone_ttl_s": "700000",
@@ -29,6 +35,13 @@ GIVEN = {
     "create_topics": "True",
 }
 """Something else than the default for every setting; 3 for those that are not here."""
+NEEDED = {
+    "zookeeper_tls_ca": ["zookeeper_tls"],
+    "zookeeper_tls_cert": ["zookeeper_tls", "zookeeper_tls_key"],
+    "zookeeper_tls_key": ["zookeeper_tls", "zookeeper_tls_cert"],
+    "zookeeper_tls_key_password": ["zookeeper_tls"],
+}
+"""The settings without which another one is refused."""
 Kind = type[TaskSettings] | type[BridgeSettings]
 
 
@@ -37,6 +50,10 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("LASTWORD_") or name in ADDRESSES.values():
             monkeypatch.delenv(name)
+
+
+def seen(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def complaint(kind: Kind) -> str:
@@ -48,7 +65,7 @@ def complaint(kind: Kind) -> str:
 
 def test_defaults_of_the_worker() -> None:
     settings = load(TaskSettings)
-    assert settings.redis_url == "redis://127.0.0.1:6379/0"
+    assert settings.redis_url.get_secret_value() == "redis://127.0.0.1:6379/0"
     assert settings.zookeeper_hosts == "127.0.0.1:2181"
     assert settings.zookeeper_root == "/lastword"
     assert settings.session_timeout_s == 10
@@ -77,9 +94,11 @@ def test_each_setting_is_read_from_its_variable(kind: Kind, field: str, monkeypa
     assert variable == ADDRESSES.get(field, f"LASTWORD_{field.upper()}")
     default = getattr(load(kind), field)
     monkeypatch.setenv(variable, GIVEN.get(field, "3"))
+    for needed in NEEDED.get(field, ()):
+        monkeypatch.setenv(environment_name(kind, needed), GIVEN[needed])
     found = getattr(load(kind), field)
     assert found != default
-    assert str(found).removesuffix(".0") == GIVEN.get(field, "3")
+    assert (seen(found)).removesuffix(".0") == GIVEN.get(field, "3")
 
 
 @pytest.mark.parametrize(("field", "variable"), ADDRESSES.items())
@@ -115,6 +134,7 @@ def test_an_address_has_one_name_and_no_prefix(field: str, variable: str, monkey
         ),
         (TaskSettings, "LASTWORD_TOMBSTONE_TTL_S", "0", "it should be at least LASTWORD_REPLAY_HORIZON_S (604800 s)"),
         (TaskSettings, "LASTWORD_TTL_S", "", "it should be a valid integer"),
+        (TaskSettings, "LASTWORD_ZOOKEEPER_TLS_CA", os.devnull, "it has no effect without LASTWORD_ZOOKEEPER_TLS=true"),
         (TaskSettings, "ZOOKEEPER_HOSTS", "", "it should have at least 1 character"),
         (BridgeSettings, "KAFKA_BOOTSTRAP_SERVERS", "", "it should have at least 1 character"),
         (BridgeSettings, "LASTWORD_TOPIC", "no topic", "it should match pattern"),
@@ -229,5 +249,7 @@ def test_a_misspelt_setting_is_refused_with_the_one_that_may_be_meant(monkeypatc
     monkeypatch.setenv("LASTWORD_KAFKA_CLIENT_ID", "passed on")
     refuse_unknown_settings()
     monkeypatch.setenv("LASTWORD_TOPC", "x")
-    with pytest.raises(SettingsError, match=r"setting LASTWORD_TOPC: given 'x'; did you mean LASTWORD_TOPIC\?"):
+    with pytest.raises(
+        SettingsError, match=r"setting LASTWORD_TOPC: there is no such setting; did you mean LASTWORD_TOPIC\?"
+    ):
         refuse_unknown_settings()
