@@ -13,8 +13,8 @@ from typing import IO, Final
 import click
 from confluent_kafka import KafkaError, KafkaException
 
+from bridge.delivery import PublishError
 from bridge.publish import publish_lines
-from bridge.publisher import PublishError
 from bridge.refusal import KafkaRefusedError
 from bridge.run import run as run_bridge
 from bridge.settings import KAFKA_PREFIX, BridgeSettings, kafka_properties, refuse_unknown_settings

@@ -28,8 +28,9 @@ class Ear(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the first lines."""
-        if len(self._log) < 10:  # noqa: PLR2004 - the first is telling; the rest repeats it
-            self._log.append(LOG_HEAD.sub("", record.getMessage()))
+        text = record.getMessage()
+        if text.startswith("FAIL ") and len(self._log) < 10:  # noqa: PLR2004 - the first tells it, the rest repeats
+            self._log.append(LOG_HEAD.sub("", text))
 
     @property
     def refused(self) -> KafkaError | None:

@@ -67,12 +67,14 @@ class BridgeSettings(BaseSettings):
 GUARDED = frozenset(
     {
         "auto.offset.reset",
+        "delivery.report.only.error",
         "enable.auto.commit",
         "enable.auto.offset.store",
         "enable.idempotence",
         "group.id",
         "isolation.level",
         "partitioner",
+        "transactional.id",
     }
 )
 """The librdkafka properties on which the guarantees rest: they cannot be set from outside."""
@@ -81,17 +83,22 @@ ADDRESSES = frozenset({"bootstrap.servers", "metadata.broker.list"})
 """The librdkafka properties, two names for one, that have a setting of their own."""
 
 
+UNDERSCORED = {"log.level": "log_level"}
+"""The librdkafka properties that are not spelt with dots alone: one."""
+
+
 def kafka_properties(settings: BridgeSettings) -> dict[str, str | int | bool]:
     """Return the librdkafka properties of every client, those of the environment included.
 
     ``LASTWORD_KAFKA_SSL_CA_LOCATION`` is ``ssl.ca.location``. SettingsError for one that a guarantee rests on, or that
     has a setting of its own.
     """
-    given = {
+    dotted = {
         name.removeprefix(KAFKA_PREFIX).lower().replace("_", "."): value
         for name, value in os.environ.items()
         if name.startswith(KAFKA_PREFIX)
     }
+    given = {UNDERSCORED.get(name, name): value for name, value in dotted.items()}
     for name in sorted((GUARDED | ADDRESSES) & given.keys()):
         variable = f"{KAFKA_PREFIX}{name.upper().replace('.', '_')}"
         if name in ADDRESSES:

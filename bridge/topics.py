@@ -21,7 +21,7 @@ from tasks.settings import SettingsError
 
 CALL_TIMEOUT_S: Final = 5.0
 LISTEN_EVERY_S: Final = 0.2
-LISTEN_AT_LEAST_S: Final = 1.0
+LISTEN_AT_LEAST_S: Final = 0.5  # a host with two addresses, the first of which nobody listens on, needs it
 LOOK_AGAIN_S: Final = 0.05
 
 MISSING: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION})

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -78,10 +78,13 @@ class TaskSettings(BaseSettings):
         )
 
 
-def load(kind: type[S]) -> S:
-    """Return the settings of ``kind`` as the environment gives them; SettingsError names every wrong one."""
+def load(kind: type[S], **given: Any) -> S:  # noqa: ANN401 - as pydantic has it
+    """Return the settings of ``kind`` as the environment gives them, but for those ``given``.
+
+    SettingsError names every wrong one.
+    """
     try:
-        return kind()
+        return kind(**given)
     except ValidationError as error:
         raise SettingsError("\n".join(_complaints(kind, error))) from None
 

@@ -58,7 +58,7 @@ class SecuredKafka:
 
     @cached_property
     def admin(self) -> AdminClient:
-        return AdminClient(self.properties(ADMIN))
+        return AdminClient({**self.properties(ADMIN), "log_level": 0})
 
     def properties(self, user: str = "lastword") -> dict[str, str | int | float | bool]:
         return {"bootstrap.servers": self.server.address, **self.security.client(user)}
