@@ -48,7 +48,7 @@ class KafkaSecurity:
             yield "--add-scram"
             yield f"{MECHANISM}=[name={name},password={password}]"
 
-    def client(self, user: str) -> dict[str, str | int | float | bool]:
+    def client(self, user: str) -> dict[str, str | int | bool]:
         """The librdkafka properties, beside the address, with which ``user`` comes in."""
         return {
             "security.protocol": "SASL_SSL",

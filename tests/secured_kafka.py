@@ -60,7 +60,7 @@ class SecuredKafka:
     def admin(self) -> AdminClient:
         return AdminClient({**self.properties(ADMIN), "log_level": 0})
 
-    def properties(self, user: str = "lastword") -> dict[str, str | int | float | bool]:
+    def properties(self, user: str = "lastword") -> dict[str, str | int | bool]:
         return {"bootstrap.servers": self.server.address, **self.security.client(user)}
 
     def environment(self, user: str = "lastword", **properties: str) -> dict[str, str]:
