@@ -66,6 +66,7 @@ class BridgeSettings(BaseSettings):
 
 GUARDED = frozenset(
     {
+        "acks",
         "auto.offset.reset",
         "delivery.report.only.error",
         "enable.auto.commit",
@@ -74,6 +75,7 @@ GUARDED = frozenset(
         "group.id",
         "isolation.level",
         "partitioner",
+        "request.required.acks",
         "transactional.id",
     }
 )

@@ -241,17 +241,7 @@ def test_the_client_has_our_name_unless_told_otherwise() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    sorted(
-        {
-            *CONSUMER_GUARANTEES,
-            *PRODUCER_GUARANTEES,
-            "group.id",
-            "transactional.id",
-            "bootstrap.servers",
-            "metadata.broker.list",
-        }
-        - {"acks"}
-    ),
+    sorted({*CONSUMER_GUARANTEES, *PRODUCER_GUARANTEES, *GUARDED, "bootstrap.servers", "metadata.broker.list"}),
 )
 def test_a_property_that_a_guarantee_rests_on_cannot_be_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     variable = f"LASTWORD_KAFKA_{name.upper().replace('.', '_')}"
