@@ -1,7 +1,7 @@
 """The ``lastword`` command, also ``python -m bridge``. Without a subcommand it runs the bridge.
 
 Exit codes: 0 stopped as asked; 1 failed; 2 a wrong setting or usage; 3 a server cannot be reached or a topic is
-missing; 4 Kafka refuses the consumer; 130 interrupted.
+missing; 4 Kafka refuses us (a wrong password, no permission); 130 interrupted.
 """
 
 import logging
@@ -12,9 +12,9 @@ from typing import IO, Final
 import click
 from confluent_kafka import KafkaError, KafkaException
 
+from bridge.delivery import PublishError
 from bridge.publish import publish_lines
-from bridge.publisher import PublishError
-from bridge.records import KafkaRefusedError
+from bridge.refusal import KafkaRefusedError
 from bridge.run import run as run_bridge
 from bridge.settings import BridgeSettings, complaint_about_property, kafka_properties, refuse_unknown_settings
 from bridge.topics import MissingTopicError, reach_kafka
@@ -91,7 +91,7 @@ def publish(source: str, *, unchecked: bool) -> None:
         wait_for(
             "Kafka",
             settings.kafka_bootstrap_servers,
-            lambda: reach_kafka(properties, [settings.topic], create=settings.partitions_to_create),
+            lambda: reach_kafka(properties, write=[settings.topic], create=settings.partitions_to_create),
             deadline_s=task_settings.startup_deadline_s,
         )
         with open_source(source) as lines:

@@ -1,18 +1,18 @@
 """``lastword publish``: one record for each line of a file or of standard input."""
 
 import os
-import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import IO, Final
 
 import click
-import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from bridge.publisher import Publisher, PublishError
-from tasks.contract import InvalidUpdateError, KeyForm, Rules, decode
+from bridge.change import checked_key
+from bridge.delivery import DeliveryError, PublishError
+from bridge.publisher import Publisher
+from tasks.contract import InvalidUpdateError, Rules
 
 FLUSH_S: Final = 60.0
 NAMED_FAILURES: Final = 3
@@ -26,55 +26,48 @@ def publish_lines(
     Raises:
         PublishError: a line is no update (those before it are published), or Kafka did not take a record.
     """
-    publisher = Publisher(properties, topic)
+    reasons: list[str] = []
+    publisher = Publisher(properties, topic, rules=rules)
     refusal = ""
-    with _progress() as progress:
-        bar = progress.add_task("publishing", total=_size(source))
-        for number, line in enumerate(source, 1):
-            progress.advance(bar, len(line))
-            if publisher.failed:
-                break
-            try:
-                _publish_line(publisher, line.strip(), rules, unchecked=unchecked)
-            except InvalidUpdateError as error:
-                refusal = f"line {number}: {error}; --unchecked publishes it all the same"
-                break
-            except PublishError as error:
-                refusal = f"line {number}: {error}"
-                break
-        left = publisher.flush(FLUSH_S)
-    if left:
-        refusal = f"{left} records are not delivered after {FLUSH_S:g} s"
-    if publisher.failed:
-        refusal = f"{len(publisher.failed)} records failed: {'; '.join(publisher.failed[:NAMED_FAILURES])}"
+    try:
+        with _progress() as progress:
+            bar = progress.add_task("publishing", total=_size(source))
+            for number, line in enumerate(source, 1):
+                progress.advance(bar, len(line))
+                if publisher.failed:
+                    break
+                try:
+                    _publish_line(publisher, line.strip(), rules, reasons.append, unchecked=unchecked)
+                except InvalidUpdateError as error:
+                    refusal = f"line {number}: {error}; --unchecked publishes it all the same"
+                    break
+                except PublishError as error:
+                    refusal = f"line {number}: {error}"
+                    break
+            publisher.flush(FLUSH_S)
+    except DeliveryError as error:
+        refusal = f"{error.pending} records are not delivered after {FLUSH_S:g} s"
+    finally:
+        publisher.close(0)  # has nothing in hand any more, or is not waited for
+    if reasons:
+        refusal = f"{len(reasons)} records failed: {'; '.join(reasons[:NAMED_FAILURES])}"
     if refusal:
         raise PublishError(f"{refusal} ({publisher.delivered} records are published to {topic!r})")
     click.echo(f"published {publisher.delivered} records to {topic!r}")
 
 
-def _publish_line(publisher: Publisher, line: bytes, rules: Rules, *, unchecked: bool) -> None:
+def _publish_line(
+    publisher: Publisher, line: bytes, rules: Rules, failed: Callable[[str], None], *, unchecked: bool
+) -> None:
     if not line:
         return
     try:
-        (update,) = decode(key=None, value=line, headers=(), offset=0, timestamp_ms=None, rules=rules)
+        key = checked_key(line, rules)
     except InvalidUpdateError:
         if not unchecked:
             raise
-        publisher.publish(None, line)
-    else:
-        publisher.publish(_key(update.product_id, rules.key_form), line)
-
-
-def _key(product_id: str, form: KeyForm) -> bytes:
-    """Return the product id as the topic's keys are written."""
-    if form is KeyForm.JSON:
-        return msgspec.json.encode(product_id)
-    if form is KeyForm.INT64:
-        number = int(product_id) if re.fullmatch("0|-?[1-9][0-9]{0,18}", product_id) else 2**63
-        if not -(2**63) <= number < 2**63:
-            raise InvalidUpdateError(f"product_id {product_id[:80]!a} is no 64-bit integer, as the keys are")
-        return number.to_bytes(8, "big", signed=True)
-    return product_id.encode()
+        key = None
+    publisher.publish_record(key, line, on_failed=lambda reason: failed(f"record with key {key!r}: {reason}"))
 
 
 def _size(source: IO[bytes]) -> int | None:

@@ -8,6 +8,7 @@ from typing import Final, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from bridge.refusal import KafkaRefusedError, is_refusal, refusal
 from bridge.window import CommitPoint
 from tasks.contract import InvalidUpdateError
 
@@ -32,19 +33,7 @@ CONSUMER_GUARANTEES: Final[dict[str, str | int | bool]] = {
     "isolation.level": "read_committed",
 }
 
-REFUSED: Final = frozenset(
-    {
-        KafkaError._AUTHENTICATION,  # noqa: SLF001 - the library's own name for the code
-        KafkaError.SASL_AUTHENTICATION_FAILED,
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.GROUP_AUTHORIZATION_FAILED,
-        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-        KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001
-    }
-)
-"""Errors that do not go away by themselves."""
-
-LOGGED: Final = frozenset({KafkaError._TRANSPORT, KafkaError._RESOLVE})  # noqa: SLF001
+LOGGED: Final = frozenset({KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._SSL})  # noqa: SLF001
 """Errors that librdkafka writes to our logger itself."""
 
 CLOSE_TIMEOUT_S: Final = 10.0
@@ -57,10 +46,6 @@ RECORD_BYTES: Final = 1_024
 """About what a record in hand takes up beside its contents."""
 
 Partitions = Callable[[list[int]], None]
-
-
-class KafkaRefusedError(Exception):
-    """Kafka refuses this consumer for good."""
 
 
 class Records:
@@ -76,7 +61,9 @@ class Records:
         on_revoked: Partitions,
         on_lost: Partitions,
     ) -> None:
+        self._properties = properties
         self._topic = topic
+        self._group = group
         self._refused: KafkaError | None = None
         self._paused: frozenset[int] | None = None
         # Partitions taken away while consume() ran: what was returned of them is somebody else's by now. One that also
@@ -119,7 +106,7 @@ class Records:
         if self._mixed:
             raise KafkaRefusedError(f"partitions {sorted(self._mixed)} came and went in one call; start again")
         if self._refused is not None:
-            raise KafkaRefusedError(f"Kafka refuses the consumer of topic {self._topic!r}: {self._refused.str()}")
+            raise refusal(f"topic {self._topic!r} in group {self._group!r}", self._refused, self._properties)
         return records
 
     def store(self, points: Iterable[CommitPoint], metadata: str) -> None:
@@ -180,7 +167,7 @@ class Records:
             logger.exception("the rebalance went on in spite of an error")
 
     def _on_error(self, error: KafkaError) -> None:
-        if error.fatal() or error.code() in REFUSED:
+        if is_refusal(error):
             self._refused = error
         elif error.code() not in LOGGED:
             logger.warning("Kafka: %s", error.str())

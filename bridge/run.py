@@ -48,10 +48,15 @@ def _wait_for_servers(
     settings: BridgeSettings, task_settings: TaskSettings, properties: dict[str, str | int | bool], cache: Cache
 ) -> None:
     deadline_s = task_settings.startup_deadline_s
-    topics = [settings.topic, settings.letters_topic]
 
     def reach_topics() -> None:
-        reach_kafka(properties, topics, create=settings.partitions_to_create)
+        reach_kafka(
+            properties,
+            read=[settings.topic],
+            write=[settings.letters_topic],
+            group=settings.consumer_group,
+            create=settings.partitions_to_create,
+        )
         if task_settings.ttl_s is not None or task_settings.tombstone_ttl_s is not None:
             refuse_early_expiry(properties, settings.topic, task_settings.replay_horizon_s)
 

@@ -75,13 +75,17 @@ class BridgeSettings(Settings):
 
 GUARDED = frozenset(
     {
+        "acks",
         "auto.offset.reset",
+        "delivery.report.only.error",
         "enable.auto.commit",
         "enable.auto.offset.store",
         "enable.idempotence",
         "group.id",
         "isolation.level",
         "partitioner",
+        "request.required.acks",
+        "transactional.id",
     }
 )
 """The librdkafka properties on which the guarantees rest: they cannot be set from outside."""
@@ -89,11 +93,14 @@ GUARDED = frozenset(
 ADDRESSES = frozenset({"bootstrap.servers", "metadata.broker.list"})
 """The librdkafka properties, two names for one, that have a setting of their own."""
 
-PATHS = frozenset({"sasl.oauthbearer.assertion.private.key.file", "sasl.oauthbearer.assertion.jwt.template.file"})
+PATHS = frozenset(f"sasl.oauthbearer.assertion.{name}" for name in ("file", "private.key.file", "jwt.template.file"))
 """The librdkafka properties whose own names end as our variables do that name a file."""
 
 SECRET = re.compile(r"password|passphrase|secret|\.pem$|jaas|oauthbearer\.config$")
 """What the names of librdkafka properties have in common whose values must not be seen."""
+
+UNDERSCORED = {"log.level": "log_level"}
+"""The librdkafka properties that are not spelt with dots alone: one."""
 
 
 def kafka_properties(settings: BridgeSettings) -> dict[str, str | int | bool]:
@@ -142,7 +149,8 @@ def _given_properties() -> dict[str, str]:
 
 
 def _property(variable: str) -> str:
-    return variable.removeprefix(KAFKA_PREFIX).lower().replace("_", ".")
+    dotted = variable.removeprefix(KAFKA_PREFIX).lower().replace("_", ".")
+    return UNDERSCORED.get(dotted, dotted)
 
 
 def _variable(name: str) -> str:

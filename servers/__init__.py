@@ -2,8 +2,9 @@
 
 from servers.errors import ServerError
 from servers.kafka import Kafka
+from servers.kafka_security import KafkaSecurity
 from servers.local import Servers
 from servers.redis import Redis
 from servers.zookeeper import ZooKeeper
 
-__all__ = ["Kafka", "Redis", "ServerError", "Servers", "ZooKeeper"]
+__all__ = ["Kafka", "KafkaSecurity", "Redis", "ServerError", "Servers", "ZooKeeper"]

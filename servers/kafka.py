@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 from servers.errors import PortInUseError, StartError
 from servers.jars import fetch_jars
 from servers.java import java_command
+from servers.kafka_security import KafkaSecurity
 from servers.pins import pinned_version
 from servers.ports import LOOPBACK, accepts, free_port, is_free
 from servers.server import Server
@@ -31,13 +32,22 @@ silent.propagate = False
 class Kafka(Server):
     """A single Kafka node; topics are made by those who need them, never by the first who names one.
 
-    ``controller_port``: for Kafka's own use; None draws a free one at each start.
+    ``controller_port``: for Kafka's own use; None draws a free one at each start. ``security``: TLS, passwords and
+    ACLs at the address that clients use; None: everybody on this machine may do everything.
     """
 
     name: ClassVar[str] = "Kafka"
 
-    def __init__(self, directory: Path, *, port: int | None = None, controller_port: int | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        port: int | None = None,
+        controller_port: int | None = None,
+        security: KafkaSecurity | None = None,
+    ) -> None:
         super().__init__(directory, port=port)
+        self._security = security
         self._controller_port = controller_port
         self._draws_controller_port = controller_port is None
         self._data = self.directory / "data"
@@ -58,18 +68,22 @@ class Kafka(Server):
             )
         config = self.directory / "server.properties"
         settings = self._settings(self._controller_port)
-        config.write_text("".join(f"{name}={value}\n" for name, value in settings.items()), encoding="utf-8")
+        config.touch(mode=0o600)  # a secured Kafka's passwords are in there
+        lines = (f"{name}={value}\n".replace("\\", "\\\\") for name, value in settings.items())
+        config.write_text("".join(lines), encoding="utf-8")
         if not formatted:
             self._format(jars, config)
         return self._java(jars, "kafka.Kafka", config)
 
     def _settings(self, controller_port: int) -> dict[str, str | int | Path]:
+        protocol = "SASL_SSL" if self._security else "PLAINTEXT"
         return {
             "process.roles": "broker,controller",
             "node.id": NODE_ID,
-            "listeners": f"PLAINTEXT://{self.address},CONTROLLER://{LOOPBACK}:{controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{self.address}",
+            "listeners": f"{protocol}://{self.address},CONTROLLER://{LOOPBACK}:{controller_port}",
+            "advertised.listeners": f"{protocol}://{self.address}",
             "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT",
             "controller.quorum.bootstrap.servers": f"{LOOPBACK}:{controller_port}",
             "log.dirs": self._data,
             "auto.create.topics.enable": "false",
@@ -88,6 +102,7 @@ class Kafka(Server):
             # A node that was killed may not come back before its last session (9 s by default) has ended.
             "broker.session.timeout.ms": 3000,
             "broker.heartbeat.interval.ms": 500,
+            **(self._security.settings() if self._security else {}),
         }
 
     def _format(self, jars: Sequence[Path], config: Path) -> None:
@@ -95,6 +110,7 @@ class Kafka(Server):
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         # The cluster id may begin with a dash, hence the equals sign.
         arguments: list[str | Path] = ["format", "--standalone", f"--cluster-id={cluster_id}", "--config", config]
+        arguments += self._security.format_arguments() if self._security else ()
         command = self._java(jars, "kafka.tools.StorageTool", *arguments)
         try:
             with self.log_file.open("ab") as log:
@@ -116,7 +132,8 @@ class Kafka(Server):
     def _answers(self) -> bool:
         if not accepts(self.port):  # librdkafka would back off and try again only later.
             return False
-        probe = AdminClient({"bootstrap.servers": self.address}, logger=silent)
+        security = self._security.client(self._security.admin) if self._security else {}
+        probe = AdminClient({"bootstrap.servers": self.address, **security}, logger=silent)
         try:
             metadata = probe.list_topics(timeout=2.0)
         except KafkaException:

@@ -82,10 +82,13 @@ def read_if_given(variable: str) -> str | None:
     return text
 
 
-def load(kind: type[S]) -> S:
-    """Return the settings of ``kind`` as the environment gives them; SettingsError names every wrong one."""
+def load(kind: type[S], **given: Any) -> S:  # noqa: ANN401 - as pydantic has it
+    """Return the settings of ``kind`` as the environment gives them, but for those ``given``.
+
+    SettingsError names every wrong one.
+    """
     try:
-        return kind()
+        return kind(**given)
     except ValidationError as error:
         raise SettingsError("\n".join(_complaints(kind, error))) from None
 

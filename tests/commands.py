@@ -80,9 +80,13 @@ class Running:
 
         wait_until(found, what=f"{text!r} in:\n{self.said}")
 
+    def wait(self) -> Ended:
+        """Wait until it ends by itself."""
+        return Ended(self._process.wait(TIMEOUT_S), "", self.said)
+
     def end(self, number: signal.Signals) -> Ended:
         self._process.send_signal(number)
-        return Ended(self._process.wait(TIMEOUT_S), "", self.said)
+        return self.wait()
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from servers import Kafka, Redis, ZooKeeper
+from tests.secured_kafka import SecuredKafka, new_security
 
 
 def pytest_configure() -> None:
@@ -54,3 +55,11 @@ def zookeeper_root() -> str:
 def key_prefix() -> str:
     """A prefix of Redis keys no other test uses."""
     return f"test-{uuid.uuid4()}:"
+
+
+@pytest.fixture(scope="session")
+def secured_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+    """Kafka with TLS, passwords and ACLs; user ``lastword`` may do nothing until a test allows it."""
+    security = new_security(tmp_path_factory.mktemp("kafka-certificates"))
+    with Kafka(tmp_path_factory.mktemp("secured-kafka"), security=security) as server:
+        yield SecuredKafka(server, security)

@@ -80,15 +80,14 @@ class Flow:
         publisher = Publisher({"bootstrap.servers": self.environment["KAFKA_BOOTSTRAP_SERVERS"]}, self.topic)
         for product, number in changes:
             self.publish_one(publisher, product, number, deleted=number % 17 == 0)
-        assert publisher.flush(30) == 0
-        assert not publisher.failed
+        publisher.close(30)
 
     def publish_one(self, publisher: Publisher, product: str, number: int, *, deleted: bool = False) -> None:
         record = {"product_id": product, "updated_at": BEGIN_MS + number // 3, "sequence": number}
         record |= {"deleted": True} if deleted else {"data": {"number": number}}
         version = ((BEGIN_MS + number // 3) * 1_000, number)
         self.newest[product] = max(version, self.newest.get(product, version))
-        publisher.publish(
+        publisher.publish_record(
             product.encode(),
             json.dumps(record).encode(),
             on_delivered=lambda m: self.delivered[m.partition() or 0].append((m.offset() or 0, product, version)),

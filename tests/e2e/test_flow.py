@@ -3,48 +3,21 @@
 import json
 import re
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from bridge.publisher import Publisher
 from bridge.records import headers_of
-from servers import Kafka, Redis, ZooKeeper
 from tests.e2e.flow import PARTITIONS, Flow
 from tests.waiting import wait_until
-from tests.worker_helpers import celery_worker, empty_broker
+from tests.worker_helpers import celery_worker
 
 pytestmark = pytest.mark.timeout(180)
 
 COUNT, PRODUCTS = 800, 150
 PREFORK = ("-c", "3")
 THREADS = ("-P", "threads", "-c", "8")
-
-
-@pytest.fixture
-def flow(
-    kafka_server: Kafka,
-    redis_server: Redis,
-    zookeeper_server: ZooKeeper,
-    tmp_path: Path,
-    topic: str,
-    group: str,
-    zookeeper_root: str,
-    key_prefix: str,
-) -> Iterator[Flow]:
-    empty_broker(redis_server)
-    flow = Flow(
-        (kafka_server, redis_server, zookeeper_server),
-        tmp_path,
-        topic=topic,
-        group=group,
-        root=zookeeper_root,
-        prefix=key_prefix,
-    )
-    yield flow
-    flow.close()
 
 
 @pytest.mark.parametrize("pool", [PREFORK, THREADS], ids=["prefork", "threads"])
@@ -69,8 +42,8 @@ def test_the_commit_carries_the_identity_of_the_data_set(flow: Flow) -> None:
 
     with celery_worker(flow.environment, *THREADS), flow.bridge():
         publisher = Publisher({"bootstrap.servers": flow.environment["KAFKA_BOOTSTRAP_SERVERS"]}, flow.topic)
-        publisher.publish(None, b"a letter, before anything was looked for in the cache")
-        assert publisher.flush(30) == 0
+        publisher.publish_record(None, b"a letter, before anything was looked for in the cache")
+        publisher.close(30)
         wait_until(metadata, what="the letter's commit")
         assert metadata() == {info["run_id"]}
         flow.publish(20, 5)
@@ -151,10 +124,10 @@ def test_invalid_records_are_dead_lettered_and_the_rest_flows_on(flow: Flow) -> 
         publisher = Publisher({"bootstrap.servers": flow.environment["KAFKA_BOOTSTRAP_SERVERS"]}, flow.topic)
         for number in range(30):
             flow.publish_one(publisher, "p1", number)
-            publisher.publish(b"p1", b'{"product_id": "p1", "updated_at": 1763800000, "data": 1}')
-        publisher.publish(None, b"\xff\xfe no JSON")
+            publisher.publish_record(b"p1", b'{"product_id": "p1", "updated_at": 1763800000, "data": 1}')
+        publisher.publish_record(None, b"\xff\xfe no JSON")
         flow.publish_one(publisher, "p1", 31)
-        assert publisher.flush(30) == 0
+        publisher.close(30)
         flow.wait_until_fresh()
         flow.wait_until_all_is_committed()
     letters = read_all(flow, f"{flow.topic}-dlt", 31)
@@ -171,8 +144,8 @@ def test_a_permanent_failure_is_dead_lettered_with_its_reason(flow: Flow) -> Non
         for number in range(40):
             product = f"p{number % 10}"
             record = {"product_id": product, "updated_at": 1_763_800_000_000, "sequence": number, "data": number}
-            publisher.publish(product.encode(), json.dumps(record).encode())
-        assert publisher.flush(30) == 0
+            publisher.publish_record(product.encode(), json.dumps(record).encode())
+        publisher.close(30)
         flow.wait_until_all_is_committed(deadline_s=60)
     letters = read_all(flow, f"{flow.topic}-dlt", 4)
     assert {headers["__lastword.errors.stage"] for headers in letters} == {"apply"}

@@ -23,7 +23,7 @@ def test_missing_topics_are_named_all_at_once_and_not_created(kafka_server: Kafk
     letters = f"{topic}-dlt"
 
     with pytest.raises(MissingTopicError) as missing:
-        reach_kafka(properties, [topic, letters], create=None)
+        reach_kafka(properties, read=[topic, letters], create=None)
 
     for said in (repr(topic), repr(letters), kafka_server.address, "--create-topics", "LASTWORD_CREATE_TOPICS"):
         assert said in str(missing.value)
@@ -34,9 +34,9 @@ def test_missing_topics_are_made_and_existing_ones_left_alone(kafka_server: Kafk
     properties: dict[str, str | int | bool] = {"bootstrap.servers": kafka_server.address}
     letters = f"{topic}-dlt"
 
-    reach_kafka(properties, [topic], create=3)
-    reach_kafka(properties, [topic, letters], create=5)
-    reach_kafka(properties, [topic, letters], create=None)
+    reach_kafka(properties, read=[topic], create=3)
+    reach_kafka(properties, read=[topic, letters], create=5)
+    reach_kafka(properties, read=[topic, letters], create=None)
 
     assert (partitions(kafka_server, topic), partitions(kafka_server, letters)) == (3, 5)
 
@@ -46,7 +46,7 @@ def test_several_may_make_the_topics_at_the_same_time(kafka_server: Kafka, topic
     topics = [f"{topic}-{number}" for number in range(4)]
 
     with ThreadPoolExecutor(4) as pool:
-        made = [pool.submit(reach_kafka, properties, topics, create=2) for _ in range(4)]
+        made = [pool.submit(reach_kafka, properties, read=topics, create=2) for _ in range(4)]
         for one in made:
             one.result(timeout=30)
 
@@ -55,13 +55,13 @@ def test_several_may_make_the_topics_at_the_same_time(kafka_server: Kafka, topic
 
 def test_a_topic_that_kafka_refuses_to_make_is_named(kafka_server: Kafka) -> None:
     with pytest.raises(ConnectionError, match=r"topic '\.\.' cannot be created"):
-        reach_kafka({"bootstrap.servers": kafka_server.address}, [".."], create=1)
+        reach_kafka({"bootstrap.servers": kafka_server.address}, read=[".."], create=1)
 
 
 def test_a_kafka_that_is_not_there_is_an_error_with_a_reason_at_once() -> None:
     address = f"127.0.0.1:{free_port()}"
     with at_most(4, "noticing that nobody listens"), pytest.raises(ConnectionError, match="Connection refused"):
-        reach_kafka({"bootstrap.servers": address}, ["t"], create=None)
+        reach_kafka({"bootstrap.servers": address}, read=["t"], create=None)
 
 
 def test_a_kafka_that_does_not_answer_is_an_error_within_the_calls_timeout(
@@ -71,7 +71,7 @@ def test_a_kafka_that_does_not_answer_is_an_error_within_the_calls_timeout(
     kafka_server.pause()
     try:
         with at_most(4, "a call of a frozen Kafka"), pytest.raises(ConnectionError):
-            reach_kafka({"bootstrap.servers": kafka_server.address}, [topic], create=None)
+            reach_kafka({"bootstrap.servers": kafka_server.address}, read=[topic], create=None)
     finally:
         kafka_server.resume()
 

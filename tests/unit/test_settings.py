@@ -1,12 +1,15 @@
 """Every wrong setting is said in one line: which variable, what was given, what is allowed."""
 
+import ctypes
 import os
 import re
+import tempfile
 
 import pytest
+from confluent_kafka import cimpl
 from pydantic import SecretStr
 
-from bridge.publisher import PRODUCER_GUARANTEES
+from bridge.producing import PRODUCER_GUARANTEES
 from bridge.records import CONSUMER_GUARANTEES
 from bridge.settings import GUARDED, BridgeSettings, kafka_properties, refuse_unknown_settings
 from tasks.contract import KeyForm, Rules
@@ -227,13 +230,38 @@ def test_any_librdkafka_property_can_be_set(monkeypatch: pytest.MonkeyPatch) -> 
     }
 
 
+def test_every_property_of_librdkafka_has_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in librdkafka_properties() - GUARDED - {"bootstrap.servers", "metadata.broker.list"}:
+        with monkeypatch.context() as context:
+            context.setenv(f"LASTWORD_KAFKA_{name.upper().replace('.', '_')}", "x")
+            assert kafka_properties(load(BridgeSettings))[name] == "x"
+
+
+def librdkafka_properties() -> set[str]:
+    """All that are set by a text, as librdkafka itself lists them."""
+    library = ctypes.CDLL(cimpl.__file__)
+    library.rd_kafka_conf_properties_show.restype = None
+    with tempfile.TemporaryFile() as file:
+        stream = ctypes.CDLL(None).fdopen
+        stream.restype = ctypes.c_void_p
+        out = ctypes.c_void_p(stream(os.dup(file.fileno()), b"w"))
+        library.rd_kafka_conf_properties_show(out)
+        ctypes.CDLL(None).fclose(out)
+        file.seek(0)
+        lines = file.read().decode().splitlines()
+    a_programs_own = ("see dedicated API", "rd_kafka_conf_set_events")
+    rows = [line for line in lines if "*Type:" in line and not any(words in line for words in a_programs_own)]
+    assert len(rows) > 100
+    return {row.partition("|")[0].strip() for row in rows}
+
+
 def test_the_client_has_our_name_unless_told_otherwise() -> None:
     assert kafka_properties(load(BridgeSettings)) == {"bootstrap.servers": "127.0.0.1:9092", "client.id": "lastword"}
 
 
 @pytest.mark.parametrize(
     "name",
-    sorted({*CONSUMER_GUARANTEES, *PRODUCER_GUARANTEES, "group.id", "bootstrap.servers", "metadata.broker.list"}),
+    sorted({*CONSUMER_GUARANTEES, *PRODUCER_GUARANTEES, *GUARDED, "bootstrap.servers", "metadata.broker.list"}),
 )
 def test_a_property_that_a_guarantee_rests_on_cannot_be_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     variable = f"LASTWORD_KAFKA_{name.upper().replace('.', '_')}"

@@ -1,0 +1,89 @@
+"""One librdkafka producer and the thread that hears what becomes of its records."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from bridge.refusal import Properties
+
+logger = logging.getLogger(__name__)
+
+POLL_S: Final = 0.2
+END_S: Final = 5.0
+
+PRODUCER_DEFAULTS: Final[dict[str, str | int | bool]] = {
+    "linger.ms": 10,
+    "compression.type": "lz4",
+    # librdkafka's own default is 1 GiB, much for a web server's process.
+    "queue.buffering.max.kbytes": 65_536,
+    # Its own default makes it try, and complain, many times a second while no broker is there.
+    "reconnect.backoff.ms": 1_000,
+}
+
+PRODUCER_GUARANTEES: Final[dict[str, str | int | bool]] = {
+    "acks": "all",
+    "enable.idempotence": True,  # no record twice or out of order because of a retry
+    # librdkafka's own default is CRC32: a product would be on one partition from Java and on another from Python.
+    "partitioner": "murmur2_random",
+}
+
+
+class Producing:
+    """A producer whose callbacks run in a thread of its own, at once, whether or not anybody calls anything.
+
+    ``on_served`` is called there after some of them have run.
+    """
+
+    def __init__(self, properties: Properties, on_served: Callable[[], None]) -> None:
+        self._trouble = ""
+        self._on_served = on_served
+        self._stopping = threading.Event()
+        self.producer = Producer(
+            {**PRODUCER_DEFAULTS, **properties, **PRODUCER_GUARANTEES, "error_cb": self._on_error}, logger=logger
+        )
+        self._thread = threading.Thread(target=self._serve, name="publisher", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_current_thread(self) -> bool:
+        """Whether a callback is asking."""
+        return threading.current_thread() is self._thread
+
+    def stop(self) -> None:
+        """Give up what is not delivered, each record with a report of its own, and end soon."""
+        self.producer.purge()
+        self._stopping.set()
+
+    def join(self) -> None:
+        """Wait until the last report is made."""
+        if not self.is_current_thread:
+            self._thread.join(END_S)
+
+    def reason(self, error: KafkaError) -> str:
+        """Return why a record was not delivered, for a person."""
+        if error.code() == KafkaError._PURGE_QUEUE:  # noqa: SLF001 - the library's own names for the codes
+            return "the publisher was closed before the record was sent"
+        if error.code() == KafkaError._PURGE_INFLIGHT:  # noqa: SLF001
+            return "the publisher was closed before Kafka confirmed the record: it may have arrived"
+        if error.code() == KafkaError._MSG_TIMED_OUT and self._trouble:  # noqa: SLF001
+            return f"{error.str()} ({self._trouble})"
+        return error.str()
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - what came before it tells more
+            self._trouble = error.str()
+
+    def _serve(self) -> None:
+        # Only here, and by poll() alone: a fatal error makes the binding raise, and flush() would go on to call the
+        # reports of other records with that exception set, which breaks them.
+        while not (self._stopping.is_set() and len(self.producer) == 0):
+            try:
+                served = self.producer.poll(POLL_S)
+            except KafkaException as error:
+                logger.error("the producer has failed for good: %s", error.args[0].str())  # noqa: TRY400 - no bug
+                served = 1
+            if served:
+                self._on_served()
