@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from bridge.publisher import Publisher
 from bridge.records import headers_of
-from servers import Kafka, Redis, ZooKeeper
+from servers import Reachable, ReachableRedis
 from tests.e2e.flow import PARTITIONS, Flow
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker, empty_broker
@@ -25,9 +25,9 @@ THREADS = ("-P", "threads", "-c", "8")
 
 @pytest.fixture
 def flow(
-    kafka_server: Kafka,
-    redis_server: Redis,
-    zookeeper_server: ZooKeeper,
+    kafka_server: Reachable,
+    redis_server: ReachableRedis,
+    zookeeper_server: Reachable,
     tmp_path: Path,
     topic: str,
     group: str,

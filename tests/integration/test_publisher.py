@@ -4,7 +4,7 @@ import pytest
 from confluent_kafka import Message
 
 from bridge.publisher import Publisher, PublishError
-from servers import Kafka
+from servers import Kafka, Reachable
 from tests.kafka_helpers import create_topic, java_partition, murmur2, read
 
 PARTITIONS = 7
@@ -22,7 +22,7 @@ KEYS = [
 FLUSH_S = 20
 
 
-def publisher(kafka: Kafka, topic: str, **properties: str | int) -> Publisher:
+def publisher(kafka: Reachable, topic: str, **properties: str | int) -> Publisher:
     given = {name.replace("_", "."): value for name, value in properties.items()}
     return Publisher({"bootstrap.servers": kafka.address, **given}, topic)
 
@@ -36,7 +36,7 @@ def test_the_murmur2_of_these_tests_is_kafkas(data: bytes, expected: int) -> Non
     assert murmur2(data) == expected % 2**32
 
 
-def test_a_key_goes_where_java_would_put_it(kafka_server: Kafka, topic: str) -> None:
+def test_a_key_goes_where_java_would_put_it(kafka_server: Reachable, topic: str) -> None:
     create_topic(kafka_server.address, topic, PARTITIONS)
     keys = [*KEYS, *(f"product-{number}".encode() for number in range(60))]
     one = publisher(kafka_server, topic)
@@ -54,7 +54,7 @@ def test_a_key_goes_where_java_would_put_it(kafka_server: Kafka, topic: str) -> 
     assert (one.delivered, one.failed) == (len(keys), [])
 
 
-def test_keys_and_values_arrive_as_given_and_in_order(kafka_server: Kafka, topic: str) -> None:
+def test_keys_and_values_arrive_as_given_and_in_order(kafka_server: Reachable, topic: str) -> None:
     create_topic(kafka_server.address, topic)
     one = publisher(kafka_server, topic)
     given = [(b"k", f"{number}".encode()) for number in range(500)] + [(b"k", None), (None, b"\x00\xff")]
@@ -66,7 +66,7 @@ def test_keys_and_values_arrive_as_given_and_in_order(kafka_server: Kafka, topic
     assert [(m.key(), m.value()) for m in read(kafka_server.address, topic, len(given))] == given
 
 
-def test_a_full_buffer_makes_publish_wait_and_loses_nothing(kafka_server: Kafka, topic: str) -> None:
+def test_a_full_buffer_makes_publish_wait_and_loses_nothing(kafka_server: Reachable, topic: str) -> None:
     create_topic(kafka_server.address, topic)
     one = publisher(kafka_server, topic, queue_buffering_max_messages=10)
     waiting = []
@@ -81,7 +81,7 @@ def test_a_full_buffer_makes_publish_wait_and_loses_nothing(kafka_server: Kafka,
     assert [int(m.value() or b"") for m in read(kafka_server.address, topic, 1_000)] == list(range(1_000))
 
 
-def test_a_record_that_kafka_refuses_is_reported_and_the_others_arrive(kafka_server: Kafka, topic: str) -> None:
+def test_a_record_that_kafka_refuses_is_reported_and_the_others_arrive(kafka_server: Reachable, topic: str) -> None:
     create_topic(kafka_server.address, topic, config={"max.message.bytes": "2000"})
     one = publisher(kafka_server, topic, linger_ms=0, compression_type="none", batch_num_messages=1)
     delivered: list[bytes | None] = []
@@ -97,7 +97,7 @@ def test_a_record_that_kafka_refuses_is_reported_and_the_others_arrive(kafka_ser
     assert "too large" in one.failed[0]
 
 
-def test_a_record_too_large_for_the_client_itself_is_an_error_at_once(kafka_server: Kafka, topic: str) -> None:
+def test_a_record_too_large_for_the_client_itself_is_an_error_at_once(kafka_server: Reachable, topic: str) -> None:
     create_topic(kafka_server.address, topic)
     one = publisher(kafka_server, topic, message_max_bytes=2_000)
 
@@ -105,18 +105,18 @@ def test_a_record_too_large_for_the_client_itself_is_an_error_at_once(kafka_serv
         one.publish(b"k", b"x" * 5_000)
 
 
-def test_flush_tells_how_many_are_neither_delivered_nor_failed(kafka_server: Kafka, topic: str) -> None:
-    create_topic(kafka_server.address, topic)
-    one = publisher(kafka_server, topic)
+def test_flush_tells_how_many_are_neither_delivered_nor_failed(own_kafka: Kafka, topic: str) -> None:
+    create_topic(own_kafka.address, topic)
+    one = publisher(own_kafka, topic)
     one.publish(b"k", b"first")
     assert one.flush(FLUSH_S) == 0
 
-    kafka_server.pause()
+    own_kafka.pause()
     try:
         for _ in range(3):
             one.publish(b"k", b"later")
         assert one.flush(0.3) == 3
     finally:
-        kafka_server.resume()
+        own_kafka.resume()
     assert one.flush(FLUSH_S) == 0
     assert one.delivered == 4
