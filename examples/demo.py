@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import cast
 
 import redis
+from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -60,7 +61,7 @@ def main() -> int:
     except KeyboardInterrupt:
         console.print("\ninterrupted; everything is stopped")
         return 130
-    except (DemoError, ServerError) as error:
+    except (DemoError, ServerError, KafkaException, redis.RedisError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         return 1
 
