@@ -14,7 +14,7 @@ from servers.process import Child
 
 READY_S = 60.0
 STOP_S = 30.0
-LOOK_EVERY_S = 0.005
+LOOK_EVERY_S = 0.01
 LOG_END = 2_000
 
 
@@ -57,7 +57,10 @@ class Program(AbstractContextManager["Program"]):
         return self._log_file.read_text(encoding="utf-8", errors="replace")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._child.stop(STOP_S)
+        if kind is None:
+            self._child.stop(STOP_S)
+        else:
+            self._child.kill()  # a bridge that is asked to stop would first finish what is in hand
 
     def __enter__(self) -> Self:
         return self

@@ -63,7 +63,17 @@ def describe(site: Site) -> tuple[str, str]:
     return f"{cpu}, {load}", ", ".join([f"Python {platform.python_version()}", *packages, *servers])
 
 
-HEADINGS = ("load", "what", "ratio", "least to most", "updates", "seconds", "updates/s", "not at their newest")
+HEADINGS = (
+    "load",
+    "what",
+    "ratio",
+    "least to most",
+    "updates",
+    "seconds",
+    "all committed after",
+    "updates/s",
+    "not at their newest",
+)
 
 
 def speed_row(report: Report, load: str, contender: str) -> tuple[str, ...]:
@@ -76,9 +86,15 @@ def speed_row(report: Report, load: str, contender: str) -> tuple[str, ...]:
         f"{figure(min(ratios))} to {figure(max(ratios))}",
         f"{found[0].updates:,}",
         figure(_median(found, lambda one: one.seconds)),
+        _committed(found),
         f"{_median(found, lambda one: one.rate):,.0f}",
         _wrong(found),
     )
+
+
+def _committed(found: Sequence[Measurement]) -> str:
+    times = [one.committed_s for one in found if one.committed_s is not None]
+    return figure(statistics.median(times)) if times else ""
 
 
 def _wrong(found: Sequence[Measurement]) -> str:

@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +11,10 @@ import psutil
 import pytest
 import redis
 
-from servers import Reachable, Redis
 from tests.commands import REPOSITORY, clean_env
 from tests.waiting import wait_until
 
 BENCH = [sys.executable, "-m", "benchmarks", "--quick"]
-CACHE_DB, BROKER_DB = 4, 5  # apart from those of the tests that run around these
-
-
-@pytest.fixture
-def given(kafka_server: Reachable, zookeeper_server: Reachable, own_redis: Redis) -> Iterator[dict[str, str]]:
-    yield {
-        "KAFKA_BOOTSTRAP_SERVERS": kafka_server.address,
-        "ZOOKEEPER_HOSTS": zookeeper_server.address,
-        "REDIS_URL": own_redis.url(CACHE_DB),
-        "CELERY_BROKER_URL": own_redis.url(BROKER_DB),
-    }
-    with redis.Redis.from_url(own_redis.url(BROKER_DB)) as broker:
-        broker.flushdb()
 
 
 def bench(given: dict[str, str], results: Path, *arguments: str) -> tuple[dict[str, Any], str]:

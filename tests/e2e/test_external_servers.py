@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
@@ -10,7 +10,6 @@ import pytest
 import redis
 from confluent_kafka.admin import AdminClient
 
-from servers import Reachable, Redis
 from tests.commands import REPOSITORY, clean_env
 from tests.lock_helpers import direct_client
 from tests.waiting import wait_until
@@ -22,21 +21,6 @@ SUBSET = [
     "tests/integration/test_lock.py::test_a_chroot_must_exist",
     "tests/e2e/test_flow.py::test_broker_wiped_with_one_lone_update_in_flight",
 ]
-CACHE_DB, BROKER_DB = 2, 3  # apart from those of the tests that run around these
-
-
-@pytest.fixture
-def given(kafka_server: Reachable, zookeeper_server: Reachable, own_redis: Redis) -> Iterator[dict[str, str]]:
-    env = {
-        "KAFKA_BOOTSTRAP_SERVERS": kafka_server.address,
-        "ZOOKEEPER_HOSTS": zookeeper_server.address,
-        "REDIS_URL": own_redis.url(CACHE_DB),
-        "CELERY_BROKER_URL": own_redis.url(BROKER_DB),
-    }
-    yield env
-    for name in ("REDIS_URL", "CELERY_BROKER_URL"):
-        with redis.Redis.from_url(env[name]) as client:
-            client.flushdb()
 
 
 def keys(url: str) -> list[bytes]:
