@@ -1,5 +1,6 @@
 # make demo    the whole flow on real servers, started and stopped for you
 # make test    all tests, on real servers
+# make bench   the pipeline's speed beside that of its peers, on servers started for it
 # make check   style, types, borders between the rooms, spelling
 # Everything is installed into .venv by the first of them. Needed beforehand: Python 3.11 or later, and make.
 
@@ -8,13 +9,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check format lock settings up clean
+.PHONY: demo test bench check format lock settings up clean
 
 demo: $(INSTALLED)
 	@$(BIN)/python -m examples.demo
 
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest
+
+bench: $(INSTALLED)
+	@$(BIN)/python -m benchmarks
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -1,4 +1,8 @@
-"""``make demo``: a shop's changes travel Kafka → bridge → Celery → ZooKeeper lock → Redis, on real servers."""
+"""``make demo``: a shop's changes travel Kafka → bridge → Celery → ZooKeeper lock → Redis, on real servers.
+
+Where the environment names servers (KAFKA_BOOTSTRAP_SERVERS, ZOOKEEPER_HOSTS, REDIS_URL, CELERY_BROKER_URL), they are
+used instead of servers started here: with a topic, group, znodes, keys and queue of the run's own, removed at its end.
+"""
 
 import os
 import statistics
@@ -14,19 +18,17 @@ from pathlib import Path
 from typing import cast
 
 import redis
+from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from examples.names import ROOT, Names, remove, write_celery_settings
 from examples.watch import Change, Outcomes, Topics, Visible, Watcher, is_shown, newest_of, read_change
-from servers import Servers
-from servers.errors import ServerError
+from servers import Addresses, ServerError, Servers, running_servers
 from servers.process import Child
 
 CHANGES = Path(__file__).with_name("product-changes.jsonl")
-TOPIC = "product-updates"
-LETTERS = "product-updates-dlt"
-GROUP = "lastword"
 DEADLINE_S = 180.0
 READY_S = 60.0
 EVENTS_S = 2.0
@@ -59,8 +61,8 @@ def main() -> int:
     except KeyboardInterrupt:
         console.print("\ninterrupted; everything is stopped")
         return 130
-    except (DemoError, ServerError) as error:
-        console.print(str(error), style="red", markup=False)
+    except (DemoError, ServerError, KafkaException, redis.RedisError) as error:
+        console.print(str(error), style="red", markup=False, soft_wrap=True)
         return 1
 
 
@@ -68,23 +70,41 @@ def demo(directory: Path) -> int:
     """Start everything, publish, watch, check, and stop everything."""
     with ExitStack() as stack:
         with console.status("Starting Kafka, ZooKeeper and Redis (the first time, their programs are fetched)"):
-            servers = stack.enter_context(Servers(directory / "servers"))
-        os.environ.update(servers.environment)
-        addresses = ", ".join(f"{server.name} {server.address}" for server in servers)
-        console.print(addresses, soft_wrap=True)
+            addresses, own = stack.enter_context(running_servers(directory / "servers", os.environ))
+        names = Names() if own else Names.fresh("lastword-demo")
+        announce(addresses, own)
+        if not own:
+            stack.callback(clean_up, names, addresses)
+        os.environ.update(addresses.environment | names.environment)
+        write_celery_settings(directory, task_default_queue=names.queue)
         worker_log, bridge_log = directory / "worker.log", directory / "bridge.log"
         with console.status("Starting the worker and the bridge"):
-            stack.enter_context(child(directory, worker_log, "celery", *WORKER, ready=" ready."))
+            worker = (*WORKER, "--hostname", names.worker)
+            stack.enter_context(child(directory, worker_log, "celery", *worker, ready=" ready."))
             stack.enter_context(child(directory, bridge_log, "bridge", *BRIDGE, ready="partitions assigned"))
         changes = [change for line in CHANGES.read_bytes().splitlines() if (change := read_change(line))]
-        client = redis.Redis.from_url(servers.environment["REDIS_URL"])
-        topics = Topics(servers.kafka.address, GROUP)
+        client = redis.Redis.from_url(addresses.redis_url)
+        topics = Topics(addresses.kafka, names.group)
         stack.callback(topics.close)
-        figures = travel(client, topics, newest_of(changes))
-        wrong = compare(client, newest_of(changes))
+        figures = travel(client, topics, names, newest_of(changes))
+        wrong = compare(client, names, newest_of(changes))
         report(figures, newest_of(changes), wrong)
-        show(client, SHOWN_PRODUCT)
+        show(client, f"{names.key_prefix}{SHOWN_PRODUCT}")
     return 1 if wrong else 0
+
+
+def announce(addresses: Addresses, own: Servers | None) -> None:
+    """Say which servers are used."""
+    if own:
+        console.print(", ".join(f"{server.name} {server.address}" for server in own), soft_wrap=True)
+    else:
+        console.print(f"Servers that run already: {addresses}", soft_wrap=True)
+
+
+def clean_up(names: Names, addresses: Addresses) -> None:
+    """Leave nothing on servers that are not ours."""
+    remove(names, addresses)
+    console.print(f"\nremoved from the servers what was called {names.topic}", style="dim")
 
 
 WORKER = ("-A", "tasks", "worker", "--loglevel", "INFO", "--concurrency", "8", "--without-gossip", "--without-mingle")
@@ -94,12 +114,11 @@ BRIDGE = ("run", "--create-topics")
 @contextmanager
 def child(directory: Path, log: Path, module: str, *arguments: str, ready: str) -> Iterator[None]:
     """Run a Python module until the block ends; it has begun when its log says ``ready``."""
-    root = str(Path(__file__).parents[1])
     process = Child(
         [sys.executable, "-m", module, *arguments],
         directory=directory,
         log_file=log,
-        environment={**os.environ, "PYTHONPATH": root},
+        environment={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     try:
         end = time.monotonic() + READY_S
@@ -112,20 +131,21 @@ def child(directory: Path, log: Path, module: str, *arguments: str, ready: str) 
         process.stop(30)
 
 
-def travel(client: redis.Redis, topics: Topics, newest: dict[str, Change]) -> Figures:
+def travel(client: redis.Redis, topics: Topics, names: Names, newest: dict[str, Change]) -> Figures:
     """Publish the changes and wait until every offset is committed; return what was seen meanwhile."""
     from tasks import app  # noqa: PLC0415 - reads the broker's address from the environment when it is imported
 
-    outcomes, visible = Outcomes(app), Visible(client, sorted(newest))
+    outcomes = Outcomes(app, names.worker)
+    visible = Visible(client, names.key_prefix, sorted(newest))
     with Watcher(outcomes.watch), Watcher(visible.watch):
         begin = time.monotonic()
         publish = [sys.executable, "-m", "bridge", "publish", "--unchecked", str(CHANGES)]
         if subprocess.run(publish, check=False).returncode:
             raise DemoError("the changes could not be published")
-        wait_for_commit(topics)
+        wait_for_commit(topics, names.topic)
         seconds = time.monotonic() - begin
-        records = list(topics.records(TOPIC))
-        letters = [record.headers["__lastword.errors.message"].decode() for record in topics.records(LETTERS)]
+        records = list(topics.records(names.topic))
+        letters = [record.headers["__lastword.errors.message"].decode() for record in topics.records(names.letters)]
         wait_for_events(outcomes, len(records) - len(letters))
     pairs = [(change, record.timestamp) for record in records if (change := read_change(record.value))]
     latencies = [after for change, published in pairs if (after := visible.after(change, published)) is not None]
@@ -139,23 +159,23 @@ def wait_for_events(outcomes: Outcomes, expected: int) -> None:
         time.sleep(0.05)
 
 
-def wait_for_commit(topics: Topics) -> None:
+def wait_for_commit(topics: Topics, topic: str) -> None:
     """Return when the bridge has committed every record; DemoError when it takes too long."""
-    ends = topics.ends(TOPIC)
+    ends = topics.ends(topic)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("committed: visible in Redis", total=sum(ends.values()))
         end = time.monotonic() + DEADLINE_S
-        while (committed := sum(topics.committed(TOPIC, list(ends)).values())) < sum(ends.values()):
+        while (committed := sum(topics.committed(topic, list(ends)).values())) < sum(ends.values()):
             progress.update(bar, completed=committed)
             if time.monotonic() > end:
                 raise DemoError(f"{committed} of {sum(ends.values())} records are committed after {DEADLINE_S:g} s")
             time.sleep(0.1)
 
 
-def compare(client: redis.Redis, newest: dict[str, Change]) -> list[str]:
+def compare(client: redis.Redis, names: Names, newest: dict[str, Change]) -> list[str]:
     """Return the products of which Redis does not hold the newest change in the file."""
-    return [p for p, change in newest.items() if not is_shown(client.hgetall(f"product:{p}"), change)]
+    return [p for p, change in newest.items() if not is_shown(client.hgetall(f"{names.key_prefix}{p}"), change)]
 
 
 def report(figures: Figures, newest: dict[str, Change], wrong: list[str]) -> None:
@@ -179,10 +199,10 @@ def report(figures: Figures, newest: dict[str, Change], wrong: list[str]) -> Non
         console.print(f"   product {product} is not at its newest", style="red")
 
 
-def show(client: redis.Redis, product: str) -> None:
+def show(client: redis.Redis, key: str) -> None:
     """Print one product as a reader sees it."""
-    console.print(f"\nHMGET product:{product} data deleted", style="bold")
-    fields = cast("list[bytes | None]", client.hmget(f"product:{product}", "data", "deleted"))
+    console.print(f"\nHMGET {key} data deleted", style="bold")
+    fields = cast("list[bytes | None]", client.hmget(key, "data", "deleted"))
     for number, value in enumerate(fields, 1):
         console.print(f"{number}) {bytes(value).decode() if value else '(nil)'}", soft_wrap=True)
 

@@ -18,7 +18,6 @@ from celery import Celery
 from confluent_kafka import Consumer, TopicPartition
 
 SAMPLE_EVERY_S = 0.05
-KEY_PREFIX = "product:"
 
 Order = tuple[int, int]
 """Microseconds since the epoch, then the sequence."""
@@ -95,8 +94,9 @@ class Watcher:
 class Visible:
     """When which version of a product became visible in the cache, as a reader who asks all the time sees it."""
 
-    def __init__(self, client: redis.Redis, products: list[str]) -> None:
+    def __init__(self, client: redis.Redis, key_prefix: str, products: list[str]) -> None:
         self._client = client
+        self._key_prefix = key_prefix
         self._seen: dict[str, list[tuple[float, Order]]] = {product: [] for product in products}
 
     def watch(self, watcher: Watcher) -> None:
@@ -105,7 +105,7 @@ class Visible:
         while watcher.goes_on(SAMPLE_EVERY_S):
             pipeline = self._client.pipeline(transaction=False)
             for product in self._seen:
-                pipeline.hget(f"{KEY_PREFIX}{product}", "version")
+                pipeline.hget(f"{self._key_prefix}{product}", "version")
             versions = cast("list[bytes | None]", pipeline.execute())
             now = time.time()
             for seen, version in zip(self._seen.values(), versions, strict=True):
@@ -127,10 +127,11 @@ def _order(version: bytes | None) -> Order | None:
 
 
 class Outcomes:
-    """Counts what the worker's task events say."""
+    """Counts what the task events of one worker say."""
 
-    def __init__(self, app: Celery) -> None:
+    def __init__(self, app: Celery, worker: str) -> None:
         self._app = app
+        self._worker = worker
         self.counts: Counter[str] = Counter()
         self.retries = 0
 
@@ -146,10 +147,11 @@ class Outcomes:
                         receiving.drain_events(timeout=0.2)
 
     def _succeeded(self, event: dict[str, Any]) -> None:
-        self.counts[str(event["result"]).strip("'")] += 1
+        if event["hostname"] == self._worker:
+            self.counts[str(event["result"]).strip("'")] += 1
 
-    def _retried(self, _: dict[str, Any]) -> None:
-        self.retries += 1
+    def _retried(self, event: dict[str, Any]) -> None:
+        self.retries += event["hostname"] == self._worker
 
 
 @dataclass(frozen=True)

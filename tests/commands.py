@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from servers import Kafka, Redis, ZooKeeper
+from servers import Reachable, ReachableRedis
 from tests.kafka_helpers import create_topic
 from tests.waiting import wait_until
 
@@ -109,7 +109,7 @@ def running(arguments: Sequence[str], env: Mapping[str, str], directory: Path) -
 
 
 def working_env(
-    kafka_server: Kafka, redis_server: Redis, zookeeper_server: ZooKeeper, topic: str, group: str
+    kafka_server: Reachable, redis_server: ReachableRedis, zookeeper_server: Reachable, topic: str, group: str
 ) -> dict[str, str]:
     """Settings with which everything can be reached; the topics are there."""
     create_topic(kafka_server.address, topic)

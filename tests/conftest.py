@@ -3,34 +3,82 @@
 import signal
 import uuid
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 
-from servers import Kafka, Redis, ZooKeeper
+from servers import Addresses, Kafka, Reachable, ReachableRedis, Redis, ZooKeeper
+from tests.external import OPTION, RedisAt, ServerAt, external_addresses
 from tests.secured_kafka import SecuredKafka, new_security
+from tests.worker_helpers import empty_broker
+
+ADDRESSES = pytest.StashKey[Addresses | None]()
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        OPTION,
+        action="store_true",
+        help="use the servers that KAFKA_BOOTSTRAP_SERVERS, ZOOKEEPER_HOSTS, REDIS_URL and CELERY_BROKER_URL name, "
+        "except where a test stops, pauses or configures one. The broker's database must be empty, and is empty again "
+        "in the end; topics, groups, znodes and keys whose names begin with test- stay behind",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
     # A shell without job control starts background jobs with SIGINT ignored; our children would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.stash[ADDRESSES] = external_addresses(config)
 
 
 @pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+def addresses(pytestconfig: pytest.Config) -> Addresses | None:
+    """Where the servers are that run already; None: there are none to use."""
+    return pytestconfig.stash[ADDRESSES]
+
+
+@pytest.fixture(scope="session")
+def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    """A Redis that a test may stop, pause and configure, and mends again."""
     with Redis(tmp_path_factory.mktemp("redis")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def zookeeper_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKeeper]:
+def own_zookeeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKeeper]:
+    """A ZooKeeper that a test may stop and pause, and mends again."""
     with ZooKeeper(tmp_path_factory.mktemp("zookeeper")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """A Kafka that a test may stop and pause, and mends again."""
     with Kafka(tmp_path_factory.mktemp("kafka")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server(request: pytest.FixtureRequest, addresses: Addresses | None) -> Iterator[ReachableRedis]:
+    """A Redis that may be somebody else's; the broker's database is the tests' own."""
+    if addresses is None:
+        yield request.getfixturevalue("own_redis")
+        return
+    server = RedisAt(addresses)
+    yield server
+    empty_broker(server)
+
+
+@pytest.fixture(scope="session")
+def zookeeper_server(request: pytest.FixtureRequest, addresses: Addresses | None) -> Reachable:
+    """A ZooKeeper that may be somebody else's."""
+    return ServerAt(addresses.zookeeper) if addresses else cast("Reachable", request.getfixturevalue("own_zookeeper"))
+
+
+@pytest.fixture(scope="session")
+def kafka_server(request: pytest.FixtureRequest, addresses: Addresses | None) -> Reachable:
+    """A Kafka that may be somebody else's."""
+    return ServerAt(addresses.kafka) if addresses else cast("Reachable", request.getfixturevalue("own_kafka"))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from kazoo.client import KazooClient
 from bridge.enqueue import Enqueuer
 from bridge.partition import Partition
 from bridge.window import InFlight
-from servers import Redis, ZooKeeper
+from servers import Reachable, ReachableRedis
 from tasks.arguments import TASK_NAME
 from tasks.cache import Cache
 from tasks.contract import Update
@@ -117,7 +117,6 @@ class Site:
     env: dict[str, str]
     app: Celery
     sender: Sender
-    cache_server: Redis
     raw: redis.Redis
     cache: Cache
     zookeeper: KazooClient
@@ -156,7 +155,9 @@ class Site:
 
 
 @contextmanager
-def open_site(cache_server: Redis, broker_server: Redis, zookeeper_server: ZooKeeper) -> Iterator[Site]:
+def open_site(
+    cache_server: ReachableRedis, broker_server: ReachableRedis, zookeeper_server: Reachable
+) -> Iterator[Site]:
     """A site with an empty broker, and names of its own in ZooKeeper and the cache."""
     name = f"test-{uuid.uuid4()}"
     empty_broker(broker_server)
@@ -169,7 +170,6 @@ def open_site(cache_server: Redis, broker_server: Redis, zookeeper_server: ZooKe
             env=env,
             app=app,
             sender=Sender(app),
-            cache_server=cache_server,
             raw=raw,
             cache=cache,
             zookeeper=zookeeper,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from redis import Redis as Client
 
-from servers import Redis, ZooKeeper
+from servers import Reachable, ReachableRedis
 from servers.process import Child
 from tests.waiting import wait_until
 
@@ -111,8 +111,8 @@ def celery_worker(
 
 
 def worker_env(
-    redis_server: Redis,
-    zookeeper_server: ZooKeeper,
+    redis_server: ReachableRedis,
+    zookeeper_server: Reachable,
     *,
     root: str,
     key_prefix: str,
@@ -133,7 +133,7 @@ def worker_env(
     }
 
 
-def empty_broker(redis_server: Redis) -> None:
+def empty_broker(redis_server: ReachableRedis) -> None:
     """Drop all that earlier tests left in the Celery broker's database."""
     with Client.from_url(redis_server.url(BROKER_DB)) as client:
         client.flushdb()

@@ -13,7 +13,7 @@ import redis
 from confluent_kafka import Consumer, TopicPartition
 
 from bridge.publisher import Publisher
-from servers import Kafka, Redis, ZooKeeper
+from servers import Reachable, ReachableRedis
 from servers.process import Child
 from tests.waiting import wait_until
 from tests.worker_helpers import REPOSITORY, worker_env
@@ -25,7 +25,7 @@ BEGIN_MS = 1_763_800_000_000
 class Flow:
     def __init__(
         self,
-        servers: tuple[Kafka, Redis, ZooKeeper],
+        servers: tuple[Reachable, ReachableRedis, Reachable],
         directory: Path,
         *,
         topic: str,

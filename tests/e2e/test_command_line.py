@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from servers import Kafka, Redis, ZooKeeper
+from servers import Reachable, ReachableRedis, Redis
 from servers.ports import free_port
 from tests.commands import BRIDGE, ONE_SECOND, PASSWORD, PUBLISH, TIMEOUT_S, WORKER, change, run, running, working_env
 
 
 @pytest.fixture
 def env(
-    kafka_server: Kafka, redis_server: Redis, zookeeper_server: ZooKeeper, topic: str, group: str
+    kafka_server: Reachable, redis_server: ReachableRedis, zookeeper_server: Reachable, topic: str, group: str
 ) -> dict[str, str]:
     return working_env(kafka_server, redis_server, zookeeper_server, topic, group)
 

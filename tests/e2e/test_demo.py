@@ -9,15 +9,17 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.commands import REPOSITORY, clean_env
 from tests.waiting import wait_until
-from tests.worker_helpers import REPOSITORY
 
 DEMO = [sys.executable, "-m", "examples.demo"]
 
 
 @pytest.mark.timeout(240)
 def test_the_demo_ends_with_every_product_at_its_newest() -> None:
-    run = subprocess.run(DEMO, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=220)
+    run = subprocess.run(
+        DEMO, cwd=REPOSITORY, env=clean_env({}), capture_output=True, text=True, check=False, timeout=220
+    )
     assert run.returncode == 0, run.stdout + run.stderr
     shown = re.search(r"products at their newest\s+(\d+) of (\d+)", run.stdout)
     assert shown is not None
@@ -31,7 +33,9 @@ def test_the_demo_ends_with_every_product_at_its_newest() -> None:
 def test_ctrl_c_stops_everything_the_demo_has_started(tmp_path: Path, begun: str) -> None:
     log = tmp_path / "demo.log"
     with log.open("wb") as output:
-        demo = subprocess.Popen(DEMO, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT, process_group=0)
+        demo = subprocess.Popen(
+            DEMO, cwd=REPOSITORY, env=clean_env({}), stdout=output, stderr=subprocess.STDOUT, process_group=0
+        )
     wait_until(lambda: begun in log.read_text(encoding="utf-8"), deadline_s=60, what=begun)
     children = psutil.Process(demo.pid).children(recursive=True)
     assert len(children) >= 3

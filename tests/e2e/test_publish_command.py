@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from servers import Kafka, Redis, ZooKeeper
+from servers import Reachable, ReachableRedis
 from tests.commands import PUBLISH, change, run, running, working_env
 from tests.kafka_helpers import read
 from tests.waiting import wait_until
@@ -14,7 +14,7 @@ from tests.waiting import wait_until
 
 @pytest.fixture
 def env(
-    kafka_server: Kafka, redis_server: Redis, zookeeper_server: ZooKeeper, topic: str, group: str
+    kafka_server: Reachable, redis_server: ReachableRedis, zookeeper_server: Reachable, topic: str, group: str
 ) -> dict[str, str]:
     return working_env(kafka_server, redis_server, zookeeper_server, topic, group)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from servers import Redis, ZooKeeper
+from servers import Reachable, ReachableRedis
 from tests.task_helpers import TaskLog, live, open_site
 from tests.worker_helpers import REPOSITORY, celery_worker
 
@@ -93,7 +93,7 @@ def test_the_commands_work_from_another_folder(installed: Path, elsewhere: Path)
 
 
 def test_a_worker_works_from_another_folder(
-    installed: Path, elsewhere: Path, redis_server: Redis, zookeeper_server: ZooKeeper
+    installed: Path, elsewhere: Path, redis_server: ReachableRedis, zookeeper_server: Reachable
 ) -> None:
     update = live("a")
     with open_site(redis_server, redis_server, zookeeper_server) as site:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from servers import Redis
+from servers import ReachableRedis
 from tasks.cache import Cache, Write
 from tasks.contract import Update
 from tasks.errors import UnusableKeyError
@@ -197,7 +197,7 @@ def test_a_notice_is_refused_before_anything_is_written(cache: Cache) -> None:
 
 
 def test_without_a_time_to_live_a_write_takes_an_old_one_away(
-    redis_server: Redis, key_prefix: str, raw: redis.Redis, key: str, cache: Cache
+    redis_server: ReachableRedis, key_prefix: str, raw: redis.Redis, key: str, cache: Cache
 ) -> None:
     expiring = Cache.connect(redis_server.url(), key_prefix=key_prefix, ttl_s=1_000, tombstone_ttl_s=50)
 

@@ -41,6 +41,12 @@ def live(sequence: int, *, product_id: str = "42", data: bytes = b"1") -> Write:
 
 
 @pytest.fixture
+def redis_server(own_redis: Redis) -> Redis:
+    """Our own: it is paused, stopped and configured here."""
+    return own_redis
+
+
+@pytest.fixture
 def cache(redis_server: Redis, key_prefix: str) -> Iterator[Cache]:
     cache = Cache.connect(redis_server.url(), key_prefix=key_prefix, call_timeout_s=CALL_TIMEOUT_S)
     yield cache

@@ -5,6 +5,7 @@ import logging
 import pytest
 import redis
 
+from servers import Redis
 from tasks.cache import Cache, Failure, Write
 from tasks.contract import Update
 from tasks.failures import FAILURE_PREFIX
@@ -17,6 +18,12 @@ V1, V2, V3 = Version(9, 5), Version(10, 0), Version(10, 1)
 
 def update(version: Version, data: bytes | None = b"1", *, deleted: bool = False, product_id: str = "42") -> Update:
     return Update(product_id=product_id, version=version, data=data, deleted=deleted)
+
+
+@pytest.fixture
+def redis_server(own_redis: Redis) -> Redis:
+    """Our own: it is configured, and its commands are counted, here."""
+    return own_redis
 
 
 def calls(raw: redis.Redis, command: str) -> int:

@@ -11,7 +11,7 @@ from bridge.partition import Bounds
 from bridge.records import headers_of
 from bridge.retransmit import Clocks
 from bridge.window import InFlight, Window
-from servers import Kafka
+from servers import Reachable
 from tasks.contract import VERSION_HEADER, Update
 from tasks.version import Version
 from tests.kafka_helpers import Given, create_topic, produce, read
@@ -28,7 +28,7 @@ def window() -> Window:
 
 
 @pytest.fixture
-def letters(kafka_server: Kafka, topic: str) -> Iterator[DeadLetters]:
+def letters(kafka_server: Reachable, topic: str) -> Iterator[DeadLetters]:
     letters = DeadLetters({"bootstrap.servers": kafka_server.address}, f"{topic}-dlt")
     yield letters
     letters.close(5)
@@ -67,7 +67,7 @@ def wait_for_refusal(letters: DeadLetters) -> frozenset[int]:
 
 
 def test_a_letter_is_the_record_as_it_came_with_its_reason(
-    kafka_server: Kafka, topic: str, window: Window, letters: DeadLetters
+    kafka_server: Reachable, topic: str, window: Window, letters: DeadLetters
 ) -> None:
     create_topic(kafka_server.address, topic, 2)
     create_topic(kafka_server.address, f"{topic}-dlt")
@@ -107,7 +107,7 @@ def test_a_letter_is_the_record_as_it_came_with_its_reason(
 
 
 def test_a_letter_of_a_known_update_carries_its_version_once(
-    kafka_server: Kafka, topic: str, window: Window, letters: DeadLetters
+    kafka_server: Reachable, topic: str, window: Window, letters: DeadLetters
 ) -> None:
     create_topic(kafka_server.address, topic)
     create_topic(kafka_server.address, f"{topic}-dlt")
@@ -127,7 +127,7 @@ def test_a_letter_of_a_known_update_carries_its_version_once(
 
 
 def test_a_letter_that_finds_no_topic_is_delivered_once_there_is_one(
-    kafka_server: Kafka, topic: str, window: Window, monkeypatch: pytest.MonkeyPatch
+    kafka_server: Reachable, topic: str, window: Window, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bridge.dead_letters.DELIVERY_TIMEOUT_MS", 300)
     letters = DeadLetters({"bootstrap.servers": kafka_server.address}, f"{topic}-dlt")
@@ -150,7 +150,7 @@ def test_a_letter_that_finds_no_topic_is_delivered_once_there_is_one(
 
 
 def test_a_letter_whose_partition_went_away_is_not_tried_again(
-    kafka_server: Kafka, topic: str, window: Window, monkeypatch: pytest.MonkeyPatch
+    kafka_server: Reachable, topic: str, window: Window, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bridge.dead_letters.DELIVERY_TIMEOUT_MS", 300)
     letters = DeadLetters({"bootstrap.servers": kafka_server.address}, f"{topic}-dlt")
@@ -166,7 +166,9 @@ def test_a_letter_whose_partition_went_away_is_not_tried_again(
     assert (letters.refused(), letters.under_way) == (frozenset(), 0)
 
 
-def test_more_letters_than_the_buffer_holds_are_all_delivered(kafka_server: Kafka, topic: str, window: Window) -> None:
+def test_more_letters_than_the_buffer_holds_are_all_delivered(
+    kafka_server: Reachable, topic: str, window: Window
+) -> None:
     create_topic(kafka_server.address, topic)
     create_topic(kafka_server.address, f"{topic}-dlt")
     letters = DeadLetters(

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from servers import ZooKeeper
+from servers import Reachable
 from tasks.errors import LockExpiredError, SessionLostError
 from tasks.lock import Locks
 from tasks.lock_path import lock_path
@@ -17,7 +17,7 @@ FUZZ += ["x" * 512, "x" * 511 + "y", "ü" * 256, "zookeeper", "p", "h" + "0" * 6
 
 
 def test_a_granted_lock_is_one_ephemeral_znode_and_its_token_is_its_czxid(
-    zookeeper_server: ZooKeeper, zookeeper_root: str
+    zookeeper_server: Reachable, zookeeper_root: str
 ) -> None:
     with (
         open_locks(zookeeper_server.address, zookeeper_root) as locks,
@@ -34,7 +34,7 @@ def test_a_granted_lock_is_one_ephemeral_znode_and_its_token_is_its_czxid(
         wait_until(lambda: lock_count(client, zookeeper_root) == 0, what="both locks deleted")
 
 
-def test_a_released_grant_does_not_check_any_more(zookeeper_server: ZooKeeper, zookeeper_root: str) -> None:
+def test_a_released_grant_does_not_check_any_more(zookeeper_server: Reachable, zookeeper_root: str) -> None:
     with open_locks(zookeeper_server.address, zookeeper_root) as locks:
         grant = locks.acquire({"a": V})
         locks.release(grant)
@@ -49,7 +49,7 @@ def test_a_released_grant_does_not_check_any_more(zookeeper_server: ZooKeeper, z
 
 
 def test_of_a_group_the_free_products_are_granted_and_the_others_named(
-    zookeeper_server: ZooKeeper, zookeeper_root: str
+    zookeeper_server: Reachable, zookeeper_root: str
 ) -> None:
     with (
         open_locks(zookeeper_server.address, zookeeper_root) as locks,
@@ -69,7 +69,7 @@ def test_of_a_group_the_free_products_are_granted_and_the_others_named(
 
 
 def test_tokens_grow_with_every_acquisition_in_whatever_session(
-    zookeeper_server: ZooKeeper, zookeeper_root: str
+    zookeeper_server: Reachable, zookeeper_root: str
 ) -> None:
     tokens: list[str] = []
     for _ in range(3):
@@ -88,7 +88,7 @@ def test_tokens_grow_with_every_acquisition_in_whatever_session(
     assert {len(token) for token in tokens} == {16}
 
 
-def test_the_ids_that_fuzzers_like_are_lockable_and_distinct(zookeeper_server: ZooKeeper, zookeeper_root: str) -> None:
+def test_the_ids_that_fuzzers_like_are_lockable_and_distinct(zookeeper_server: Reachable, zookeeper_root: str) -> None:
     with (
         open_locks(zookeeper_server.address, zookeeper_root) as locks,
         open_locks(zookeeper_server.address, zookeeper_root) as others,
@@ -103,7 +103,7 @@ def test_the_ids_that_fuzzers_like_are_lockable_and_distinct(zookeeper_server: Z
                 assert grant.busy == []
 
 
-def test_ten_thousand_products_leave_nothing_behind(zookeeper_server: ZooKeeper, zookeeper_root: str) -> None:
+def test_ten_thousand_products_leave_nothing_behind(zookeeper_server: Reachable, zookeeper_root: str) -> None:
     with (
         open_locks(zookeeper_server.address, zookeeper_root) as locks,
         direct_client(zookeeper_server.address) as client,
@@ -129,7 +129,7 @@ def _znode_count(mntr: str) -> int:
 
 
 def test_a_lock_that_is_missing_at_release_keeps_none_of_its_group(
-    zookeeper_server: ZooKeeper, zookeeper_root: str
+    zookeeper_server: Reachable, zookeeper_root: str
 ) -> None:
     with (
         open_locks(zookeeper_server.address, zookeeper_root) as locks,
@@ -147,7 +147,7 @@ def test_a_lock_that_is_missing_at_release_keeps_none_of_its_group(
 
 
 def test_waiting_ends_when_the_holder_is_done_or_the_time_is_up(
-    zookeeper_server: ZooKeeper, zookeeper_root: str
+    zookeeper_server: Reachable, zookeeper_root: str
 ) -> None:
     with (
         open_locks(zookeeper_server.address, zookeeper_root) as holder,
@@ -169,7 +169,7 @@ def test_waiting_ends_when_the_holder_is_done_or_the_time_is_up(
 
 
 def test_processes_that_start_together_make_the_layout_together(
-    zookeeper_server: ZooKeeper, zookeeper_root: str
+    zookeeper_server: Reachable, zookeeper_root: str
 ) -> None:
     root = f"{zookeeper_root}/deep/er"
     barrier = threading.Barrier(4)
@@ -191,7 +191,7 @@ def test_processes_that_start_together_make_the_layout_together(
             locks.close()
 
 
-def test_a_chroot_must_exist(zookeeper_server: ZooKeeper, zookeeper_root: str) -> None:
+def test_a_chroot_must_exist(zookeeper_server: Reachable, zookeeper_root: str) -> None:
     with open_locks(zookeeper_server.address + zookeeper_root, "/lastword") as locks:
         with pytest.raises(SessionLostError, match=f"{zookeeper_root} at the end of that does not exist"):
             locks.acquire({"a": V})
@@ -211,7 +211,7 @@ def test_an_unreachable_server_is_told_within_the_call_timeout_then_at_once() ->
         assert locks.wait("a", 30)
 
 
-def test_after_close_there_is_no_session_any_more(zookeeper_server: ZooKeeper, zookeeper_root: str) -> None:
+def test_after_close_there_is_no_session_any_more(zookeeper_server: Reachable, zookeeper_root: str) -> None:
     with open_locks(zookeeper_server.address, zookeeper_root) as locks:
         grant = locks.acquire({"a": V})
         locks.close()

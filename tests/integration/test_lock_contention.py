@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kazoo.client import KazooClient
 
-from servers import ZooKeeper
+from servers import Reachable
 from tasks.lock import Grant, Locks
 from tasks.version import Version
 from tests.lock_helpers import V, direct_client, lock_count, lock_stat, open_locks, session_of
@@ -59,7 +59,7 @@ def _one_process(address: str, root: str, directory: Path, product_id: str) -> N
 
 
 def test_never_two_at_once_among_processes_and_threads(
-    zookeeper_server: ZooKeeper, zookeeper_root: str, tmp_path: Path
+    zookeeper_server: Reachable, zookeeper_root: str, tmp_path: Path
 ) -> None:
     with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as pool:
         futures = [
@@ -88,7 +88,7 @@ def _random_groups(address: str, root: str, directory: Path, seed: int) -> int:
 
 
 def test_overlapping_groups_neither_deadlock_nor_overlap(
-    zookeeper_server: ZooKeeper, zookeeper_root: str, tmp_path: Path
+    zookeeper_server: Reachable, zookeeper_root: str, tmp_path: Path
 ) -> None:
     with ThreadPoolExecutor(8) as pool:
         futures = [
@@ -103,7 +103,7 @@ def test_overlapping_groups_neither_deadlock_nor_overlap(
 
 
 def test_groups_of_threads_that_share_a_session_neither_deadlock_nor_overlap(
-    zookeeper_server: ZooKeeper, zookeeper_root: str, tmp_path: Path
+    zookeeper_server: Reachable, zookeeper_root: str, tmp_path: Path
 ) -> None:
     def groups(seed: int) -> None:
         draw = random.Random(seed)
@@ -122,7 +122,7 @@ def test_groups_of_threads_that_share_a_session_neither_deadlock_nor_overlap(
 
 
 def test_threads_hand_a_lock_over_newest_first_without_zookeeper(
-    zookeeper_server: ZooKeeper, zookeeper_root: str
+    zookeeper_server: Reachable, zookeeper_root: str
 ) -> None:
     order: list[int] = []
     tokens: set[str] = set()
@@ -155,7 +155,7 @@ def test_threads_hand_a_lock_over_newest_first_without_zookeeper(
 
 
 def test_a_lock_handed_over_outlives_the_release_of_the_group_it_came_from(
-    zookeeper_server: ZooKeeper, zookeeper_root: str
+    zookeeper_server: Reachable, zookeeper_root: str
 ) -> None:
     with (
         open_locks(zookeeper_server.address, zookeeper_root, session_timeout_s=20) as locks,
@@ -180,7 +180,7 @@ def test_a_lock_handed_over_outlives_the_release_of_the_group_it_came_from(
 
 
 def test_sixteen_threads_that_want_another_processs_lock_cost_zookeeper_what_one_does(
-    zookeeper_server: ZooKeeper, zookeeper_root: str
+    zookeeper_server: Reachable, zookeeper_root: str
 ) -> None:
     def the_others_wait() -> bool:
         return len(session_of(locks).table._slots["hot"].waiters) == 15

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from servers import ZooKeeper
+from servers import Reachable, ZooKeeper
 from tasks.errors import LockExpiredError, SessionLostError
 from tasks.lock_path import lock_path
 from tests.blackhole import BlackHoleProxy
@@ -27,7 +27,7 @@ TIMEOUT_S = 3.0  # of the sessions; the server's tick is 1 s
 
 
 def test_a_release_after_a_lost_session_leaves_the_next_holders_lock_alone(
-    zookeeper_server: ZooKeeper, zookeeper_root: str
+    zookeeper_server: Reachable, zookeeper_root: str
 ) -> None:
     with (
         open_locks(zookeeper_server.address, zookeeper_root) as locks,
@@ -49,7 +49,7 @@ def test_a_release_after_a_lost_session_leaves_the_next_holders_lock_alone(
 
 
 def test_a_release_that_is_sent_after_the_session_was_lost_deletes_nothing(
-    zookeeper_server: ZooKeeper, zookeeper_root: str
+    zookeeper_server: Reachable, zookeeper_root: str
 ) -> None:
     # The worst case: the release of a session that has ended arrives all the same, by whatever way.
     with (
@@ -72,7 +72,7 @@ def test_a_release_that_is_sent_after_the_session_was_lost_deletes_nothing(
 
 
 def test_control_the_naive_release_does_delete_the_next_holders_lock(
-    zookeeper_server: ZooKeeper, zookeeper_root: str
+    zookeeper_server: Reachable, zookeeper_root: str
 ) -> None:
     with (
         open_locks(zookeeper_server.address, zookeeper_root) as locks,
@@ -91,7 +91,7 @@ def test_control_the_naive_release_does_delete_the_next_holders_lock(
 
 
 def test_past_half_the_session_timeout_the_locks_count_as_expired(
-    zookeeper_server: ZooKeeper, zookeeper_root: str
+    zookeeper_server: Reachable, zookeeper_root: str
 ) -> None:
     with open_locks(zookeeper_server.address, zookeeper_root, session_timeout_s=2) as locks:
         with locks.acquire({"warm": V}):
@@ -108,7 +108,7 @@ def test_past_half_the_session_timeout_the_locks_count_as_expired(
 
 
 def test_a_lock_whose_creation_was_not_answered_lasts_no_longer_than_its_session(
-    zookeeper_server: ZooKeeper, zookeeper_root: str
+    zookeeper_server: Reachable, zookeeper_root: str
 ) -> None:
     with (
         BlackHoleProxy(zookeeper_server.address) as proxy,
@@ -138,7 +138,7 @@ def test_a_lock_whose_creation_was_not_answered_lasts_no_longer_than_its_session
 
 
 def test_in_a_black_hole_every_call_is_bounded_and_the_deadline_trips(
-    zookeeper_server: ZooKeeper, zookeeper_root: str
+    zookeeper_server: Reachable, zookeeper_root: str
 ) -> None:
     with (
         BlackHoleProxy(zookeeper_server.address) as proxy,
@@ -165,7 +165,7 @@ def test_in_a_black_hole_every_call_is_bounded_and_the_deadline_trips(
 
 
 def test_while_suspended_grants_fail_and_in_the_same_session_they_are_good_again(
-    zookeeper_server: ZooKeeper, zookeeper_root: str
+    zookeeper_server: Reachable, zookeeper_root: str
 ) -> None:
     with (
         BlackHoleProxy(zookeeper_server.address) as proxy,
@@ -192,13 +192,13 @@ def test_while_suspended_grants_fail_and_in_the_same_session_they_are_good_again
         assert session_of(locks) is session
 
 
-def test_zookeeper_restarted(zookeeper_server: ZooKeeper, zookeeper_root: str) -> None:
+def test_zookeeper_restarted(own_zookeeper: ZooKeeper, zookeeper_root: str) -> None:
     with (
-        open_locks(zookeeper_server.address, zookeeper_root, session_timeout_s=TIMEOUT_S) as locks,
-        open_locks(zookeeper_server.address, zookeeper_root, session_timeout_s=TIMEOUT_S) as others,
+        open_locks(own_zookeeper.address, zookeeper_root, session_timeout_s=TIMEOUT_S) as locks,
+        open_locks(own_zookeeper.address, zookeeper_root, session_timeout_s=TIMEOUT_S) as others,
     ):
         held, theirs = locks.acquire({"a": V}), others.acquire({"b": V})
-        zookeeper_server.restart()
+        own_zookeeper.restart()
         held.release()
         theirs.release()
         with acquire_when_possible(locks, "a", "b", "c") as grant:
@@ -208,7 +208,7 @@ def test_zookeeper_restarted(zookeeper_server: ZooKeeper, zookeeper_root: str) -
             pass
 
 
-def test_shards_deleted_by_an_operator_are_made_again(zookeeper_server: ZooKeeper, zookeeper_root: str) -> None:
+def test_shards_deleted_by_an_operator_are_made_again(zookeeper_server: Reachable, zookeeper_root: str) -> None:
     with (
         open_locks(zookeeper_server.address, zookeeper_root) as locks,
         direct_client(zookeeper_server.address) as client,

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from kazoo.client import KazooClient
 
-from servers import ZooKeeper
+from servers import Reachable
 from tasks.errors import SessionLostError
 from tasks.lock import Grant, Locks
 from tasks.lock_path import lock_path
@@ -35,7 +35,7 @@ class TimeIsUpError(Exception):
 
 
 def test_an_acquire_interrupted_by_a_time_limit_leaves_no_lock_behind(
-    zookeeper_server: ZooKeeper, zookeeper_root: str
+    zookeeper_server: Reachable, zookeeper_root: str
 ) -> None:
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise TimeIsUpError
@@ -74,7 +74,7 @@ def make_a_zombie(locks: Locks, _client: KazooClient, root: str) -> None:
 
 @pytest.mark.parametrize("mishap", [lose_a_grant, make_a_zombie])
 def test_a_lock_of_ours_that_no_task_owns_costs_the_session_and_is_free_then(
-    zookeeper_server: ZooKeeper, zookeeper_root: str, mishap: Callable[[Locks, KazooClient, str], None]
+    zookeeper_server: Reachable, zookeeper_root: str, mishap: Callable[[Locks, KazooClient, str], None]
 ) -> None:
     with (
         open_locks(zookeeper_server.address, zookeeper_root) as locks,
@@ -93,7 +93,7 @@ def test_a_lock_of_ours_that_no_task_owns_costs_the_session_and_is_free_then(
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize("mutex_held", [False, True])
 def test_a_forked_child_has_a_session_of_its_own_and_the_parents_locks_stay(
-    zookeeper_server: ZooKeeper, zookeeper_root: str, *, mutex_held: bool
+    zookeeper_server: Reachable, zookeeper_root: str, *, mutex_held: bool
 ) -> None:
     with (
         open_locks(zookeeper_server.address, zookeeper_root) as locks,
@@ -155,7 +155,7 @@ def open_sockets() -> int:
     return len(psutil.Process().net_connections("all"))
 
 
-def test_abandoned_sessions_leave_neither_threads_nor_sockets(zookeeper_server: ZooKeeper, zookeeper_root: str) -> None:
+def test_abandoned_sessions_leave_neither_threads_nor_sockets(zookeeper_server: Reachable, zookeeper_root: str) -> None:
     with open_locks(zookeeper_server.address, zookeeper_root, session_timeout_s=TIMEOUT_S) as locks:
         with acquire_when_possible(locks, "a"):
             pass

@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import Message
 
 from bridge.publisher import Change, DeliveryError, InvalidUpdateError, Publisher, PublishError
-from servers import Kafka
+from servers import Reachable
 from tasks.contract import KeyForm, Rules, decode
 from tasks.version import Version
 from tests.kafka_helpers import create_topic, java_partition, murmur2, read
@@ -31,7 +31,7 @@ KEYS = [
 AT = datetime(2026, 11, 2, 10, 0, 0, 752_001, tzinfo=timezone(timedelta(hours=1)))
 
 
-def publisher(kafka: Kafka, topic: str, **properties: str | int) -> Publisher:
+def publisher(kafka: Reachable, topic: str, **properties: str | int) -> Publisher:
     given = {name.replace("_", "."): value for name, value in properties.items()}
     return Publisher({"bootstrap.servers": kafka.address, **given}, topic)
 
@@ -52,7 +52,7 @@ def test_the_murmur2_of_these_tests_is_kafkas(data: bytes, expected: int) -> Non
     assert murmur2(data) == expected % 2**32
 
 
-def test_a_key_goes_where_java_would_put_it(kafka_server: Kafka, topic: str) -> None:
+def test_a_key_goes_where_java_would_put_it(kafka_server: Reachable, topic: str) -> None:
     create_topic(kafka_server.address, topic, PARTITIONS)
     keys = [*KEYS, *(f"product-{number}".encode() for number in range(60))]
     found: dict[bytes, int | None] = {}
@@ -69,7 +69,7 @@ def test_a_key_goes_where_java_would_put_it(kafka_server: Kafka, topic: str) -> 
     assert (one.delivered, one.failed) == (len(keys), 0)
 
 
-def test_records_arrive_as_given_and_in_order(kafka_server: Kafka, topic: str) -> None:
+def test_records_arrive_as_given_and_in_order(kafka_server: Reachable, topic: str) -> None:
     create_topic(kafka_server.address, topic)
     given = [(b"k", f"{number}".encode()) for number in range(500)] + [(b"k", None), (None, b"\x00\xff")]
 
@@ -83,7 +83,7 @@ def test_records_arrive_as_given_and_in_order(kafka_server: Kafka, topic: str) -
 
 
 @pytest.mark.parametrize(("form", "key"), [("text", b"42"), ("json", b'"42"'), ("int64", b"\0\0\0\0\0\0\0\x2a")])
-def test_a_change_arrives_as_the_contract_wants_it(kafka_server: Kafka, topic: str, form: str, key: bytes) -> None:
+def test_a_change_arrives_as_the_contract_wants_it(kafka_server: Reachable, topic: str, form: str, key: bytes) -> None:
     create_topic(kafka_server.address, topic)
     rules = Rules(KeyForm(form))
     changes = [
@@ -114,7 +114,7 @@ def test_a_change_arrives_as_the_contract_wants_it(kafka_server: Kafka, topic: s
     assert (fourth.deleted, fourth.version) == (True, Version(first.version.updated_at_us, 8))
 
 
-def test_an_offset_with_seconds_is_the_same_moment(kafka_server: Kafka, topic: str) -> None:
+def test_an_offset_with_seconds_is_the_same_moment(kafka_server: Reachable, topic: str) -> None:
     create_topic(kafka_server.address, topic)
     odd = AT.astimezone(timezone(timedelta(minutes=53, seconds=28)))
     with publisher(kafka_server, topic) as one:
@@ -141,19 +141,19 @@ def test_an_offset_with_seconds_is_the_same_moment(kafka_server: Kafka, topic: s
     ],
 )
 def test_a_change_that_the_bridge_would_not_understand_is_an_error_at_once(
-    kafka_server: Kafka, wrong: Change, said: str
+    kafka_server: Reachable, wrong: Change, said: str
 ) -> None:
     with publisher(kafka_server, "never-used") as one, pytest.raises(InvalidUpdateError, match=said):
         one.publish(wrong)
 
 
-def test_an_id_that_is_no_number_cannot_be_an_int64_key(kafka_server: Kafka) -> None:
+def test_an_id_that_is_no_number_cannot_be_an_int64_key(kafka_server: Reachable) -> None:
     one = Publisher({"bootstrap.servers": kafka_server.address}, "never-used", rules=Rules(KeyForm.INT64))
     with one, pytest.raises(InvalidUpdateError, match="'sku-1' is no 64-bit integer"):
         one.publish(change(1, "sku-1"))
 
 
-def test_a_record_too_large_for_the_client_itself_is_an_error_at_once(kafka_server: Kafka, topic: str) -> None:
+def test_a_record_too_large_for_the_client_itself_is_an_error_at_once(kafka_server: Reachable, topic: str) -> None:
     create_topic(kafka_server.address, topic)
     with publisher(kafka_server, topic, message_max_bytes=2_000) as one, pytest.raises(PublishError, match="too large"):
         one.publish(Change(product_id=1, updated_at=AT, data="x" * 5_000))
@@ -162,7 +162,7 @@ def test_a_record_too_large_for_the_client_itself_is_an_error_at_once(kafka_serv
 # Memory is bounded.
 
 
-def test_a_full_buffer_makes_publish_wait_and_loses_nothing(kafka_server: Kafka, topic: str) -> None:
+def test_a_full_buffer_makes_publish_wait_and_loses_nothing(kafka_server: Reachable, topic: str) -> None:
     create_topic(kafka_server.address, topic)
     waiting = []
     with publisher(kafka_server, topic, queue_buffering_max_messages=10, linger_ms=0) as one:
@@ -179,7 +179,7 @@ def test_a_full_buffer_makes_publish_wait_and_loses_nothing(kafka_server: Kafka,
 # Many threads.
 
 
-def test_many_threads_publish_and_each_products_order_is_kept(kafka_server: Kafka, topic: str) -> None:
+def test_many_threads_publish_and_each_products_order_is_kept(kafka_server: Reachable, topic: str) -> None:
     create_topic(kafka_server.address, topic, PARTITIONS)
     threads, each = 8, 200
     together = threading.Barrier(threads)
@@ -204,7 +204,7 @@ def test_many_threads_publish_and_each_products_order_is_kept(kafka_server: Kafk
 # Closing.
 
 
-def test_a_closed_publisher_publishes_nothing_and_may_be_closed_again(kafka_server: Kafka, topic: str) -> None:
+def test_a_closed_publisher_publishes_nothing_and_may_be_closed_again(kafka_server: Reachable, topic: str) -> None:
     create_topic(kafka_server.address, topic)
     one = publisher(kafka_server, topic)
     one.publish(change(1))
@@ -217,7 +217,7 @@ def test_a_closed_publisher_publishes_nothing_and_may_be_closed_again(kafka_serv
     assert (one.delivered, one.failed, one.pending) == (1, 0, 0)
 
 
-def test_closing_while_others_publish_loses_nothing_silently(kafka_server: Kafka, topic: str) -> None:
+def test_closing_while_others_publish_loses_nothing_silently(kafka_server: Reachable, topic: str) -> None:
     create_topic(kafka_server.address, topic)
     failed: list[Change] = []
     one = Publisher(
@@ -248,7 +248,7 @@ def test_closing_while_others_publish_loses_nothing_silently(kafka_server: Kafka
     assert one.pending == 0
 
 
-def test_an_error_in_the_body_is_not_hidden_by_what_was_not_delivered(kafka_server: Kafka, topic: str) -> None:
+def test_an_error_in_the_body_is_not_hidden_by_what_was_not_delivered(kafka_server: Reachable, topic: str) -> None:
     create_topic(kafka_server.address, topic, config={"max.message.bytes": "2000"})
     one = publisher(kafka_server, topic, compression_type="none")
     one.publish(Change(product_id=1, updated_at=AT, data="x" * 5_000))
@@ -256,7 +256,7 @@ def test_an_error_in_the_body_is_not_hidden_by_what_was_not_delivered(kafka_serv
         raise ZeroDivisionError
 
 
-def test_leaving_the_block_raises_what_was_not_delivered(kafka_server: Kafka, topic: str) -> None:
+def test_leaving_the_block_raises_what_was_not_delivered(kafka_server: Reachable, topic: str) -> None:
     create_topic(kafka_server.address, topic, config={"max.message.bytes": "2000"})
     with pytest.raises(DeliveryError, match=r"product 1: .*too large"), publisher(kafka_server, topic) as one:
         one.publish(Change(product_id=1, updated_at=AT, data=[f"{number:x}" for number in range(5_000)]))

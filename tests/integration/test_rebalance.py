@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, Message
 import bridge.records
 from bridge.records import Records
 from bridge.window import CommitPoint
-from servers import Kafka
+from servers import Kafka, Reachable
 from tests.kafka_helpers import RUN_ID, Given, Member, at_most, committed, create_topic, numbered, produce, values
 from tests.waiting import wait_until
 
@@ -19,7 +19,7 @@ from tests.waiting import wait_until
 
 
 def test_a_paused_partition_is_silent_the_other_flows_and_none_is_lost(
-    kafka_server: Kafka, topic: str, group: str
+    kafka_server: Reachable, topic: str, group: str
 ) -> None:
     address = kafka_server.address
     create_topic(address, topic, 2)
@@ -42,7 +42,7 @@ def test_a_paused_partition_is_silent_the_other_flows_and_none_is_lost(
 # Rebalances.
 
 
-def test_partitions_move_to_a_newcomer_and_back(kafka_server: Kafka, topic: str, group: str) -> None:
+def test_partitions_move_to_a_newcomer_and_back(kafka_server: Reachable, topic: str, group: str) -> None:
     address = kafka_server.address
     create_topic(address, topic, 2)
     with Member(address, topic, group) as old:
@@ -156,25 +156,26 @@ def test_an_error_in_a_callback_does_not_escape(
 
 
 def test_close_returns_without_an_answer_from_kafka(
-    kafka_server: Kafka,
-    address: str,
+    own_kafka: Kafka,
     topic: str,
     group: str,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    address = own_kafka.address
+    create_topic(address, topic)
     monkeypatch.setattr(bridge.records, "CLOSE_TIMEOUT_S", 0.5)
     caplog.set_level(logging.WARNING, "bridge.records")
     with Member(address, topic, group) as member:
         produce(address, topic, numbered(2))
         member.fetch_until(2)
         member.on_revoked = lambda _: member.records.store([CommitPoint(0, 1, 2)], RUN_ID)
-        kafka_server.pause()
+        own_kafka.pause()
         try:
             with at_most(3, "to close"):
                 member.close()
             assert "Kafka does not answer" in caplog.text
         finally:
-            kafka_server.resume()
+            own_kafka.resume()
         wait_until(lambda: committed(address, group, topic) == (2, RUN_ID), what="the commit that was on its way")
         wait_until(lambda: all(one.name != "close" for one in threading.enumerate()), what="the end of the thread")

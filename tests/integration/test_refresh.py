@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from servers import Redis, ZooKeeper
+from servers import Reachable, Redis, ZooKeeper
 from tasks.cache import Cache, Write
 from tasks.contract import Update
 from tasks.errors import (
@@ -50,6 +50,12 @@ def all_held(answers: Sequence[Answer]) -> bool:
 
 
 @pytest.fixture
+def redis_server(own_redis: Redis) -> Redis:
+    """Our own: it is paused here."""
+    return own_redis
+
+
+@pytest.fixture
 def cache(redis_server: Redis, key_prefix: str) -> Iterator[Cache]:
     cache = Cache.connect(redis_server.url(), key_prefix=key_prefix, call_timeout_s=CALL_TIMEOUT_S)
     yield cache
@@ -57,13 +63,13 @@ def cache(redis_server: Redis, key_prefix: str) -> Iterator[Cache]:
 
 
 @pytest.fixture
-def locks(zookeeper_server: ZooKeeper, zookeeper_root: str) -> Iterator[Locks]:
+def locks(zookeeper_server: Reachable, zookeeper_root: str) -> Iterator[Locks]:
     with open_locks(zookeeper_server.address, zookeeper_root) as locks:
         yield locks
 
 
 @pytest.fixture
-def other_locks(zookeeper_server: ZooKeeper, zookeeper_root: str) -> Iterator[Locks]:
+def other_locks(zookeeper_server: Reachable, zookeeper_root: str) -> Iterator[Locks]:
     """Those of another process."""
     with open_locks(zookeeper_server.address, zookeeper_root) as locks:
         yield locks
@@ -81,7 +87,7 @@ def test_each_outcome_and_no_lock_is_left(
     locks: Locks,
     raw: redis.Redis,
     key_prefix: str,
-    zookeeper_server: ZooKeeper,
+    zookeeper_server: Reachable,
     zookeeper_root: str,
 ) -> None:
     assert refresh([live("a", 2)], cache, locks) == [Outcome.APPLIED]
@@ -190,7 +196,7 @@ def test_what_the_holder_wrote_meanwhile_is_not_contended_for(
     cache: Cache,
     locks: Locks,
     other_locks: Locks,
-    zookeeper_server: ZooKeeper,
+    zookeeper_server: Reachable,
     written: Update,
     outcome: Outcome,
 ) -> None:
@@ -237,7 +243,7 @@ def test_a_silent_redis_is_answered_in_time_for_each(cache: Cache, locks: Locks,
 
 
 def test_a_redis_that_falls_silent_under_the_locks_costs_neither_locks_nor_updates(
-    cache: Cache, locks: Locks, raw: redis.Redis, zookeeper_server: ZooKeeper, zookeeper_root: str
+    cache: Cache, locks: Locks, raw: redis.Redis, zookeeper_server: Reachable, zookeeper_root: str
 ) -> None:
     group = [live("a", 1), live("b", 1)]
     raw.client_pause(60_000, all=False)  # reads are answered
@@ -268,7 +274,7 @@ def test_no_zookeeper_is_answered_in_time_for_each(cache: Cache, dead_locks: Loc
 
 
 def test_a_zookeeper_that_falls_silent_is_answered_in_time_for_each(
-    cache: Cache, zookeeper_server: ZooKeeper, zookeeper_root: str
+    cache: Cache, zookeeper_server: Reachable, zookeeper_root: str
 ) -> None:
     group = [live("a", 1), live("b", 1)]
     with (
@@ -291,12 +297,12 @@ def test_a_zookeeper_that_falls_silent_is_answered_in_time_for_each(
 
 
 def test_locks_that_come_too_late_are_not_written_under(
-    cache: Cache, zookeeper_server: ZooKeeper, zookeeper_root: str
+    cache: Cache, own_zookeeper: ZooKeeper, zookeeper_root: str
 ) -> None:
     # Locks last 2 s from when they were asked for; after 2.7 s of silence kazoo gives the connection up.
-    with open_locks(zookeeper_server.address, zookeeper_root, session_timeout_s=4) as locks, locks.acquire({}):
-        resume = threading.Timer(2.3, zookeeper_server.resume)
-        zookeeper_server.pause()
+    with open_locks(own_zookeeper.address, zookeeper_root, session_timeout_s=4) as locks, locks.acquire({}):
+        resume = threading.Timer(2.3, own_zookeeper.resume)
+        own_zookeeper.pause()
         resume.start()
         try:
             answers = refresh([live("a", 1), live("b", 1)], cache, locks)

@@ -42,54 +42,54 @@ def zookeeper_client(server: ZooKeeper, **settings: float) -> Iterator[KazooClie
         client.close()
 
 
-def test_redis_restarts_on_its_port_with_its_data(redis_server: Redis, key_prefix: str) -> None:
-    before = redis_server.address, redis_server.pid
-    with RedisClient.from_url(redis_server.url()) as client:
+def test_redis_restarts_on_its_port_with_its_data(own_redis: Redis, key_prefix: str) -> None:
+    before = own_redis.address, own_redis.pid
+    with RedisClient.from_url(own_redis.url()) as client:
         client.set(f"{key_prefix}a", "1")
-    redis_server.restart()
-    assert redis_server.address == before[0]
-    assert redis_server.pid != before[1]
-    assert redis_holds(redis_server, f"{key_prefix}a") == b"1"
+    own_redis.restart()
+    assert own_redis.address == before[0]
+    assert own_redis.pid != before[1]
+    assert redis_holds(own_redis, f"{key_prefix}a") == b"1"
 
 
-def test_zookeeper_restarts_on_its_port_with_its_data(zookeeper_server: ZooKeeper, zookeeper_root: str) -> None:
-    address = zookeeper_server.address
-    with zookeeper_client(zookeeper_server) as client:
+def test_zookeeper_restarts_on_its_port_with_its_data(own_zookeeper: ZooKeeper, zookeeper_root: str) -> None:
+    address = own_zookeeper.address
+    with zookeeper_client(own_zookeeper) as client:
         client.create(zookeeper_root, b"1")
-    zookeeper_server.restart()
-    assert zookeeper_server.address == address
-    with zookeeper_client(zookeeper_server) as client:
+    own_zookeeper.restart()
+    assert own_zookeeper.address == address
+    with zookeeper_client(own_zookeeper) as client:
         assert client.get(zookeeper_root)[0] == b"1"
 
 
-def test_zookeeper_bears_the_session_timeouts_we_ask_for(zookeeper_server: ZooKeeper) -> None:
+def test_zookeeper_bears_the_session_timeouts_we_ask_for(own_zookeeper: ZooKeeper) -> None:
     for asked_s in (2.0, 10.0):
-        with zookeeper_client(zookeeper_server, timeout=asked_s) as client:
+        with zookeeper_client(own_zookeeper, timeout=asked_s) as client:
             assert client._session_timeout == asked_s * 1000
 
 
-def test_kafka_keeps_its_records_though_it_was_killed(kafka_server: Kafka, topic: str) -> None:
-    address = kafka_server.address
+def test_kafka_keeps_its_records_though_it_was_killed(own_kafka: Kafka, topic: str) -> None:
+    address = own_kafka.address
     admin = AdminClient({"bootstrap.servers": address})
     admin.create_topics([NewTopic(topic, num_partitions=2)])[topic].result(20)
     producer = Producer({"bootstrap.servers": address, "acks": "all"})
     producer.produce(topic, b"1", partition=1)
     assert producer.flush(20) == 0
-    kafka_server.kill()
-    kafka_server.start()
-    assert kafka_server.address == address
+    own_kafka.kill()
+    own_kafka.start()
+    assert own_kafka.address == address
     assert sorted(
         AdminClient({"bootstrap.servers": address}).list_topics(topic, timeout=20).topics[topic].partitions
     ) == [0, 1]
 
 
-def test_kafka_makes_no_topic_nobody_asked_for(kafka_server: Kafka, topic: str) -> None:
-    producer = Producer({"bootstrap.servers": kafka_server.address, "message.timeout.ms": 2000})
+def test_kafka_makes_no_topic_nobody_asked_for(own_kafka: Kafka, topic: str) -> None:
+    producer = Producer({"bootstrap.servers": own_kafka.address, "message.timeout.ms": 2000})
     failures: list[str] = []
     producer.produce(topic, b"1", on_delivery=lambda error, _: failures.append(error.name() if error else ""))
     producer.flush(20)
     assert failures in (["_UNKNOWN_TOPIC"], ["_MSG_TIMED_OUT"])
-    assert topic not in AdminClient({"bootstrap.servers": kafka_server.address}).list_topics(timeout=20).topics
+    assert topic not in AdminClient({"bootstrap.servers": own_kafka.address}).list_topics(timeout=20).topics
 
 
 def test_a_paused_server_is_silent_until_it_is_resumed(tmp_path: Path) -> None:

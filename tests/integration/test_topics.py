@@ -8,17 +8,17 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from bridge.topics import MissingTopicError, reach_kafka, refuse_early_expiry
-from servers import Kafka
+from servers import Kafka, Reachable
 from servers.ports import free_port
 from tasks.settings import SettingsError
 from tests.kafka_helpers import at_most
 
 
-def partitions(kafka: Kafka, topic: str) -> int:
+def partitions(kafka: Reachable, topic: str) -> int:
     return len(AdminClient({"bootstrap.servers": kafka.address}).list_topics(timeout=5).topics[topic].partitions)
 
 
-def test_missing_topics_are_named_all_at_once_and_not_created(kafka_server: Kafka, topic: str) -> None:
+def test_missing_topics_are_named_all_at_once_and_not_created(kafka_server: Reachable, topic: str) -> None:
     properties: dict[str, str | int | bool] = {"bootstrap.servers": kafka_server.address}
     letters = f"{topic}-dlt"
 
@@ -30,7 +30,7 @@ def test_missing_topics_are_named_all_at_once_and_not_created(kafka_server: Kafk
     assert topic not in AdminClient({"bootstrap.servers": kafka_server.address}).list_topics(timeout=5).topics
 
 
-def test_missing_topics_are_made_and_existing_ones_left_alone(kafka_server: Kafka, topic: str) -> None:
+def test_missing_topics_are_made_and_existing_ones_left_alone(kafka_server: Reachable, topic: str) -> None:
     properties: dict[str, str | int | bool] = {"bootstrap.servers": kafka_server.address}
     letters = f"{topic}-dlt"
 
@@ -41,7 +41,7 @@ def test_missing_topics_are_made_and_existing_ones_left_alone(kafka_server: Kafk
     assert (partitions(kafka_server, topic), partitions(kafka_server, letters)) == (3, 5)
 
 
-def test_several_may_make_the_topics_at_the_same_time(kafka_server: Kafka, topic: str) -> None:
+def test_several_may_make_the_topics_at_the_same_time(kafka_server: Reachable, topic: str) -> None:
     properties: dict[str, str | int | bool] = {"bootstrap.servers": kafka_server.address}
     topics = [f"{topic}-{number}" for number in range(4)]
 
@@ -53,7 +53,7 @@ def test_several_may_make_the_topics_at_the_same_time(kafka_server: Kafka, topic
     assert [partitions(kafka_server, one) for one in topics] == [2] * 4
 
 
-def test_a_topic_that_kafka_refuses_to_make_is_named(kafka_server: Kafka) -> None:
+def test_a_topic_that_kafka_refuses_to_make_is_named(kafka_server: Reachable) -> None:
     with pytest.raises(ConnectionError, match=r"topic '\.\.' cannot be created"):
         reach_kafka({"bootstrap.servers": kafka_server.address}, read=[".."], create=1)
 
@@ -65,15 +65,15 @@ def test_a_kafka_that_is_not_there_is_an_error_with_a_reason_at_once() -> None:
 
 
 def test_a_kafka_that_does_not_answer_is_an_error_within_the_calls_timeout(
-    kafka_server: Kafka, topic: str, monkeypatch: pytest.MonkeyPatch
+    own_kafka: Kafka, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bridge.topics.CALL_TIMEOUT_S", 1.0)
-    kafka_server.pause()
+    own_kafka.pause()
     try:
         with at_most(4, "a call of a frozen Kafka"), pytest.raises(ConnectionError):
-            reach_kafka({"bootstrap.servers": kafka_server.address}, read=[topic], create=None)
+            reach_kafka({"bootstrap.servers": own_kafka.address}, read=[topic], create=None)
     finally:
-        kafka_server.resume()
+        own_kafka.resume()
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_kafka_that_does_not_answer_is_an_error_within_the_calls_timeout(
     ],
 )
 def test_keys_may_expire_only_when_no_old_record_can_arrive(
-    kafka_server: Kafka, topic: str, configuration: dict[str, str], refusal: str | None
+    kafka_server: Reachable, topic: str, configuration: dict[str, str], refusal: str | None
 ) -> None:
     admin = AdminClient({"bootstrap.servers": kafka_server.address})
     admin.create_topics([NewTopic(topic, num_partitions=1, config=configuration)])[topic].result(timeout=10)

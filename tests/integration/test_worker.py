@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from servers import Redis, ZooKeeper
+from servers import Reachable, ReachableRedis, Redis
 from tasks.arguments import TASK_NAME
 from tasks.cache import Failure
 from tasks.contract import Update
@@ -33,7 +33,7 @@ def cache_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
 
 @pytest.fixture(scope="module", params=list(POOLS))
 def running(
-    request: pytest.FixtureRequest, cache_server: Redis, redis_server: Redis, zookeeper_server: ZooKeeper
+    request: pytest.FixtureRequest, cache_server: Redis, redis_server: ReachableRedis, zookeeper_server: Reachable
 ) -> Iterator[Running]:
     with open_site(cache_server, redis_server, zookeeper_server) as site:
         site.env.update(LASTWORD_LOCK_BUSY_RETRY_S="2", LASTWORD_UNEXPECTED_RETRIES="2", LASTWORD_RETRY_MAX_S="2")
@@ -125,14 +125,14 @@ def test_a_busy_lock_is_tried_again_after_whole_seconds(site: Site, log: TaskLog
         assert re.match(r"Retry in [12]s: LockBusyError", retry)
 
 
-def test_a_redis_that_is_down_for_a_while_costs_nothing(site: Site, log: TaskLog) -> None:
+def test_a_redis_that_is_down_for_a_while_costs_nothing(site: Site, log: TaskLog, cache_server: Redis) -> None:
     update = live("outage")
-    site.cache_server.stop()
+    cache_server.stop()
     try:
         task_id = site.sender.send(update)
         wait_until(lambda: log.retries(task_id), what="a retry")
     finally:
-        site.cache_server.start()
+        cache_server.start()
 
     assert log.result(task_id) == "applied"
     assert site.holds(update)

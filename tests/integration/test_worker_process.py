@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from servers import Redis, ZooKeeper
+from servers import Reachable, ReachableRedis, Redis, ZooKeeper
 from tests.task_helpers import Site, TaskLog, live, open_site
 from tests.waiting import wait_until
 from tests.worker_helpers import SESSION_TIMEOUT_S, celery_worker
@@ -26,8 +26,8 @@ def cache_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def site(cache_server: Redis, redis_server: Redis, zookeeper_server: ZooKeeper) -> Iterator[Site]:
-    with open_site(cache_server, redis_server, zookeeper_server) as site:
+def site(cache_server: Redis, redis_server: ReachableRedis, own_zookeeper: ZooKeeper) -> Iterator[Site]:
+    with open_site(cache_server, redis_server, own_zookeeper) as site:
         site.env.update(LASTWORD_CALL_TIMEOUT_S="5")  # for that long a write that is withheld keeps its lock
         yield site
 
@@ -81,10 +81,10 @@ def test_a_pool_process_that_is_replaced_ends_its_session(site: Site) -> None:
 
 
 def test_a_retry_that_cannot_be_enqueued_is_given_up_and_the_worker_goes_on(
-    cache_server: Redis, redis_server: Redis, zookeeper_server: ZooKeeper
+    cache_server: Redis, own_redis: Redis, zookeeper_server: Reachable
 ) -> None:
     update = live("a")
-    broker_server, cache_server = cache_server, redis_server  # the broker is to be stopped, which others use
+    broker_server, cache_server = cache_server, own_redis  # the broker is to be stopped, which others use
     with (
         open_site(cache_server, broker_server, zookeeper_server) as site,
         celery_worker(site.env, "-P", "threads", "-c", "2") as worker,
@@ -153,19 +153,19 @@ def test_a_server_that_cannot_be_reached_is_waited_for_visibly_and_not_for_ever(
     assert "s3cret" not in said
 
 
-def test_a_time_limit_is_no_evidence_against_the_update(site: Site, zookeeper_server: ZooKeeper) -> None:
+def test_a_time_limit_is_no_evidence_against_the_update(site: Site, own_zookeeper: ZooKeeper) -> None:
     # One unexpected error would be recorded as permanent at once; the limit is raised while ZooKeeper does not answer.
     site.env["LASTWORD_UNEXPECTED_RETRIES"] = "0"
     with celery_worker(site.env, "-P", "processes", "-c", "1", "--soft-time-limit", "1") as worker:
         log = TaskLog(worker)
         assert log.result(site.sender.send(live("first"))) == "applied"
-        zookeeper_server.pause()
+        own_zookeeper.pause()
         try:
             task_id = site.sender.send(live("a"))
             worker.wait_for_log("Soft time limit")
             wait_until(lambda: "again in" in worker.log or failed(site, task_id), what="a retry or a failure")
         finally:
-            zookeeper_server.resume()
+            own_zookeeper.resume()
         assert log.result(task_id) == "applied"
         assert not failed(site, task_id)
 

@@ -10,7 +10,7 @@ import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from servers import Redis
+from servers import ReachableRedis
 from tasks.cache import Cache, Write
 from tasks.contract import Update
 from tasks.errors import UnusableKeyError
@@ -95,7 +95,7 @@ def model_outcomes(writes: Sequence[Write]) -> list[Outcome]:
 
 
 @pytest.fixture(scope="module")
-def raw(redis_server: Redis) -> Iterator[redis.Redis]:
+def raw(redis_server: ReachableRedis) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(redis_server.url()) as client:
         yield client
 

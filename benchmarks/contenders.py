@@ -1,0 +1,120 @@
+"""What is measured against what; each function is one run on the same servers, from a topic that is full already."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from celery import Celery
+from confluent_kafka import Consumer, TopicPartition
+
+from benchmarks.load import PARTITIONS, Load
+from benchmarks.site import Measurement, Run, Site, require
+
+ASSIGNED = "partitions assigned"
+BATCH = 1_000
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How the pipeline's worker is run; by default as ``celeryconfig.py`` says."""
+
+    name: str = "pipeline"
+    pool: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    broker_url: str | None = None
+
+
+def pipeline(site: Site, load: Load, mode: Mode | None = None) -> Measurement:
+    """Bridge and worker; from the bridge's assignment until Redis shows every product's newest version."""
+    mode = mode or Mode()
+    broker = {"CELERY_BROKER_URL": mode.broker_url} if mode.broker_url else {}
+    with (
+        site.run(load, **mode.settings) as run,
+        run.open_cache() as cache,
+        run.worker("tasks", *mode.pool, **broker) as worker,
+        run.program("bridge", "run", "--create-topics", **broker) as bridge,
+    ):
+        bridge.wait_for(ASSIGNED)
+        with run.meter(worker=worker, bridge=bridge) as meter:
+            visible = run.all_visible(cache)
+            bridge.wait_until(visible, what="end of the run", deadline_s=run.deadline_s)
+        begin = time.monotonic()
+        committed = Committed(run)
+        bridge.wait_until(committed.is_all, what="commit of all offsets", deadline_s=run.deadline_s)
+        committed_s = meter.seconds + time.monotonic() - begin
+        committed.close()
+        wrong = run.wrong_hashes(cache)
+    require(wrong == 0, f"{mode.name}: {wrong} products are not at their newest")
+    return run.measured(mode.name, meter, wrong=wrong, committed_s=committed_s)
+
+
+def plain(site: Site, load: Load) -> Measurement:
+    """A consumer that writes Redis itself, in batches; from its assignment until every newest version is shown."""
+    with site.run(load) as run, run.open_cache() as cache, run.program("benchmarks.peers.plain") as consumer:
+        consumer.wait_for(ASSIGNED)
+        with run.meter(consumer=consumer) as meter:
+            consumer.wait_until(run.all_visible(cache), what="end of the run", deadline_s=run.deadline_s)
+        wrong = run.wrong_hashes(cache)
+    require(wrong == 0, f"plain consumer: {wrong} products are not at their newest")
+    return run.measured("plain consumer", meter, wrong=wrong)
+
+
+def naive(site: Site, load: Load, pool: tuple[str, ...]) -> Measurement:
+    """Lock recipe, GET, compare, SET and ``.delay``; from the consumer's assignment until all tasks are finished."""
+    with (
+        site.run(load) as run,
+        run.open_cache() as cache,
+        run.worker("benchmarks.peers.naive", *pool) as worker,
+        run.program("benchmarks.peers.naive_consumer") as consumer,
+    ):
+        consumer.wait_for(ASSIGNED)
+        with run.meter(worker=worker, consumer=consumer) as meter:
+            worker.wait_for("finished all tasks", deadline_s=run.deadline_s)
+        wrong = run.wrong_values(cache)
+    return run.measured("naive version", meter, wrong=wrong)
+
+
+def noop(site: Site, load: Load) -> Measurement:
+    """As many tasks that do nothing, all enqueued before; from the first task until all are finished."""
+    with site.run(load) as run:
+        enqueue(run)
+        with run.worker("benchmarks.peers.noop") as worker:
+            worker.wait_for("first task")
+            with run.meter(worker=worker) as meter:
+                worker.wait_for("finished all tasks", deadline_s=run.deadline_s)
+    return run.measured("no-op task", meter)
+
+
+def enqueue(run: Run) -> None:
+    """Enqueue a no-op task for each update."""
+    with (
+        Celery("enqueuer", broker=run.site.addresses.broker_url, set_as_current=False) as app,
+        app.producer_or_acquire() as producer,
+        producer.batch(max_size=BATCH),
+    ):
+        for _ in range(run.updates):
+            app.send_task("noop", producer=producer, queue=run.names.queue, ignore_result=True, retry=False)
+
+
+class Committed:
+    """The offsets that the run's group has committed, against the topic's ends."""
+
+    def __init__(self, run: Run) -> None:
+        self._reader = Consumer(
+            {
+                "bootstrap.servers": run.site.addresses.kafka,
+                "group.id": run.names.group,
+                "enable.auto.commit": False,
+            }
+        )
+        self._partitions = [TopicPartition(run.names.topic, number) for number in range(PARTITIONS)]
+        self._updates = run.updates
+
+    def is_all(self) -> bool:
+        """Whether the commits have reached the ends."""
+        return sum(max(0, one.offset) for one in self._reader.committed(self._partitions, timeout=10)) == self._updates
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._reader.close()

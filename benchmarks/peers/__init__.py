@@ -1,0 +1,1 @@
+"""What the pipeline is measured against, each as one would write it who knows its parts."""

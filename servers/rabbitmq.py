@@ -1,0 +1,80 @@
+"""RabbitMQ as a child process, where the system's packages have it."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from kombu import Connection
+from kombu.exceptions import OperationalError
+
+from servers.errors import ServerError
+from servers.ports import accepts, free_port
+from servers.server import Server
+
+# The `rabbitmq-server` on the PATH is, on Debian, a wrapper that changes to the user of the system's own service.
+PROGRAMS = (Path("/usr/lib/rabbitmq/bin/rabbitmq-server"), shutil.which("rabbitmq-server"))
+
+# epmd, which names Erlang's nodes, would go into the background and stay: here it is a child like any other.
+COMMAND = 'epmd -address 127.0.0.1 -port "$ERL_EPMD_PORT" & exec "$0"'
+
+
+class RabbitMQ(Server):
+    """A standalone RabbitMQ with a node, a cookie and an epmd of its own; never the system's service."""
+
+    name: ClassVar[str] = "RabbitMQ"
+
+    @property
+    def url(self) -> str:
+        """``amqp://guest:guest@127.0.0.1:PORT//``."""
+        return f"amqp://guest:guest@{self.address}//"
+
+    @property
+    def version(self) -> str:
+        """The running server's version."""
+        with Connection(self.url, connect_timeout=5) as connection:
+            connection.ensure_connection(max_retries=1)
+            return str(connection.connection.server_properties["version"])
+
+    def _prepare(self) -> Sequence[str | Path]:
+        config, plugins = self.directory / "rabbitmq.conf", self.directory / "enabled_plugins"
+        config.write_text(f"listeners.tcp.default = {self.address}\nlog.console = true\n", encoding="utf-8")
+        plugins.write_text("[].\n", encoding="utf-8")
+        settings = {
+            "HOME": self.directory,
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": free_port(),
+            "RABBITMQ_BASE": self.directory,
+            "RABBITMQ_NODENAME": f"lastword-{self.port}@localhost",
+            "RABBITMQ_DIST_PORT": free_port(),
+            "RABBITMQ_CONFIG_FILE": config,
+            "RABBITMQ_CONF_ENV_FILE": self.directory / "none",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": plugins,
+            "RABBITMQ_MNESIA_BASE": self.directory / "mnesia",
+            "RABBITMQ_LOG_BASE": self.directory / "log",
+        }
+        given = (f"{name}={value}" for name, value in settings.items())
+        return ["/usr/bin/env", *given, "/bin/sh", "-c", COMMAND, find_rabbitmq()]
+
+    def _answers(self) -> bool:
+        if not accepts(self.port):
+            return False
+        try:
+            with Connection(self.url, connect_timeout=2) as connection:
+                connection.ensure_connection(max_retries=1, interval_start=0)
+        except OperationalError:
+            return False
+        return True
+
+
+def is_installed() -> bool:
+    """Whether there is a RabbitMQ to start."""
+    return any(program and Path(program).exists() for program in PROGRAMS)
+
+
+def find_rabbitmq() -> Path:
+    """The program; ServerError when RabbitMQ is not installed."""
+    for program in PROGRAMS:
+        if program and Path(program).exists():
+            return Path(program)
+    raise ServerError("RabbitMQ is not installed: it comes from the system's packages")

@@ -1,0 +1,80 @@
+"""`make bench`, tiny: every row is there, everybody's result is right, nothing stays behind. No figure is judged."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import redis
+
+from tests.commands import REPOSITORY, clean_env
+from tests.waiting import wait_until
+
+BENCH = [sys.executable, "-m", "benchmarks", "--quick"]
+
+
+def bench(given: dict[str, str], results: Path, *arguments: str) -> tuple[dict[str, Any], str]:
+    """What is in the file of results, and what was printed."""
+    command = [*BENCH, "--results", str(results), *arguments]
+    run = subprocess.run(command, cwd=REPOSITORY, env=clean_env(given), capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "Traceback" not in run.stdout + run.stderr
+    [file] = results.iterdir()
+    with redis.Redis.from_url(given["REDIS_URL"]) as cache:
+        assert cache.dbsize() == 0
+    stored: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return stored, run.stdout
+
+
+@pytest.mark.timeout(240)
+def test_every_contender_carries_every_load(given: dict[str, str], tmp_path: Path) -> None:
+    stored, said = bench(given, tmp_path / "results")
+    [only_round] = stored["rounds"]
+    contenders = ["pipeline", "no-op task", "plain consumer", "naive version"]
+    assert [(one["load"], one["contender"]) for one in only_round] == [
+        (load, contender) for load in ("uniform", "hot") for contender in contenders
+    ]
+    processes = [{"worker", "bridge"}, {"worker"}, {"consumer"}, {"worker", "consumer"}]
+    for one, expected in zip(only_round, processes * 2, strict=True):
+        longer = 10 if one["contender"] == "plain consumer" else 1
+        assert one["updates"] == 200 * longer
+        assert one["seconds"] > 0
+        assert one["wrong"] == (None if one["contender"] == "no-op task" else 0)
+        assert one["usage"].keys() == expected
+        assert all(usage["memory_mib"] > 1 for usage in one["usage"].values())
+        assert (one["committed_s"] or 0) >= (one["seconds"] if one["contender"] == "pipeline" else 0)
+        assert f"| {one['load']} | {one['contender']} |" in said
+
+
+@pytest.mark.timeout(240)
+def test_modes_are_compared_with_the_default(given: dict[str, str], tmp_path: Path) -> None:
+    stored, said = bench(given, tmp_path / "results", "--modes", "--only", "acks_late")
+    [only_round] = stored["rounds"]
+    assert [one["load"] for one in only_round if one["contender"] == "default"] == ["uniform", "hot"]
+    assert {"default, acks_late", "default, ack_emulation, acks_late"} < {one["contender"] for one in only_round}
+    assert all(one["wrong"] == 0 for one in only_round)
+    assert "| uniform | default | 1.0 |" in said
+
+
+@pytest.mark.timeout(120)
+def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
+    log = tmp_path / "said"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*BENCH, "--updates", "100000"], cwd=REPOSITORY, env=clean_env({}), stdout=output, stderr=subprocess.STDOUT
+        )
+    children: list[psutil.Process] = []
+
+    def working() -> bool:
+        children[:] = psutil.Process(process.pid).children(recursive=True)
+        return any("bridge" in child.cmdline() for child in children if child.status() != psutil.STATUS_ZOMBIE)
+
+    wait_until(working, deadline_s=90, what=f"a bridge:\n{log.read_text(encoding='utf-8')}")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130, log.read_text(encoding="utf-8")
+    assert "Traceback" not in log.read_text(encoding="utf-8")
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]

@@ -1,0 +1,27 @@
+"""RabbitMQ as a child process, where the system's packages have it; CI must have it."""
+
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+from kombu import Connection
+
+from servers.ports import accepts
+from servers.rabbitmq import RabbitMQ, is_installed
+
+pytestmark = pytest.mark.skipif(
+    not is_installed() and not os.environ.get("CI"), reason="RabbitMQ is not installed (apt install rabbitmq-server)"
+)
+
+
+def test_it_takes_and_gives_a_message_and_leaves_no_process(tmp_path: Path) -> None:
+    with RabbitMQ(tmp_path / "rabbitmq") as server:
+        assert server.version[0].isdigit()
+        with Connection(server.url) as connection, connection.SimpleQueue("q") as queue:
+            queue.put("hello")
+            assert queue.get(timeout=10).payload == "hello"
+        children = psutil.Process().children(recursive=True)
+        assert {"epmd", "beam.smp"} <= {child.name() for child in children}
+    assert not accepts(server.port)
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
