@@ -3,7 +3,9 @@
 from servers.errors import ServerError
 from servers.kafka import Kafka
 from servers.local import Servers
-from servers.redis import Redis
+from servers.redis import Redis, Tls
+from servers.redis_cluster import RedisCluster
+from servers.redis_sentinel import RedisSentinels
 from servers.zookeeper import ZooKeeper
 
-__all__ = ["Kafka", "Redis", "ServerError", "Servers", "ZooKeeper"]
+__all__ = ["Kafka", "Redis", "RedisCluster", "RedisSentinels", "ServerError", "Servers", "Tls", "ZooKeeper"]

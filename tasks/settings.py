@@ -8,10 +8,9 @@ from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tasks.contract import KeyForm, Rules
+from tasks.redis_url import SCHEMES
 
 ENV_PREFIX = "LASTWORD_"
-
-REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -54,8 +53,8 @@ class TaskSettings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _redis_scheme(cls, url: str) -> str:
-        if not url.startswith(REDIS_SCHEMES):
-            raise ValueError(f"should start with one of {', '.join(REDIS_SCHEMES)}")
+        if not url.startswith(SCHEMES):
+            raise ValueError(f"should start with one of {', '.join(SCHEMES)}")
         return url
 
     @field_validator("ttl_s", "tombstone_ttl_s")

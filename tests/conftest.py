@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from servers import Kafka, Redis, ZooKeeper
+from tests.redis_forms import FORMS, RedisForm, fresh_prefix
 
 
 def pytest_configure() -> None:
@@ -18,6 +19,13 @@ def pytest_configure() -> None:
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
     with Redis(tmp_path_factory.mktemp("redis")) as server:
         yield server
+
+
+@pytest.fixture(scope="session", params=FORMS)
+def redis_form(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisForm]:
+    """One after the other, every Redis on offer and every form of connecting to one."""
+    with FORMS[request.param](tmp_path_factory.mktemp("redis-form")) as form:
+        yield form
 
 
 @pytest.fixture(scope="session")
@@ -52,5 +60,4 @@ def zookeeper_root() -> str:
 
 @pytest.fixture
 def key_prefix() -> str:
-    """A prefix of Redis keys no other test uses."""
-    return f"test-{uuid.uuid4()}:"
+    return fresh_prefix()
