@@ -5,7 +5,9 @@ from servers.errors import ServerError
 from servers.kafka import Kafka
 from servers.kafka_security import KafkaSecurity
 from servers.local import Servers
-from servers.redis import Redis
+from servers.redis import Redis, Tls
+from servers.redis_cluster import RedisCluster
+from servers.redis_sentinel import RedisSentinels
 from servers.zookeeper import ZooKeeper
 
 __all__ = [
@@ -15,8 +17,11 @@ __all__ = [
     "Reachable",
     "ReachableRedis",
     "Redis",
+    "RedisCluster",
+    "RedisSentinels",
     "ServerError",
     "Servers",
+    "Tls",
     "ZooKeeper",
     "running_servers",
 ]

@@ -1,18 +1,16 @@
 """One Kafka, one ZooKeeper and one Redis, started and stopped together."""
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from servers.group import Group
 from servers.kafka import Kafka
 from servers.redis import Program, Redis
 from servers.server import Server
 from servers.zookeeper import ZooKeeper
 
 
-class Servers:
+class Servers(Group):
     """The three servers that a run of the application needs, each in a directory of its own below ``directory``.
 
     Ports that are None are drawn. As a context manager they are started and stopped.
@@ -44,27 +42,3 @@ class Servers:
             "REDIS_URL": self.redis.url(0),
             "CELERY_BROKER_URL": self.redis.url(1),
         }
-
-    def start(self) -> None:
-        """Start all three side by side; all answer on return, or none runs and a ServerError tells which did not."""
-        try:
-            for server in self:
-                server.launch()
-            for server in self:
-                server.wait_ready()
-        except BaseException:
-            self.stop()
-            raise
-
-    def stop(self) -> None:
-        """Stop all three, whatever happens to one of them."""
-        with contextlib.ExitStack() as stack:
-            for server in self:
-                stack.callback(server.stop)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.stop()

@@ -24,11 +24,14 @@ def is_free(port: int) -> bool:
     return True
 
 
-def free_port() -> int:
-    """A loopback port nobody listens on, drawn at random so that two who draw at once rarely draw the same."""
+def free_port(*, with_second: int = 0) -> int:
+    """A loopback port nobody listens on, drawn at random so that two who draw at once rarely draw the same.
+
+    ``with_second``: the port that is greater by this is free too.
+    """
     while True:
-        port = random.randrange(LOWEST, HIGHEST)  # noqa: S311 - spreads the starters, guards no secret
-        if is_free(port):
+        port = random.randrange(LOWEST, HIGHEST - with_second)  # noqa: S311 - spreads the starters, guards no secret
+        if is_free(port) and is_free(port + with_second):
             return port
 
 

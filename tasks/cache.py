@@ -1,21 +1,20 @@
 """The Redis cache: one hash per product, written by ``write_if_newer.lua`` alone, and the recorded failures."""
 
-import hashlib
 import logging
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Self
 
-import redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from tasks.contract import Kind, Update
 from tasks.errors import CacheUnavailableError, UnusableKeyError
 from tasks.failures import Failure, decode, encode, failure_key
 from tasks.outcome import Outcome
-from tasks.redis_client import address_of, open_client
+from tasks.redis_client import open_client
+from tasks.redis_errors import explain, where
+from tasks.redis_pipeline import Client, Command, identity_of
 from tasks.version import Version
+from tasks.write_script import LOAD, Write, outcome_of, script_call
 
 __all__ = ["Cache", "Failure", "Look", "Write", "Written"]
 
@@ -25,44 +24,37 @@ KEY_PREFIX: Final = "product:"
 FAILURE_TTL_S: Final = 86_400  # a day: the bridge's sweep reads a failure within seconds
 MAX_TTL_S: Final = 10**10  # about three centuries; past 2**63 ms Redis would refuse EXPIRE with the hash written
 
-_SCRIPT: Final = Path(__file__).with_name("write_if_newer.lua").read_bytes()
-_SCRIPT_SHA: Final = hashlib.sha1(_SCRIPT, usedforsecurity=False).hexdigest()
 _RELOADS: Final = 2  # one is enough, unless another SCRIPT FLUSH comes between loading and calling
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-_Command = tuple[str | bytes | int, ...]
 Written = Outcome | CacheUnavailableError | UnusableKeyError
-
-
-class Write(NamedTuple):
-    """One update to write, its data given or loaded, and the token of the lock it is written under ("" without)."""
-
-    update: Update
-    token: str
+Standing = Outcome | CacheUnavailableError | None
 
 
 class Look(NamedTuple):
     """What a sweep saw in one round trip.
 
-    ``versions`` by product id and ``failures`` by task id hold only what there is; ``identity`` names the server's
-    data set: another one after a restart or a failover.
+    ``versions`` by product id and ``failures`` by task id hold only what there is; ``identity`` names the data set:
+    another one after a restart or a failover, "" while not every primary answers. ``missed`` is the first error, where
+    a part could not be read.
     """
 
     versions: dict[str, Version]
     failures: dict[str, Failure]
     identity: str
+    missed: CacheUnavailableError | None = None
 
 
 class Cache:
     """The products in Redis; safe to share between threads and to carry over a fork.
 
-    Every method that asks Redis, except ``write``, raises CacheUnavailableError when there is no answer or an error for
-    one. No call is repeated by itself, and each ends when Redis has been silent for the client's socket timeout.
+    Where Redis does not answer, or with an error, there is a CacheUnavailableError: as the answer for a product in
+    ``write`` and ``holds``, so that a shard of a Cluster that is down stops no product of another; raised by the rest.
+    No call is repeated by itself, and each ends when Redis has been silent for the client's socket timeout.
     """
 
     def __init__(
         self,
-        client: redis.Redis,
+        client: Client,
         *,
         key_prefix: str = KEY_PREFIX,
         ttl_s: int | None = None,
@@ -72,15 +64,11 @@ class Cache:
         for name, value in (("ttl_s", ttl_s), ("tombstone_ttl_s", tombstone_ttl_s), ("failure_ttl_s", failure_ttl_s)):
             if value is not None and not 1 <= value <= MAX_TTL_S:
                 raise ValueError(f"{name} is {value!r}; allowed are 1 to {MAX_TTL_S} seconds")
-        if client.get_connection_kwargs().get("decode_responses"):
-            raise ValueError(
-                "the Redis client decodes its answers (decode_responses); products are bytes: leave it off"
-            )
-        self.address = address_of(client)
+        self.address = client.address
         self._client = client
         self._key_prefix = key_prefix
-        self._ttl = "" if ttl_s is None else str(ttl_s)
-        self._tombstone_ttl = "" if tombstone_ttl_s is None else str(tombstone_ttl_s)
+        self._ttl_s = ttl_s
+        self._tombstone_ttl_s = tombstone_ttl_s
         self._failure_ttl_s = failure_ttl_s
 
     @classmethod
@@ -103,21 +91,27 @@ class Cache:
 
     def held(self, product_ids: Sequence[str]) -> dict[str, Version]:
         """The versions held, by product id, in one round trip; a key that holds no readable version is left out."""
-        products = list(dict.fromkeys(product_ids))
-        return _versions(products, self._ask(self._version_reads(products)))
+        answers = self._read(product_ids, "HGET", "version")
+        self._refuse_errors(answers.values())
+        return _versions(answers)
 
-    def holds(self, updates: Sequence[Update]) -> list[Outcome | None]:
+    def holds(self, updates: Sequence[Update]) -> list[Standing]:
         """What a write of each update would come to, as far as reading tells: STALE, DUPLICATE, or None: write it.
 
         A notice, whose data is not known yet, is never a duplicate. Takes a second round trip, for the contents, only
         if some update's own version is held.
         """
-        versions = self.held([update.product_id for update in updates])
-        same = dict.fromkeys(u.product_id for u in updates if versions.get(u.product_id) == u.version)
+        answers = self._read([update.product_id for update in updates], "HGET", "version")
+        versions = _versions(answers)
+        same = [update.product_id for update in updates if versions.get(update.product_id) == update.version]
         # A newer version written between the two reads makes a duplicate stale; both mean that it is held.
-        answers = self._ask([("HMGET", self._key(product_id), "data", "deleted") for product_id in same])
-        contents = dict(zip(same, answers, strict=True))
-        return [_standing(update, versions.get(update.product_id), contents) for update in updates]
+        answers |= self._read(same, "HMGET", "data", "deleted")
+        return [
+            self._unavailable(error)
+            if (error := _error(answers[update.product_id]))
+            else _standing(update, versions.get(update.product_id), answers[update.product_id])
+            for update in updates
+        ]
 
     def write(self, writes: Sequence[Write]) -> list[Written]:
         """Write each update unless a newer version is held, in one round trip: an outcome or an error each, in order.
@@ -126,47 +120,60 @@ class Cache:
         write may have happened; repeating it is harmless), and where a key holds something else an UnusableKeyError.
         ValueError, with nothing written, when one of the updates is a notice whose data has not been loaded.
         """
-        calls = [self._script_call(write) for write in writes]
-        answers = self._send(calls, load_script=False)
+        keys = [self._key(write.update.product_id) for write in writes]
+        calls = [
+            script_call(write, key, ttl_s=self._ttl_s, tombstone_ttl_s=self._tombstone_ttl_s)
+            for write, key in zip(writes, keys, strict=True)
+        ]
+        answers = self._client.run(calls).answers
         for _ in range(_RELOADS):
             unknown = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
             if not unknown:
                 break
-            again = self._send([calls[index] for index in unknown], load_script=True)
+            loaded, again = self._client.run([calls[index] for index in unknown], on_each=LOAD)
+            refusal = next((answer for answer in loaded if isinstance(answer, ResponseError)), None)
             for index, answer in zip(unknown, again, strict=True):
-                answers[index] = answer
+                answers[index] = refusal if refusal and isinstance(answer, NoScriptError) else answer
         return [
-            self._written(self._key(w.update.product_id), answer) for w, answer in zip(writes, answers, strict=True)
+            self._unavailable(answer) if isinstance(answer, RedisError) else outcome_of(answer, key, self.address)
+            for key, answer in zip(keys, answers, strict=True)
         ]
 
     def look(self, product_ids: Sequence[str], task_ids: Sequence[str]) -> Look:
         """The held versions, the recorded failures and the identity of the data set, in one round trip.
 
-        A key that holds no readable version, or no readable failure (which is logged), is left out.
+        A key that holds no readable version, or no readable failure (which is logged), is left out, and so is what a
+        part of Redis did not answer; CacheUnavailableError only when nothing did.
         """
-        products = list(dict.fromkeys(product_ids))
-        tasks = list(dict.fromkeys(task_ids))
-        failure_reads: list[_Command] = [("GET", failure_key(task_id)) for task_id in tasks]
-        *answers, info = self._ask([*self._version_reads(products), *failure_reads, ("INFO", "server")])
+        products, tasks = list(dict.fromkeys(product_ids)), list(dict.fromkeys(task_ids))
+        reads: list[Command] = [("HGET", self._key(product_id), "version") for product_id in products]
+        reads += [("GET", failure_key(task_id)) for task_id in tasks]
+        servers, answers = self._client.run(reads, on_each=("INFO", "server"))
+        errors = [error for answer in (*servers, *answers) if (error := _error(answer))]
+        if len(errors) == len(servers) + len(answers):
+            raise self._unavailable(errors[0]) from errors[0]
+        held = zip(products, answers, strict=False)
         failures = zip(tasks, answers[len(products) :], strict=True)
         return Look(
-            versions=_versions(products, answers[: len(products)]),
+            versions=_versions(dict(held)),
             failures={task_id: read for task_id, stored in failures if (read := _failure(task_id, stored))},
-            identity=str(info.get("run_id", "unknown")),
+            identity=identity_of(servers),
+            missed=self._unavailable(errors[0]) if errors else None,
         )
 
     def record_failure(self, failure: Failure) -> None:
         """Record, for a day by default, that the failure's task can never succeed; the last record of a task stays."""
-        self._ask([("SET", failure_key(failure.task_id), encode(failure), "EX", self._failure_ttl_s)])
+        record: Command = ("SET", failure_key(failure.task_id), encode(failure), "EX", self._failure_ttl_s)
+        self._refuse_errors(self._client.run([record]).answers)
 
     def eviction_policy(self) -> str:
         """What Redis does when its memory is full: anything but ``noeviction`` may forget a version."""
-        [info] = self._ask([("INFO", "memory")])
-        return str(info.get("maxmemory_policy", "unknown"))
+        policies = {str(info.get("maxmemory_policy", "unknown")) for info in self._ask_each("INFO", "memory")}
+        return ", ".join(sorted(policies - {"noeviction"})) or "noeviction"
 
     def ping(self) -> None:
-        """Return when Redis answers; otherwise CacheUnavailableError names its address."""
-        self._ask([("PING",)])
+        """Return when every primary answers; otherwise CacheUnavailableError names its address."""
+        self._ask_each("PING")
 
     def close(self) -> None:
         """Close the connections; a later call opens new ones."""
@@ -175,71 +182,36 @@ class Cache:
     def _key(self, product_id: str) -> str:
         return f"{self._key_prefix}{product_id}"
 
-    def _version_reads(self, product_ids: Iterable[str]) -> list[_Command]:
-        return [("HGET", self._key(product_id), "version") for product_id in product_ids]
+    def _read(self, product_ids: Iterable[str], command: str, *fields: str) -> dict[str, Any]:
+        """What Redis answers for each product, errors among it, in one round trip."""
+        products = list(dict.fromkeys(product_ids))
+        reads: list[Command] = [(command, self._key(product_id), *fields) for product_id in products]
+        return dict(zip(products, self._client.run(reads).answers, strict=True))
 
-    def _script_call(self, write: Write) -> _Command:
-        update, token = write
-        deleted, data, ttl = ("1", b"", self._tombstone_ttl) if update.deleted else ("", update.data, self._ttl)
-        if data is None:
-            raise ValueError(f"product {update.product_id!a}, version {update.version}: a notice has no data to write")
-        version, updated_at = str(update.version), _rfc3339(update.version.updated_at_us)
-        key = self._key(update.product_id)
-        return ("EVALSHA", _SCRIPT_SHA, 1, key, version, updated_at, token, deleted, data, ttl)
-
-    def _written(self, key: str, answer: object) -> Written:
-        match answer:
-            case bytes():
-                return Outcome(answer.decode())
-            case [b"unusable", bytes() as kind]:
-                held = f"a {kind.decode()}"
-            case [b"unusable", bytes() as kind, bytes() as version]:
-                held = f"a {kind.decode()} whose version is {version[:80]!r}"
-            case RedisError():
-                return self._unavailable(answer)
-            case _:
-                raise AssertionError(f"write_if_newer.lua answered {answer!r}")
-        return UnusableKeyError(f"key {key!a} in Redis at {self.address} holds {held}; wanted is the hash of a product")
-
-    def _send(self, calls: Sequence[_Command], *, load_script: bool) -> list[Any]:
-        """An answer for each call of the script, errors among them, with the script loaded first if asked."""
-        try:
-            if not load_script:
-                return self._pipeline(calls)
-            loaded, *answers = self._pipeline([("SCRIPT LOAD", _SCRIPT), *calls])
-        except RedisError as error:
-            return [error] * len(calls)
-        return [loaded] * len(calls) if isinstance(loaded, ResponseError) else answers
-
-    def _ask(self, commands: Sequence[_Command]) -> list[Any]:
-        """The answers of one round trip; among errors only a key of another type is an answer."""
-        try:
-            answers = self._pipeline(commands)
-        except RedisError as error:
-            raise self._unavailable(error) from error
-        for answer in answers:
-            if isinstance(answer, ResponseError) and not str(answer).startswith("WRONGTYPE"):
-                raise self._unavailable(answer) from answer
+    def _ask_each(self, *command: str) -> list[Any]:
+        answers = self._client.run([], on_each=command).each
+        self._refuse_errors(answers)
         return answers
 
-    def _pipeline(self, commands: Sequence[_Command]) -> list[Any]:
-        pipe = self._client.pipeline(transaction=False)
-        for command in commands:
-            # Not pipe.evalsha() and the like: the pipeline of a Redis Cluster refuses some of them.
-            pipe.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py leaves it without types
-        return pipe.execute(raise_on_error=False)
+    def _refuse_errors(self, answers: Iterable[object]) -> None:
+        for answer in answers:
+            if error := _error(answer):
+                raise self._unavailable(error) from error
 
     def _unavailable(self, error: RedisError) -> CacheUnavailableError:
-        # redis-py cuts the code off some errors (OOM, READONLY); their class says it.
-        return CacheUnavailableError(f"Redis at {self.address}: {type(error).__name__}: {error}")
+        return CacheUnavailableError(f"Redis at {where(error, self.address)}: {explain(error)}")
 
 
-def _standing(update: Update, held: Version | None, contents: dict[str, Any]) -> Outcome | None:
+def _error(answer: object) -> RedisError | None:
+    """The error in an answer; that a key is of another type is none."""
+    return answer if isinstance(answer, RedisError) and not str(answer).startswith("WRONGTYPE") else None
+
+
+def _standing(update: Update, held: Version | None, content: Any) -> Outcome | None:  # noqa: ANN401 - Redis's answer
     if held is None or held < update.version:
         return None
     if held > update.version:
         return Outcome.STALE
-    content = contents[update.product_id]
     if update.kind is Kind.NOTICE or isinstance(content, ResponseError):
         return None
     data, deleted = content
@@ -247,9 +219,8 @@ def _standing(update: Update, held: Version | None, contents: dict[str, Any]) ->
     return Outcome.DUPLICATE if same else None
 
 
-def _versions(product_ids: Sequence[str], answers: Sequence[object]) -> dict[str, Version]:
-    found = zip(product_ids, answers, strict=True)
-    return {product_id: read for product_id, stored in found if (read := _version(stored)) is not None}
+def _versions(answers: Mapping[str, object]) -> dict[str, Version]:
+    return {product_id: read for product_id, stored in answers.items() if (read := _version(stored)) is not None}
 
 
 def _version(stored: object) -> Version | None:
@@ -270,8 +241,3 @@ def _failure(task_id: str, stored: object) -> Failure | None:
     except ValueError as error:
         logger.warning("ignored the recorded failure of task %s, which is unreadable: %s", task_id, error)
         return None
-
-
-def _rfc3339(updated_at_us: int) -> str:
-    moment = _EPOCH + timedelta(microseconds=updated_at_us)
-    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

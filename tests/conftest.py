@@ -9,6 +9,7 @@ import pytest
 
 from servers import Addresses, Kafka, Reachable, ReachableRedis, Redis, ZooKeeper
 from tests.external import OPTION, RedisAt, ServerAt, external_addresses
+from tests.redis_forms import FORMS, RedisForm, fresh_prefix
 from tests.secured_kafka import SecuredKafka, new_security
 from tests.worker_helpers import empty_broker
 
@@ -42,6 +43,13 @@ def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
     """A Redis that a test may stop, pause and configure, and mends again."""
     with Redis(tmp_path_factory.mktemp("redis")) as server:
         yield server
+
+
+@pytest.fixture(scope="session", params=FORMS)
+def redis_form(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisForm]:
+    """One after the other, every Redis on offer and every form of connecting to one."""
+    with FORMS[request.param](tmp_path_factory.mktemp("redis-form")) as form:
+        yield form
 
 
 @pytest.fixture(scope="session")
@@ -102,7 +110,7 @@ def zookeeper_root() -> str:
 @pytest.fixture
 def key_prefix() -> str:
     """A prefix of Redis keys no other test uses."""
-    return f"test-{uuid.uuid4()}:"
+    return fresh_prefix()
 
 
 @pytest.fixture(scope="session")

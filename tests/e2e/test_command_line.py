@@ -29,7 +29,7 @@ def env(
         (PUBLISH, "LASTWORD_KEY_FORM", "binary", "given 'binary'; it should be 'text', 'json' or 'int64'"),
         (WORKER, "LASTWORD_LOCK_WAIT_S", "soon", "given 'soon'; it should be a valid number"),
         (BRIDGE, "REDIS_URL", f"http://:{PASSWORD}@127.0.0.1", "it should start with one of redis://"),
-        (BRIDGE, "REDIS_URL", f"redis://u:{PASSWORD}/x@127.0.0.1", "unreadable host or port"),
+        (BRIDGE, "REDIS_URL", f"redis://u:{PASSWORD}/x@127.0.0.1", "unreadable host, port"),
         (BRIDGE, "LASTWORD_KAFKA_GROUP_ID", "mine", "given 'mine'; it cannot be set, a guarantee rests on it"),
         (BRIDGE, "LASTWORD_KAFKA_NONSENSE", "1", 'No such configuration property: "nonsense"'),
         (PUBLISH, "LASTWORD_KAFKA_SECURITY_PROTOCOL", "x", 'Invalid value "x" for configuration property'),

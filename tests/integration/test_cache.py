@@ -1,16 +1,15 @@
-"""What the cache writes, on a real Redis: the outcomes, the fields, the times to live, the keys it cannot use."""
+"""What the cache writes, on every Redis on offer: outcomes, fields, times to live, keys it cannot use."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
-import redis
 
-from servers import ReachableRedis
 from tasks.cache import Cache, Write
 from tasks.contract import Update
 from tasks.errors import UnusableKeyError
 from tasks.outcome import Outcome
 from tasks.version import VERSION_LIMIT, Version
+from tests.redis_forms import Raw, RedisForm
 
 OLDER, NEWER = "00000001000000a9", "000000010000010a"  # ZooKeeper transaction ids
 V1, V2, V3 = (Version(1_763_800_000_000_123, sequence) for sequence in (1, 2, 3))
@@ -25,11 +24,23 @@ def tombstone(version: Version, *, token: str = OLDER, product_id: str = "42") -
 
 
 @pytest.fixture
+def raw(redis_form: RedisForm) -> Raw:
+    return redis_form.raw
+
+
+@pytest.fixture
+def cache(redis_form: RedisForm, key_prefix: str) -> Iterator[Cache]:
+    cache = Cache.connect(redis_form.url, key_prefix=key_prefix)
+    yield cache
+    cache.close()
+
+
+@pytest.fixture
 def key(key_prefix: str) -> str:
     return f"{key_prefix}42"
 
 
-def test_a_live_product_has_these_fields_and_no_others(cache: Cache, raw: redis.Redis, key: str) -> None:
+def test_a_live_product_has_these_fields_and_no_others(cache: Cache, raw: Raw, key: str) -> None:
     assert cache.write([live(V1, b'{"price":1}')]) == [Outcome.APPLIED]
 
     assert raw.hgetall(key) == {
@@ -41,7 +52,7 @@ def test_a_live_product_has_these_fields_and_no_others(cache: Cache, raw: redis.
     assert raw.ttl(key) == -1
 
 
-def test_a_tombstone_has_deleted_and_no_data(cache: Cache, raw: redis.Redis, key: str) -> None:
+def test_a_tombstone_has_deleted_and_no_data(cache: Cache, raw: Raw, key: str) -> None:
     data_of_a_tombstone = Write(Update(product_id="42", version=V2, data=b"ignored", deleted=True), NEWER)
 
     assert cache.write([live(V1), data_of_a_tombstone]) == [Outcome.APPLIED, Outcome.APPLIED]
@@ -54,7 +65,7 @@ def test_a_tombstone_has_deleted_and_no_data(cache: Cache, raw: redis.Redis, key
     }
 
 
-def test_a_newer_update_after_a_tombstone_is_live_again(cache: Cache, raw: redis.Redis, key: str) -> None:
+def test_a_newer_update_after_a_tombstone_is_live_again(cache: Cache, raw: Raw, key: str) -> None:
     cache.write([tombstone(V1), live(V2, b"2")])
 
     assert raw.hmget(key, "data", "deleted", "version") == [b"2", None, str(V2).encode()]
@@ -62,7 +73,7 @@ def test_a_newer_update_after_a_tombstone_is_live_again(cache: Cache, raw: redis
 
 @pytest.mark.parametrize("late", [live(V1), tombstone(V1), live(V1, token=NEWER)])
 @pytest.mark.parametrize("newest", [live(V2, b"2"), tombstone(V2)])
-def test_an_older_version_changes_nothing(cache: Cache, raw: redis.Redis, key: str, newest: Write, late: Write) -> None:
+def test_an_older_version_changes_nothing(cache: Cache, raw: Raw, key: str, newest: Write, late: Write) -> None:
     cache.write([newest])
     before = raw.hgetall(key)
 
@@ -72,7 +83,7 @@ def test_an_older_version_changes_nothing(cache: Cache, raw: redis.Redis, key: s
 
 
 @pytest.mark.parametrize("write", [live(V1), tombstone(V1), live(V1, token="")])
-def test_the_same_again_is_a_duplicate(cache: Cache, raw: redis.Redis, key: str, write: Write) -> None:
+def test_the_same_again_is_a_duplicate(cache: Cache, raw: Raw, key: str, write: Write) -> None:
     cache.write([write])
     before = raw.hgetall(key)
 
@@ -82,9 +93,7 @@ def test_the_same_again_is_a_duplicate(cache: Cache, raw: redis.Redis, key: str,
 
 
 @pytest.mark.parametrize("make", [live, tombstone])
-def test_of_duplicates_the_newer_token_is_kept(
-    cache: Cache, raw: redis.Redis, key: str, make: Callable[..., Write]
-) -> None:
+def test_of_duplicates_the_newer_token_is_kept(cache: Cache, raw: Raw, key: str, make: Callable[..., Write]) -> None:
     for token, kept in (("", ""), (OLDER, OLDER), (NEWER, NEWER), (OLDER, NEWER), ("", NEWER)):
         cache.write([make(V1, token=token)])
         assert raw.hget(key, "token") == kept.encode()
@@ -103,7 +112,7 @@ def test_of_duplicates_the_newer_token_is_kept(
     ],
 )
 def test_a_conflict_has_one_winner(
-    *, cache: Cache, raw: redis.Redis, key: str, held: Write, late: Write, stays: bytes | None
+    *, cache: Cache, raw: Raw, key: str, held: Write, late: Write, stays: bytes | None
 ) -> None:
     assert cache.write([held, late]) == [Outcome.APPLIED, Outcome.CONFLICT]
 
@@ -111,9 +120,7 @@ def test_a_conflict_has_one_winner(
 
 
 @pytest.mark.parametrize("write", [live(V1, b"2"), live(V1, b"2", token=""), tombstone(V1)])
-def test_a_held_product_without_a_token_loses_a_conflict(
-    cache: Cache, raw: redis.Redis, key: str, write: Write
-) -> None:
+def test_a_held_product_without_a_token_loses_a_conflict(cache: Cache, raw: Raw, key: str, write: Write) -> None:
     raw.hset(key, mapping={"version": str(V1), "data": "1"})
 
     assert cache.write([write]) == [Outcome.CONFLICT]
@@ -140,7 +147,7 @@ def test_versions_are_compared_as_two_numbers(cache: Cache, lower: Version, high
 
 @pytest.mark.parametrize("version", [Version(VERSION_LIMIT, 0), Version(0, VERSION_LIMIT), Version(-1, 0)])
 def test_a_version_that_could_not_be_read_back_is_never_written(
-    cache: Cache, raw: redis.Redis, key: str, version: Version
+    cache: Cache, raw: Raw, key: str, version: Version
 ) -> None:
     [answer] = cache.write([live(version)])
 
@@ -160,14 +167,14 @@ def test_a_version_that_could_not_be_read_back_is_never_written(
     ],
     ids=["null", "unicode", "spaces", "every byte", "1 MB"],
 )
-def test_data_is_stored_byte_for_byte(cache: Cache, raw: redis.Redis, key: str, data: bytes) -> None:
+def test_data_is_stored_byte_for_byte(cache: Cache, raw: Raw, key: str, data: bytes) -> None:
     assert cache.write([live(V1, data), live(V1, data)]) == [Outcome.APPLIED, Outcome.DUPLICATE]
 
     assert raw.hget(key, "data") == data
 
 
 @pytest.mark.parametrize("product_id", ["", " ", "a:b", "\r\n", "\x00", "é", "🦄", "x" * 512])
-def test_any_product_id_is_a_key(cache: Cache, raw: redis.Redis, key_prefix: str, product_id: str) -> None:
+def test_any_product_id_is_a_key(cache: Cache, raw: Raw, key_prefix: str, product_id: str) -> None:
     cache.write([live(V1, product_id=product_id)])
 
     assert cache.held([product_id]) == {product_id: V1}
@@ -197,9 +204,9 @@ def test_a_notice_is_refused_before_anything_is_written(cache: Cache) -> None:
 
 
 def test_without_a_time_to_live_a_write_takes_an_old_one_away(
-    redis_server: ReachableRedis, key_prefix: str, raw: redis.Redis, key: str, cache: Cache
+    redis_form: RedisForm, key_prefix: str, raw: Raw, key: str, cache: Cache
 ) -> None:
-    expiring = Cache.connect(redis_server.url(), key_prefix=key_prefix, ttl_s=1_000, tombstone_ttl_s=50)
+    expiring = Cache.connect(redis_form.url, key_prefix=key_prefix, ttl_s=1_000, tombstone_ttl_s=50)
 
     expiring.write([live(V1)])
     assert 900 < raw.ttl(key) <= 1_000
@@ -218,7 +225,7 @@ def test_a_time_to_live_that_redis_would_refuse_or_delete_by(ttl_s: int) -> None
         Cache.connect("redis://127.0.0.1", tombstone_ttl_s=ttl_s)
 
 
-def test_a_key_of_another_type_is_named_and_left_alone(cache: Cache, raw: redis.Redis, key_prefix: str) -> None:
+def test_a_key_of_another_type_is_named_and_left_alone(cache: Cache, raw: Raw, key_prefix: str) -> None:
     raw.set(f"{key_prefix}text", "hello")
     raw.rpush(f"{key_prefix}row", "a")
     raw.hset(f"{key_prefix}odd", "version", "12")
@@ -237,7 +244,7 @@ def test_a_key_of_another_type_is_named_and_left_alone(cache: Cache, raw: redis.
 
 @pytest.mark.parametrize("write", [live(V1, b"new"), tombstone(V1)])
 def test_a_hash_without_a_version_counts_as_absent_and_its_content_is_replaced(
-    cache: Cache, raw: redis.Redis, key: str, write: Write
+    cache: Cache, raw: Raw, key: str, write: Write
 ) -> None:
     raw.hset(key, mapping={"data": "left over", "deleted": "1", "token": NEWER})
     assert cache.held(["42"]) == {}

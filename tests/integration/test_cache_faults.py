@@ -1,5 +1,6 @@
-"""The cache on bad days of a real Redis: every error can heal, every call ends, and what it tells has no secrets."""
+"""The cache on bad days of every Redis: each error can heal, each call ends, and no secret is told."""
 
+import re
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from tasks.contract import Update
 from tasks.errors import CacheUnavailableError
 from tasks.outcome import Outcome
 from tasks.version import Version
+from tests.redis_forms import PROGRAMS, need
 from tests.waiting import wait_until
 
 CALL_TIMEOUT_S = 0.5
@@ -40,10 +42,10 @@ def live(sequence: int, *, product_id: str = "42", data: bytes = b"1") -> Write:
     return Write(Update(product_id=product_id, version=Version(1, sequence), data=data), "00000001000000a9")
 
 
-@pytest.fixture
-def redis_server(own_redis: Redis) -> Redis:
-    """Our own: it is paused, stopped and configured here."""
-    return own_redis
+@pytest.fixture(scope="module", params=PROGRAMS)
+def redis_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    with Redis(tmp_path_factory.mktemp("redis"), program=need(request.param)) as server:
+        yield server
 
 
 @pytest.fixture
@@ -82,7 +84,8 @@ def too_few_replicas(raw: redis.Redis) -> Iterator[None]:
 
 @pytest.mark.parametrize(
     ("fault", "reason"),
-    [(out_of_memory, "OutOfMemory"), (read_only, "ReadOnly"), (too_few_replicas, "NOREPLICAS")],
+    # In a script Redis 6.2 tells the code, later ones have an error of its own kind.
+    [(out_of_memory, "OutOfMemory|OOM"), (read_only, "ReadOnly|READONLY"), (too_few_replicas, "NOREPLICAS")],
 )
 @pytest.mark.parametrize(
     "late", [live(2), Write(Update(product_id="42", version=Version(1, 2), data=None, deleted=True), "")]
@@ -106,7 +109,7 @@ def test_a_server_that_refuses_writes_loses_nothing(
         assert "cmdstat_script|load" not in raw.info("commandstats"), "only NOSCRIPT asks for the script"
         assert isinstance(answer, CacheUnavailableError)
         assert redis_server.address in str(answer)
-        assert reason in str(answer)
+        assert re.search(reason, str(answer))
         assert cache.held(["42"]) == {"42": Version(1, 1)}, "reading goes on"
         with pytest.raises(CacheUnavailableError, match=reason):
             cache.record_failure(Failure(f"{key_prefix}task", Version(1, 1), "nonce", "ValueError", ""))
@@ -130,8 +133,13 @@ def test_an_error_of_one_write_leaves_the_answers_of_the_others(
     assert "NoPermission" in str(refused)
     with pytest.raises(CacheUnavailableError, match="NoPermission"):
         cache.held(["ok-1", "forbidden"])
-    with pytest.raises(CacheUnavailableError, match="NoPermission"):
-        cache.look(["forbidden"], [])
+    assert [
+        type(answer) for answer in cache.holds([live(1, product_id=name).update for name in ("forbidden", "ok-3")])
+    ] == [CacheUnavailableError, type(None)]
+    look = cache.look(["forbidden", "ok-1"], [])
+    assert look.versions == {"ok-1": Version(1, 1)}
+    assert look.identity
+    assert "NoPermission" in str(look.missed)
     cache.close()
     raw.acl_deluser("some-keys")
 
@@ -225,7 +233,6 @@ def test_a_paused_server_ends_every_call_in_time_and_nothing_is_run_twice(
         cache.ping,
         fresh.ping,
         lambda: cache.held(["42"]),
-        lambda: cache.holds([live(1).update]),
         lambda: cache.look(["42"], ["task"]),
         lambda: cache.record_failure(Failure(f"{key_prefix}task", Version(1, 1), "nonce", "ValueError", "")),
     ]
@@ -233,9 +240,10 @@ def test_a_paused_server_ends_every_call_in_time_and_nothing_is_run_twice(
     redis_server.pause()
     try:
         started = time.monotonic()
-        answers = cache.write([live(2), live(3)])
+        answers: list[object] = [*cache.write([live(2), live(3)])]
         assert time.monotonic() - started < TOO_LONG_S
-        assert [type(answer) for answer in answers] == [CacheUnavailableError] * 2
+        answers += cache.holds([live(1).update])
+        assert [type(answer) for answer in answers] == [CacheUnavailableError] * 3
         for ask in asks:
             started = time.monotonic()
             with pytest.raises(CacheUnavailableError, match=redis_server.address):
@@ -252,7 +260,7 @@ def test_a_paused_server_ends_every_call_in_time_and_nothing_is_run_twice(
 
 def test_a_busy_server_is_one_that_can_heal(cache: Cache, raw: redis.Redis, redis_server: Redis) -> None:
     cache.ping()
-    raw.config_set("busy-reply-threshold", "20")
+    raw.config_set("lua-time-limit", "20")
     endless = redis.Redis.from_url(redis_server.url())
 
     def run_for_ever() -> None:
@@ -275,7 +283,7 @@ def test_a_busy_server_is_one_that_can_heal(cache: Cache, raw: redis.Redis, redi
     finally:
         wait_until(raw.script_kill, what="the endless script to end")
         runner.join()
-        raw.config_set("busy-reply-threshold", "5000")
+        raw.config_set("lua-time-limit", "5000")
         endless.close()
 
     assert cache.write([live(1)]) == [Outcome.APPLIED]

@@ -1,25 +1,23 @@
-"""Whatever order the updates come in, however often: a real Redis ends at every product's last word."""
+"""Whatever order the updates come in, however often: every Redis ends at every product's last word."""
 
 import itertools
-import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import pytest
-import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from servers import ReachableRedis
 from tasks.cache import Cache, Write
 from tasks.contract import Update
 from tasks.errors import UnusableKeyError
 from tasks.outcome import Outcome
 from tasks.version import VERSION_LIMIT, Version
+from tests.redis_forms import RedisForm, fresh_prefix
 
 Fields = dict[Any, Any]  # bytes to bytes
 Hashes = dict[str, Fields]
-Writer = Callable[[Cache, redis.Redis, Sequence[Write]], None]
+Writer = Callable[[Cache, RedisForm, Sequence[Write]], None]
 
 # Few of each, so that equal versions, equal contents and stale ones all happen; and the edges of what Lua can compare.
 EDGES = (0, 1, 9, 10, 10**15 - 1, 10**15, VERSION_LIMIT // 2, VERSION_LIMIT - 2, VERSION_LIMIT - 1)
@@ -94,55 +92,52 @@ def model_outcomes(writes: Sequence[Write]) -> list[Outcome]:
     return outcomes
 
 
-@pytest.fixture(scope="module")
-def raw(redis_server: ReachableRedis) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(redis_server.url()) as client:
-        yield client
+def fresh_cache(form: RedisForm) -> tuple[Cache, str]:
+    prefix = fresh_prefix()
+    return Cache(form.client, key_prefix=prefix), prefix
 
 
-def fresh_cache(raw: redis.Redis) -> tuple[Cache, str]:
-    prefix = f"test-{uuid.uuid4()}:"
-    return Cache(raw, key_prefix=prefix), prefix
-
-
-def hashes(raw: redis.Redis, prefix: str) -> Hashes:
-    found = {product: raw.hgetall(prefix + product) for product in PRODUCTS}
-    raw.delete(*(prefix + product for product in PRODUCTS))
+def hashes(form: RedisForm, prefix: str) -> Hashes:
+    found = {product: form.raw.hgetall(prefix + product) for product in PRODUCTS}
+    form.raw.delete(*(prefix + product for product in PRODUCTS))
     for fields in found.values():
         fields.pop(b"updated_at", None)
     return {product: fields for product, fields in found.items() if fields}
 
 
-@settings(max_examples=300, deadline=None)
+# For each form of Redis that many, which makes eight times as many.
+@settings(max_examples=100, deadline=None)
 @given(deliveries())
-def test_any_order_with_repeats_ends_at_the_last_word(raw: redis.Redis, pipelines: list[list[Write]]) -> None:
-    cache, prefix = fresh_cache(raw)
+def test_any_order_with_repeats_ends_at_the_last_word(redis_form: RedisForm, pipelines: list[list[Write]]) -> None:
+    cache, prefix = fresh_cache(redis_form)
     writes = list(itertools.chain.from_iterable(pipelines))
 
     outcomes = [outcome for pipeline in pipelines for outcome in cache.write(pipeline)]
 
     assert outcomes == model_outcomes(writes)
-    assert hashes(raw, prefix) == last_words(writes)
+    assert hashes(redis_form, prefix) == last_words(writes)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(deliveries())
 def test_what_need_not_be_written_is_what_would_change_no_content(
-    raw: redis.Redis, pipelines: list[list[Write]]
+    redis_form: RedisForm, pipelines: list[list[Write]]
 ) -> None:
-    cache, prefix = fresh_cache(raw)
+    cache, prefix = fresh_cache(redis_form)
     for pipeline in pipelines:
         for write in pipeline:
             [foreseen] = cache.holds([write.update])
             [outcome] = cache.write([write])
             assert foreseen == (outcome if outcome in {Outcome.STALE, Outcome.DUPLICATE} else None)
-    hashes(raw, prefix)
+    hashes(redis_form, prefix)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS, st.booleans()), max_size=40))
-def test_lua_orders_versions_as_python_does(raw: redis.Redis, numbers: list[tuple[int, int, int, int, bool]]) -> None:
-    cache, prefix = fresh_cache(raw)
+def test_lua_orders_versions_as_python_does(
+    redis_form: RedisForm, numbers: list[tuple[int, int, int, int, bool]]
+) -> None:
+    cache, prefix = fresh_cache(redis_form)
     pairs = [(Version(a, b), Version(a if same else c, d)) for a, b, c, d, same in numbers]
     held, late = (
         [Write(Update(product_id=str(n), version=pair[side], data=b"1"), "") for n, pair in enumerate(pairs)]
@@ -153,40 +148,40 @@ def test_lua_orders_versions_as_python_does(raw: redis.Redis, numbers: list[tupl
     answers = cache.write(late)
 
     assert answers == [Outcome.DUPLICATE if a == b else Outcome.APPLIED if b > a else Outcome.STALE for a, b in pairs]
-    raw.delete(prefix, *(f"{prefix}{n}" for n in range(len(pairs))))
+    redis_form.raw.delete(prefix, *(f"{prefix}{n}" for n in range(len(pairs))))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.text(max_size=40)
     | st.from_regex(r"\A[0-9]{1,18}-[0-9]{1,18}\n?\Z")
     | st.builds("{}-{}".format, NUMBERS, NUMBERS)
 )
-def test_lua_reads_the_same_versions_as_python(raw: redis.Redis, text: str) -> None:
-    cache, prefix = fresh_cache(raw)
-    raw.hset(f"{prefix}a", "version", text)
+def test_lua_reads_the_same_versions_as_python(redis_form: RedisForm, text: str) -> None:
+    cache, prefix = fresh_cache(redis_form)
+    redis_form.raw.hset(f"{prefix}a", "version", text)
 
     [answer] = cache.write([Write(Update(product_id="a", version=Version(0, 0), data=b"1"), "")])
 
     assert isinstance(answer, UnusableKeyError) == (cache.held(["a"]) == {})
-    raw.delete(f"{prefix}a")
+    redis_form.raw.delete(f"{prefix}a")
 
 
-def blind(cache: Cache, raw: redis.Redis, writes: Sequence[Write]) -> None:
+def blind(cache: Cache, form: RedisForm, writes: Sequence[Write]) -> None:
     """Control: the same fields set without looking at what is held."""
     for write in writes:
         key = cache._key(write.update.product_id)
-        raw.delete(key)
-        raw.hset(key, mapping=Held.of(write).fields())
+        form.raw.delete(key)
+        form.raw.hset(key, mapping=Held.of(write).fields())
 
 
-def by_the_script(cache: Cache, _: redis.Redis, writes: Sequence[Write]) -> None:
+def by_the_script(cache: Cache, _: RedisForm, writes: Sequence[Write]) -> None:
     cache.write(writes)
 
 
 @pytest.mark.parametrize(("writer", "orders_that_go_wrong"), [(by_the_script, 0), (blind, 4)])
 def test_control_the_newest_version_survives_every_order_only_by_the_script(
-    raw: redis.Redis, writer: Writer, orders_that_go_wrong: int
+    redis_form: RedisForm, writer: Writer, orders_that_go_wrong: int
 ) -> None:
     writes = [
         Write(Update(product_id="a", version=Version(9, 10), data=b"old"), "0000000000000003"),
@@ -195,8 +190,8 @@ def test_control_the_newest_version_survives_every_order_only_by_the_script(
     ]
     wrong = 0
     for order in itertools.permutations(writes):
-        cache, prefix = fresh_cache(raw)
-        writer(cache, raw, order)
-        wrong += hashes(raw, prefix) != last_words(writes)
+        cache, prefix = fresh_cache(redis_form)
+        writer(cache, redis_form, order)
+        wrong += hashes(redis_form, prefix) != last_words(writes)
 
     assert wrong == orders_that_go_wrong

@@ -1,0 +1,156 @@
+"""A Redis Cluster: each command goes to the primary that holds its key's slot, each primary's in one pipeline."""
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import redis
+from redis.crc import key_slot
+from redis.exceptions import AskError, ClusterDownError, MovedError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from tasks.redis_pipeline import Answers, Command, no_retry, pipeline
+from tasks.redis_url import Address, RedisUrl
+
+SLOTS: Final = 16384
+REDIRECTS: Final = 3  # a slot that is being moved takes two
+
+_ASKING: Final[Command] = ("ASKING",)
+
+
+class Cluster:
+    """A Redis Cluster, as a Client. What one primary does not answer costs the others nothing.
+
+    redis-py's own pipeline of a Cluster sends the commands of a primary that failed again, one after the other, each
+    with a timeout of its own; this one sends again only what a primary refused to run (MOVED, ASK).
+    """
+
+    def __init__(self, url: RedisUrl, *, call_timeout_s: float) -> None:
+        self.address = url.address
+        self._start = url.nodes
+        self._options = {**url.options, "ssl": "connection_class" in url.options}
+        self._options.pop("connection_class", None)
+        self._call_timeout_s = call_timeout_s
+        self._nodes: dict[Address, redis.Redis] = {}
+        self._owners: list[Address | None] = []
+        self._outdated = True
+        self._failed: dict[Address, float] = {}  # when
+
+    # Threads share all this without a lock, which a fork might find taken: each step is atomic, and what two do at once
+    # is done twice, to the same end.
+
+    def run(self, commands: Sequence[Command], *, on_each: Command | None = None) -> Answers:
+        """One round trip to each primary concerned, more for slots that have moved.
+
+        Primaries that failed last time are asked last, and those past the first ``call_timeout_s`` not at all.
+        """
+        deadline = time.monotonic() + self._call_timeout_s
+        if not commands and on_each is None:
+            return Answers([], [])
+        lost = self._learn(deadline) if self._outdated else None
+        if not self._owners:
+            return Answers([lost], [lost] * len(commands))
+        each: list[Any] = []
+        answers: list[Any] = [None] * len(commands)
+        batches: dict[Address | None, list[int]] = {primary: [] for primary in self._primaries()} if on_each else {}
+        for index, command in enumerate(commands):
+            batches.setdefault(self._owners[_slot(command)], []).append(index)
+        for address in sorted(batches, key=self._last_failure):
+            indices = batches[address]
+            first = [on_each] if on_each else []
+            got = self._ask(address, [*first, *(commands[index] for index in indices)], deadline)
+            each += got[: len(first)]
+            for index, answer in zip(indices, got[len(first) :], strict=True):
+                answers[index] = answer
+        for _ in range(REDIRECTS):
+            if not self._follow(commands, answers, deadline):
+                break
+        return Answers(each, answers)
+
+    def close(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        for node in list(self._nodes.values()):
+            node.close()
+
+    def _follow(self, commands: Sequence[Command], answers: list[Any], deadline: float) -> bool:
+        """Send what was redirected to where it belongs, and put the new answers in place; False if nothing was."""
+        batches: dict[tuple[Address, bool], list[int]] = {}
+        for index, answer in enumerate(answers):
+            if isinstance(answer, AskError):  # MOVED is one too
+                moved = isinstance(answer, MovedError)
+                asked = self._owners[answer.slot_id]
+                address = Address(answer.host or (asked.host if asked else ""), answer.port)
+                batches.setdefault((address, moved), []).append(index)
+                if moved:
+                    self._owners[answer.slot_id] = address
+                    self._outdated = True
+        for (address, moved), indices in batches.items():
+            prefix = () if moved else (_ASKING,)
+            got = self._ask(address, [part for index in indices for part in (*prefix, commands[index])], deadline)
+            for index, answer in zip(indices, got[len(prefix) :: len(prefix) + 1], strict=True):
+                answers[index] = answer
+        return bool(batches)
+
+    def _ask(self, address: Address | None, commands: Sequence[Command], deadline: float) -> list[Any]:
+        """The answers of one primary; None is the primary of slots that have none."""
+        if address is None:
+            self._outdated = True
+            return [ClusterDownError("no primary serves the slot of this key")] * len(commands)
+        if address in self._failed and time.monotonic() >= deadline:
+            return [_noted(RedisTimeoutError("failed before, and no time was left to ask it"), address)] * len(commands)
+        answers = pipeline(self._node(address), commands)
+        if answers and isinstance(answers[0], RedisConnectionError | RedisTimeoutError):
+            _noted(answers[0], address)
+            self._failed[address] = time.monotonic()
+            self._outdated = True
+        else:
+            self._failed.pop(address, None)
+            self._outdated |= any(isinstance(answer, ClusterDownError) for answer in answers)
+        return answers
+
+    def _learn(self, deadline: float) -> RedisError | None:
+        """Learn from the first node that tells it who owns which slots; the last error if none does."""
+        failure: RedisError | None = None
+        for address in sorted({*self._primaries(), *self._start}, key=self._last_failure):
+            [answer] = self._ask(address, [("CLUSTER SLOTS",)], deadline)
+            if not isinstance(answer, RedisError):
+                self._owners = _owners(answer, address)
+                self._outdated = False
+                return None
+            failure = _noted(answer, address)
+        return failure
+
+    def _primaries(self) -> set[Address]:
+        return {address for address in self._owners if address}
+
+    def _last_failure(self, address: Address | None) -> float:
+        return self._failed.get(address, 0.0) if address else 0.0
+
+    def _node(self, address: Address) -> redis.Redis:
+        node = self._nodes.get(address)
+        if node is None:
+            opened = redis.Redis(*address, retry=no_retry(), **self._options)
+            node = self._nodes.setdefault(address, opened)
+        return node
+
+
+def _slot(command: Command) -> int:
+    key = command[3] if command[0] == "EVALSHA" else command[1]
+    return key_slot(str(key).encode())
+
+
+def _owners(shards: Iterable[Any], asked: Address) -> list[Address | None]:
+    """The primary of each slot, from an answer to CLUSTER SLOTS: start, end, primary, replicas."""
+    owners: list[Address | None] = [None] * SLOTS
+    for start, end, (host, port, *_), *_ in shards:
+        # No host: the one that was asked.
+        address = Address(host.decode() if host else asked.host, port)
+        owners[start : end + 1] = [address] * (end + 1 - start)
+    return owners
+
+
+def _noted(error: RedisError, address: Address) -> RedisError:
+    if not hasattr(error, "__notes__"):
+        error.add_note(str(address))
+    return error
