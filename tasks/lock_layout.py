@@ -25,8 +25,9 @@ def make_layout(client: KazooClient, root: str, until: float) -> None:
             missing = set(SHARDS).difference(children.get(timeout=left(until)))
     except NoNodeError:
         missing = set(SHARDS)
-    if not missing and stat.get(timeout=left(until)) is not None:
-        return
+    with permitted(guards):
+        if stat.get(timeout=left(until)) is not None and not missing:
+            return
     for path in [*_ancestors(root), guards, locks]:
         _created(path, client.create_async(path), until)
     shards = [f"{locks}/{shard}" for shard in sorted(missing)]
