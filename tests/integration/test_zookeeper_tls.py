@@ -79,8 +79,11 @@ def test_a_certificate_for_the_address(
 ) -> None:
     certificate, key = authority.issue_with_encrypted_key("worker", PASSWORD)
     context = tls_context(ca=str(authority.pem), cert=str(certificate), key=str(key), key_password=PASSWORD)
-    with open_locks(mutual_server.address, zookeeper_root, security=Security(tls=context)) as locks:
+    security = Security(auth=f"shop:{PASSWORD}", tls=context)
+    with open_locks(mutual_server.address, zookeeper_root, security=security) as locks:
         assert locks.acquire({"42": V}).tokens.keys() == {"42"}
+        acls, _ = session_of(locks)._client.get_acls(f"{zookeeper_root}/locks")
+    assert {acl.id.scheme for acl in acls} == {"digest", "x509"}  # whoever has the certificate, or the password
     assert "certificate is not for 'localhost'" in refusal(f"localhost:{mutual_server.port}", zookeeper_root, trusting)
 
 
@@ -147,14 +150,23 @@ def test_replies_that_come_in_one_tls_record_are_all_read(authority: Authority, 
 def test_a_worker_handles_an_update_over_tls_with_a_password(
     server: ZooKeeper, redis_server: Redis, authority: Authority, zookeeper_root: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "auth").write_text(f"shop:{PASSWORD}\n")
     env = secured_env(server, redis_server, authority, zookeeper_root)
-    env["LASTWORD_ZOOKEEPER_AUTH_FILE"] = str(tmp_path / "auth")
+    in_files = {
+        "LASTWORD_ZOOKEEPER_AUTH": f"shop:{PASSWORD}",
+        # This Redis wants no password, and takes any.
+        "REDIS_URL": f"redis://default:{PASSWORD}@{redis_server.address}/0",
+        "CELERY_BROKER_URL": f"redis://default:{PASSWORD}@{redis_server.address}/{BROKER_DB}",
+    }
+    for name, secret in in_files.items():
+        (tmp_path / name).write_text(f"{secret}\n")
+        env.pop(name, None)
+        env[f"{name}_FILE"] = str(tmp_path / name)
     empty_broker(redis_server)
     app = client_app(redis_server.url(BROKER_DB))
     with celery_worker(env, "-c", "1") as worker:
         assert TaskLog(worker).result(Sender(app).send(live("a"))) == "applied"
         assert worker.stop() == 0
+        assert f"redis://default:**@{redis_server.address}/{BROKER_DB}" in worker.log  # Celery's banner
         assert PASSWORD not in worker.log
     app.close()
 

@@ -165,7 +165,10 @@ def test_a_wrong_secret_is_refused_without_being_shown(name: str, value: str, mo
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=f"^setting {name}: ") as raised:
         load_all()
-    printed = "".join(traceback.format_exception(raised.value))
+    below_the_test = raised.tb.tb_next
+    shown = traceback.TracebackException(raised.type, raised.value, below_the_test, capture_locals=True)
+    printed = "".join(shown.format())
+    assert "kind = " in printed or "known = " in printed  # the locals, as a crash reporter may show them
     assert PASSWORD not in printed
 
 
