@@ -217,7 +217,8 @@ class Session:
             return
         index, error = failure
         if index == 0 or not isinstance(error, NoNodeError):
-            why = self._forbidden(slots[index - 1].product_id) if isinstance(error, NoAuthError) else repr(error)
+            forbidden_lock = index > 0 and isinstance(error, NoAuthError)
+            why = self._forbidden(slots[index - 1].product_id) if forbidden_lock else repr(error)
             self._abandon(self, f"a release failed: {why}")
         elif len(slots) > 1:
             for slot in slots:

@@ -66,8 +66,8 @@ def broker_address(app: Celery) -> str:
 def _unreadable_broker_url() -> SettingsError:
     # Python's and kombu's own messages quote what they take for the port or the database: a piece of the password.
     return SettingsError(
-        "setting CELERY_BROKER_URL: unreadable host, port or database; in its user and password, before the @, write / ? # @ as "
-        "%2F %3F %23 %40"
+        "setting CELERY_BROKER_URL: unreadable host, port or database; in its user and password, before the @, "
+        "write / ? # @ as %2F %3F %23 %40"
     )
 
 

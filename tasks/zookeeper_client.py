@@ -89,28 +89,33 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc]  # kazoo has n
 
     def __init__(self, tls: ssl.SSLContext | None) -> None:
         super().__init__()
-        self.trouble = "none of its names can be resolved"
         self._tls = tls
+        self._troubles: dict[tuple[str, int], str] = {}
+
+    @property
+    def trouble(self) -> str:
+        """What came of the last attempt at each address: a server's only one may be under way again."""
+        return "; ".join(dict.fromkeys(self._troubles.values())) or "none of its names can be resolved"
 
     def create_connection(self, address: tuple[str, int], hostname: str, timeout: float, **_: object) -> socket.socket:
         """Connect to an address, which ``hostname`` was resolved to; called by kazoo, which waits and tries again."""
         where = f"{hostname}:{address[1]}"
-        self.trouble = f"{where}: no answer to the connection"
+        self._troubles.setdefault(address, f"{where}: no answer to the connection")
         try:
             connection = socket.create_connection(address, timeout)
         except OSError as error:
-            self.trouble = f"{where}: {error.strerror or error}"
+            self._troubles[address] = f"{where}: {error.strerror or error}"
             raise
         if self._tls is not None:
             try:
                 connection = self._tls.wrap_socket(connection, server_hostname=hostname)
             except OSError as error:
                 connection.close()
-                self.trouble = f"{where}: {_handshake_trouble(error, hostname)}"
+                self._troubles[address] = f"{where}: {_handshake_trouble(error, hostname)}"
                 raise
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         wants = "TLS (LASTWORD_ZOOKEEPER_TLS)" if self._tls is None else "a certificate (LASTWORD_ZOOKEEPER_TLS_CERT)"
-        self.trouble = f"{where}: it takes the connection and says nothing; it has no quorum, or wants {wants}"
+        self._troubles[address] = f"{where}: it takes the connection and says nothing: no quorum, or it wants {wants}"
         return connection
 
     def select(self, rlist: list[Any], wlist: list[Any], xlist: list[Any], timeout: float) -> tuple[list[Any], ...]:

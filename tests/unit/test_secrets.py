@@ -196,6 +196,18 @@ def test_what_librdkafka_quotes_from_a_file_is_not_shown(file: Path, monkeypatch
     assert said.startswith('setting LASTWORD_KAFKA_SECURITY_PROTOCOL_FILE: Invalid value "(a secret value)" for')
 
 
+def test_what_a_guarantee_rests_on_is_refused_without_what_the_file_holds(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text(PASSWORD)
+    monkeypatch.setenv("LASTWORD_KAFKA_GROUP_ID_FILE", str(file))
+    with pytest.raises(SettingsError) as raised:
+        load_all()
+    assert str(raised.value) == (
+        "setting LASTWORD_KAFKA_GROUP_ID_FILE: given a secret value; it cannot be set, a guarantee rests on it"
+    )
+
+
 def test_celerys_report_hides_the_brokers_password() -> None:
     url = f"redis://:{PASSWORD}@broker.example:6379/1"
     code = "from tasks import app; print(app.bugreport(), app.conf.humanize(with_defaults=False), repr(app))"
