@@ -111,10 +111,11 @@ def kafka_properties(settings: BridgeSettings) -> dict[str, str | int | bool]:
     """
     given = _given_properties()
     for name in sorted((GUARDED | ADDRESSES) & given.keys()):
-        variable = _variable(name)
-        if name in ADDRESSES:
-            raise SettingsError(f"setting {variable}: given {given[name]!r}; set KAFKA_BOOTSTRAP_SERVERS instead")
-        raise SettingsError(f"setting {variable}: given {given[name]!r}; it cannot be set, a guarantee rests on it")
+        value = "a secret value" if _is_secret(name) else repr(given[name])
+        reason = (
+            "it cannot be set, a guarantee rests on it" if name in GUARDED else "set KAFKA_BOOTSTRAP_SERVERS instead"
+        )
+        raise SettingsError(f"setting {_variable(name)}: given {value}; {reason}")
     return {"client.id": "lastword", **given, "bootstrap.servers": settings.kafka_bootstrap_servers}
 
 

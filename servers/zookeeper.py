@@ -1,7 +1,10 @@
 """ZooKeeper as a child process."""
 
+import contextlib
 import socket
-from collections.abc import Sequence
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,13 +17,39 @@ from servers.server import Server
 DEFAULT_TICK_MS = 1000
 
 
+@dataclass(frozen=True)
+class Tls:
+    """What a server with TLS needs: two files, in PEM format and named ``.pem``.
+
+    ``certificate`` holds its private key (PKCS #8) and its certificate; ``authority`` what certificates of clients come
+    from, which it asks for only where ``mutual``.
+    """
+
+    certificate: Path
+    authority: Path
+    mutual: bool = False
+
+
 class ZooKeeper(Server):
-    """A standalone ZooKeeper; ``tick_ms`` bounds what a client may ask for as its session timeout: 2 to 20 ticks."""
+    """A standalone ZooKeeper; ``tick_ms`` bounds what a client may ask for as its session timeout: 2 to 20 ticks.
+
+    With ``tls`` its only port speaks TLS. ``settings`` are further lines of zoo.cfg.
+    """
 
     name: ClassVar[str] = "ZooKeeper"
 
-    def __init__(self, directory: Path, *, port: int | None = None, tick_ms: int = DEFAULT_TICK_MS) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        port: int | None = None,
+        tick_ms: int = DEFAULT_TICK_MS,
+        tls: Tls | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(directory, port=port)
+        self._tls = tls
+        self._more_settings = settings or {}
         self._tick_ms = tick_ms
         self._data = self.directory / "data"
 
@@ -48,12 +77,24 @@ class ZooKeeper(Server):
     def _settings(self) -> dict[str, str | int | Path]:
         return {
             "dataDir": self._data,
-            "clientPort": self.port,
-            "clientPortAddress": LOOPBACK,
+            **self._port_settings(),
             "tickTime": self._tick_ms,
             "maxClientCnxns": 0,
             "admin.enableServer": "false",
             "4lw.commands.whitelist": "srvr, conf, mntr, dump",
+            **self._more_settings,
+        }
+
+    def _port_settings(self) -> dict[str, str | int | Path]:
+        if self._tls is None:
+            return {"clientPort": self.port, "clientPortAddress": LOOPBACK}
+        return {
+            "secureClientPort": self.port,
+            "secureClientPortAddress": LOOPBACK,
+            "serverCnxnFactory": "org.apache.zookeeper.server.NettyServerCnxnFactory",  # the default has no TLS
+            "ssl.keyStore.location": self._tls.certificate,
+            "ssl.trustStore.location": self._tls.authority,
+            "ssl.clientAuth": "need" if self._tls.mutual else "none",
         }
 
     def _answers(self) -> bool:
@@ -62,6 +103,19 @@ class ZooKeeper(Server):
 
     def _ask(self, command: str) -> str:
         """The answer to one of ZooKeeper's four letter words."""
-        with socket.create_connection((LOOPBACK, self.port), timeout=2.0) as connection:
+        with self._connection() as connection:
             connection.sendall(command.encode())
             return b"".join(iter(lambda: connection.recv(4096), b"")).decode()
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[socket.socket]:
+        with socket.create_connection((LOOPBACK, self.port), timeout=2.0) as plain:
+            if self._tls is None:
+                yield plain
+                return
+            # Whoever it says it is: its data directory, in the answer, tells that it is this server.
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            context.load_cert_chain(self._tls.certificate)
+            with context.wrap_socket(plain) as encrypted:
+                yield encrypted

@@ -17,6 +17,10 @@ class SessionLostError(TransientError):
     """There is no usable ZooKeeper session, or the one that held the locks is gone."""
 
 
+class ZnodeForbiddenError(TransientError):
+    """ZooKeeper refuses us one of our znodes, until somebody mends its ACL or our user and password."""
+
+
 class LockExpiredError(TransientError):
     """The locks have been held for so long that the session may have ended unnoticed."""
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from tasks.errors import LockExpiredError, SessionLostError
+from tasks.errors import LockExpiredError, SessionLostError, ZnodeForbiddenError
 from tasks.lock_table import Slot, State
 from tasks.session import MULTI_MAX, Session
 from tasks.session_keeper import SessionKeeper
 from tasks.version import Version
+from tasks.zookeeper_client import NO_SECURITY, Security
 
 _NARROWINGS = 2  # how often a refused group is sent again without the product that was refused
 
@@ -72,6 +73,11 @@ class _Batch(NamedTuple):
     slots: Sequence[Slot]
     narrowed: int
 
+    @property
+    def product_ids(self) -> list[str]:
+        """The products, in the order of the slots."""
+        return [slot.product_id for slot in self.slots]
+
     def without(self, index: int) -> list["_Batch"]:
         """What to send after the lock at ``index`` was refused: the rest together, in the end one by one."""
         rest = [slot for position, slot in enumerate(self.slots) if position != index]
@@ -85,19 +91,26 @@ class Locks:
 
     ``hosts``: ``h1:2181,h2:2181``, or with a path that exists, ``h1,h2/app``. ``root``: the znode that has all of ours.
     ``session_timeout_s`` is how long the locks of a dead process last; it must lie within the server's bounds, 2 to 20
-    ticks, and half of it must be enough to do the work. ``call_timeout_s`` bounds every wait for a reply.
+    ticks, and half of it must be enough to do the work. ``call_timeout_s`` bounds every wait for a reply. ``security``
+    is how the session is authenticated and encrypted.
 
     Thread-safe; survives a fork: the child opens its own session at first use. Raises ValueError for hosts or a root
     that cannot be.
     """
 
     def __init__(
-        self, hosts: str, *, root: str = "/lastword", session_timeout_s: float = 10.0, call_timeout_s: float = 5.0
+        self,
+        hosts: str,
+        *,
+        root: str = "/lastword",
+        session_timeout_s: float = 10.0,
+        call_timeout_s: float = 5.0,
+        security: Security = NO_SECURITY,
     ) -> None:
         self._life_s = session_timeout_s / 2
         self._call_timeout_s = call_timeout_s
         self._keeper = SessionKeeper(
-            hosts, root=root, session_timeout_s=session_timeout_s, call_timeout_s=call_timeout_s
+            hosts, root=root, session_timeout_s=session_timeout_s, call_timeout_s=call_timeout_s, security=security
         )
 
     def acquire(self, wanted: Mapping[str, Version], *, wait_s: float = 0.0) -> Grant:
@@ -107,17 +120,21 @@ class Locks:
         it is the only one wanted: that thread hands it over, to the newest version first, without ZooKeeper.
 
         Raises SessionLostError when there is no usable session, or when it had to be abandoned because the reply did
-        not come: nothing is held then.
+        not come; ZnodeForbiddenError when ZooKeeper forbids one of the locks, or the session: nothing is held then.
         """
         session = self._keeper.current()
         grant = Grant(session)
         try:
             slots = self._claim(session, grant, wanted, wait_s)
-            self._create(session, grant, [slot for slot in slots if slot.state is State.ACQUIRING])
+            forbidden = self._create(session, grant, [slot for slot in slots if slot.state is State.ACQUIRING])
         except BaseException as error:
             # Whatever it was, also a time limit that Celery raises in the middle: what we hold now is not certain.
             self._keeper.abandon(session, repr(error))
             raise
+        if forbidden:
+            # Rolled back, so it is certain what exists; the session, and what else it holds, can stay.
+            grant.release()
+            raise ZnodeForbiddenError(forbidden)
         return grant
 
     def wait(self, product_id: str, wait_s: float) -> bool:
@@ -156,15 +173,20 @@ class Locks:
                 grant.add(slot)
         return slots
 
-    def _create(self, session: Session, grant: Grant, slots: Sequence[Slot]) -> None:
-        """Ask ZooKeeper for the locks. Each multi is all or nothing and none is waited for, so there is no deadlock."""
+    def _create(self, session: Session, grant: Grant, slots: Sequence[Slot]) -> str:
+        """Ask ZooKeeper for the locks; return what to say if it forbids one.
+
+        Each multi is all or nothing and none is waited for, so there is no deadlock.
+        """
+        forbidden = ""
         batches = [_Batch(slots[start : start + MULTI_MAX], 0) for start in range(0, len(slots), MULTI_MAX)]
         while batches:
             sent_at = time.monotonic()
-            replies = [session.create_locks([slot.product_id for slot in batch.slots]) for batch in batches]
+            replies = [session.create_locks(batch.product_ids) for batch in batches]
             following: list[_Batch] = []
             for batch, reply in zip(batches, replies, strict=True):
-                answer = session.answer(reply, sent_at + self._call_timeout_s)
+                answer = session.answer(reply, batch.product_ids, sent_at + self._call_timeout_s)
+                forbidden = forbidden or answer.forbidden
                 if answer.refused is None:
                     session.table.acquired(batch.slots, answer.token, sent_at + self._life_s)
                     for slot in batch.slots:
@@ -175,3 +197,4 @@ class Locks:
                     grant.busy.append(refused.product_id)
                     following += batch.without(answer.refused)
             batches = following
+        return forbidden

@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
-from kazoo.client import KazooClient, KazooState, TransactionRequest
+from kazoo.client import KazooState, TransactionRequest
 from kazoo.exceptions import (
     KazooException,
+    NoAuthError,
     NodeExistsError,
     NoNodeError,
     RolledBackError,
@@ -23,28 +24,28 @@ from kazoo.exceptions import (
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.interfaces import IAsyncResult
 from kazoo.protocol.states import WatchedEvent, ZnodeStat
-from kazoo.retry import KazooRetry
 
-from tasks.errors import SessionLostError
-from tasks.lock_layout import left, make_layout
+from tasks.lock_layout import left
 from tasks.lock_path import lock_path
 from tasks.lock_table import AmbiguousError, LockTable, Slot
+from tasks.session_opening import forbidden, open_session
+from tasks.zookeeper_client import Security, open_client
 
 log = logging.getLogger(__name__)
-
-# kazoo reports a lost connection in several records per attempt, ours in one. Set this logger's level to see kazoo's.
-_kazoo_log = logging.getLogger(f"{__name__}.kazoo")
-_kazoo_log.setLevel(logging.ERROR)
 
 MULTI_MAX: Final = 50
 """The most locks in one multi; far below ZooKeeper's jute.maxbuffer, also for the transaction that ends a session."""
 
 
 class Answer(NamedTuple):
-    """What became of a multi that creates locks: all of them under ``token``, or none because one exists."""
+    """What became of a multi that creates locks: all of them under ``token``, or none because one was refused.
+
+    It exists already, or ZooKeeper has ``forbidden`` it, for which this is what to tell a person.
+    """
 
     token: str
     refused: int | None
+    forbidden: str = ""
 
 
 class Session:
@@ -61,6 +62,7 @@ class Session:
         *,
         root: str,
         session_timeout_s: float,
+        security: Security,
         table: LockTable,
         abandon: Callable[["Session", str], None],
     ) -> None:
@@ -69,19 +71,14 @@ class Session:
         self.opened_at = time.monotonic()
         self._hosts = hosts
         self._root = root
+        self._security = security
         self._abandon = abandon
         self._id: int | None = None
         self._holder = f"{socket.gethostname()}:{os.getpid()}".encode()  # for a person who looks
         self._guard = f"{root}/guards/{uuid.uuid4()}"
         self._mutex = threading.Lock()
         self._watches: dict[str, threading.Event] = {}
-        self._client = KazooClient(
-            hosts,
-            timeout=session_timeout_s,
-            # The default's pauses grow to an hour, in which a healed server would not be noticed.
-            connection_retry=KazooRetry(max_tries=-1, delay=0.1, max_delay=1.0),
-            logger=_kazoo_log,
-        )
+        self._client = open_client(hosts, session_timeout_s=session_timeout_s, security=security)
         self._client.add_listener(self._state_changed)
 
     def __str__(self) -> str:
@@ -99,23 +96,20 @@ class Session:
         return self._client.connected and not self.ended
 
     def open(self, timeout_s: float) -> None:
-        """Connect, make the fixed znodes where they are missing, create the guard; all within ``timeout_s``.
+        """Connect, make what is missing of the fixed znodes, create the guard; all within ``timeout_s``.
 
-        Raises SessionLostError when that does not succeed; the session must then be abandoned.
+        Raises SessionLostError or ZnodeForbiddenError when that does not succeed; the session must then be abandoned.
         """
-        until = time.monotonic() + timeout_s
-        try:
-            if not self._client.start_async().wait(timeout_s):
-                raise SessionLostError(f"ZooKeeper at {self._hosts} is not connected after {timeout_s:g} s")
-            make_layout(self._client, self._root, until)
-            self._client.create_async(self._guard, self._holder, ephemeral=True).get(timeout=left(until))
-            self._id = self._client.client_id[0]
-        except NoNodeError as error:
-            raise SessionLostError(f"ZooKeeper at {self._hosts}: {self._missing_znode()}") from error
-        except (KazooException, KazooTimeoutError, OSError) as error:
-            raise SessionLostError(
-                f"ZooKeeper at {self._hosts}: no session within {timeout_s:g} s: {error!r}"
-            ) from error
+        open_session(
+            self._client,
+            self._hosts,
+            root=self._root,
+            guard=self._guard,
+            holder=self._holder,
+            security=self._security,
+            timeout_s=timeout_s,
+        )
+        self._id = self._client.client_id[0]
 
     def create_locks(self, product_ids: Sequence[str]) -> IAsyncResult:
         """Send one multi that creates all these locks or none."""
@@ -126,8 +120,8 @@ class Session:
             multi.create(lock_path(self._root, product_id), self._holder, ephemeral=True)
         return multi.commit_async()
 
-    def answer(self, reply: IAsyncResult, until: float) -> Answer:
-        """Wait until ``until`` (monotonic) for the reply to ``create_locks``.
+    def answer(self, reply: IAsyncResult, product_ids: Sequence[str], until: float) -> Answer:
+        """Wait until ``until`` (monotonic) for the reply to ``create_locks`` of these products.
 
         Raises AmbiguousError when there is none, or one that leaves open what exists now.
         """
@@ -140,10 +134,10 @@ class Session:
             guard: ZnodeStat = results[0]
             return Answer(f"{guard.mzxid:016x}", None)
         index, reason = failure
-        if index == 0 or not isinstance(reason, NodeExistsError):
+        if index == 0 or not isinstance(reason, NodeExistsError | NoAuthError):
             # The guard is gone, and the session with it; or a shard, which is made again with the next session.
             raise AmbiguousError(f"the creation of locks failed at operation {index}: {reason!r}") from reason
-        return Answer("", index - 1)
+        return Answer("", index - 1, self._forbidden(product_ids[index - 1]) if isinstance(reason, NoAuthError) else "")
 
     def release(self, slots: Sequence[Slot], owner: object) -> None:
         """Hand the owner's locks to waiting threads, or delete them, not waiting for the reply.
@@ -223,13 +217,19 @@ class Session:
             return
         index, error = failure
         if index == 0 or not isinstance(error, NoNodeError):
-            self._abandon(self, f"a release failed: {error!r}")
+            forbidden_lock = index > 0 and isinstance(error, NoAuthError)
+            why = self._forbidden(slots[index - 1].product_id) if forbidden_lock else repr(error)
+            self._abandon(self, f"a release failed: {why}")
         elif len(slots) > 1:
             for slot in slots:
                 self._delete_locks([slot])
         else:
             log.warning("The lock of product %r was deleted by somebody else", slots[0].product_id)
             self.table.released(slots)
+
+    def _forbidden(self, product_id: str) -> str:
+        shard, _, _ = lock_path(self._root, product_id).rpartition("/")
+        return forbidden(self._hosts, shard, self._security)
 
     def _is_unowned(self, product_id: str, stat: ZnodeStat) -> bool:
         # Replies come in order: a lock of ours that was here when this was read is in the table until its release is
@@ -246,12 +246,6 @@ class Session:
             log.warning("ZooKeeper session %s is suspended: no connection to %s", self, self._hosts)
         elif self._id is not None:
             log.info("ZooKeeper session %s is connected again", self)
-
-    def _missing_znode(self) -> str:
-        chroot = self._client.chroot
-        if not chroot:
-            return f"a znode under {self._root} was deleted while the session was being opened"
-        return f"the path {chroot} at the end of that does not exist; it has to be created first"
 
 
 def first_failure(results: Sequence[object]) -> tuple[int, BaseException] | None:

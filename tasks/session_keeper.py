@@ -13,6 +13,7 @@ from kazoo.hosts import collect_hosts
 from tasks.errors import SessionLostError
 from tasks.lock_table import LockTable
 from tasks.session import Session
+from tasks.zookeeper_client import NO_SECURITY, Security
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,15 @@ _BACKOFF_MAX_S: Final = 5.0
 class SessionKeeper:
     """Opens a session lazily in the process that uses it, and another one, with jittered back-off, after a loss."""
 
-    def __init__(self, hosts: str, *, root: str, session_timeout_s: float, call_timeout_s: float) -> None:
+    def __init__(
+        self,
+        hosts: str,
+        *,
+        root: str,
+        session_timeout_s: float,
+        call_timeout_s: float,
+        security: Security = NO_SECURITY,
+    ) -> None:
         try:
             collect_hosts(hosts)
         except ValueError as error:
@@ -36,6 +45,7 @@ class SessionKeeper:
         self._root = root
         self._session_timeout_s = session_timeout_s
         self._call_timeout_s = call_timeout_s
+        self._security = security
         self._closed = False
         self._start_afresh()
         _keepers.add(self)
@@ -43,7 +53,8 @@ class SessionKeeper:
     def current(self) -> Session:
         """The connected session, opened if there is none.
 
-        Raises SessionLostError: at once while suspended or backing off, within the call timeout otherwise.
+        Raises SessionLostError: at once while suspended or backing off, within the call timeout otherwise;
+        ZnodeForbiddenError when a new session may not use the znodes.
         """
         session = self._session
         if session is None or session.ended:
@@ -111,6 +122,7 @@ class SessionKeeper:
             self._hosts,
             root=self._root,
             session_timeout_s=self._session_timeout_s,
+            security=self._security,
             table=LockTable(
                 # Half of a lock's life: the other half is for the processes that wait for it.
                 handover_min_s=self._session_timeout_s / 4,

@@ -58,7 +58,7 @@ def broker_address(app: Celery) -> str:
         raise SettingsError(
             f"setting CELERY_BROKER_URL: given the scheme {scheme!r}; redis, rediss, sentinel and amqp are allowed"
         ) from error
-    except ValueError:
+    except (ValueError, TypeError):  # the latter: a ?password=
         raise _unreadable_broker_url() from None
     return str(connection.as_uri())
 
@@ -66,8 +66,8 @@ def broker_address(app: Celery) -> str:
 def _unreadable_broker_url() -> SettingsError:
     # Python's and kombu's own messages quote what they take for the port or the database: a piece of the password.
     return SettingsError(
-        "setting CELERY_BROKER_URL: unreadable host, port or database; in its user and password write / ? # @ as "
-        "%2F %3F %23 %40"
+        "setting CELERY_BROKER_URL: unreadable host, port or database; in its user and password, before the @, "
+        "write / ? # @ as %2F %3F %23 %40"
     )
 
 

@@ -12,7 +12,7 @@ from celery.exceptions import Reject, Retry, SoftTimeLimitExceeded
 
 from tasks.arguments import TASK_NAME, Arguments, UnknownFormatError, unpack
 from tasks.cache import Cache, Failure
-from tasks.errors import LockBusyError, PermanentError, SessionLostError, TransientError
+from tasks.errors import LockBusyError, PermanentError, TransientError
 from tasks.lock import Locks
 from tasks.outcome import Outcome
 from tasks.refresh import refresh
@@ -28,6 +28,7 @@ from tasks.startup import (
     reach_cache,
     wait_for,
 )
+from tasks.zookeeper_client import Security, tls_context
 
 logger = logging.getLogger(__name__)
 
@@ -87,9 +88,29 @@ def open_locks(settings: TaskSettings) -> Locks:
             root=settings.zookeeper_root,
             session_timeout_s=settings.session_timeout_s,
             call_timeout_s=settings.call_timeout_s,
+            security=zookeeper_security(settings),
         )
     except ValueError as error:
         raise SettingsError(f"setting ZOOKEEPER_HOSTS: {error}") from None
+
+
+def zookeeper_security(settings: TaskSettings) -> Security:
+    """Return how the settings want ZooKeeper spoken to; SettingsError when a file for TLS cannot be used."""
+    auth, key_password = settings.zookeeper_auth, settings.zookeeper_tls_key_password
+    try:
+        tls = (
+            None
+            if not settings.zookeeper_tls
+            else tls_context(
+                ca=settings.zookeeper_tls_ca,
+                cert=settings.zookeeper_tls_cert,
+                key=settings.zookeeper_tls_key,
+                key_password=key_password.get_secret_value() if key_password is not None else None,
+            )
+        )
+    except ValueError as error:
+        raise SettingsError(f"settings LASTWORD_ZOOKEEPER_TLS_...: {error}") from None
+    return Security(auth.get_secret_value() if auth is not None else None, tls)
 
 
 @signals.celeryd_init.connect
@@ -120,7 +141,7 @@ def reach_zookeeper(settings: TaskSettings) -> None:
     locks = open_locks(settings)
     try:
         locks.acquire({}).release()
-    except SessionLostError as error:
+    except TransientError as error:
         raise ConnectionError(str(error)) from error
     finally:
         locks.close()

@@ -11,6 +11,7 @@ from tasks.lock import Grant, Locks
 from tasks.lock_path import SHARDS, lock_path
 from tasks.session import Session
 from tasks.version import Version
+from tasks.zookeeper_client import NO_SECURITY, Security
 from tests.waiting import wait_until
 
 V = Version(1_763_800_000_000_000, 0)
@@ -18,9 +19,16 @@ V = Version(1_763_800_000_000_000, 0)
 
 @contextmanager
 def open_locks(
-    address: str, root: str, *, session_timeout_s: float = 10.0, call_timeout_s: float = 5.0
+    address: str,
+    root: str,
+    *,
+    session_timeout_s: float = 10.0,
+    call_timeout_s: float = 5.0,
+    security: Security = NO_SECURITY,
 ) -> Iterator[Locks]:
-    locks = Locks(address, root=root, session_timeout_s=session_timeout_s, call_timeout_s=call_timeout_s)
+    locks = Locks(
+        address, root=root, session_timeout_s=session_timeout_s, call_timeout_s=call_timeout_s, security=security
+    )
     try:
         yield locks
     finally:
@@ -49,6 +57,8 @@ def end_session_elsewhere(address: str, locks: Locks) -> None:
     session = session_of(locks)
     client_id = session._client.client_id
     with direct_client(address) as client:
+        for scheme, auth in session._client.auth_data:
+            client.add_auth(scheme, auth)
         while client.exists(
             session._guard
         ):  # the owner, disconnected by this, may be back before the session is closed

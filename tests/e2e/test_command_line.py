@@ -36,6 +36,13 @@ def env(
         (WORKER, "CELERY_BROKER_URL", f"carrier-pigeon://:{PASSWORD}@x", "given the scheme 'carrier-pigeon'; redis, "),
         (WORKER, "CELERY_BROKER_URL", f"redis://u:{PASSWORD}/x@127.0.0.1", "unreadable host, port or database"),
         (WORKER, "CELERY_BROKER_URL", "redis://127.0.0.1/one", "unreadable host, port or database"),
+        (WORKER, "CELERY_BROKER_URL_FILE", "/nowhere", "the file '/nowhere' cannot be read: No such file or directory"),
+        (BRIDGE, "CELERY_BROKER_URL_FILE", "/nowhere", "the file '/nowhere' cannot be read: No such file or directory"),
+        (WORKER, "REDIS_URL_FILE", "/nowhere", "the file '/nowhere' cannot be read: No such file or directory"),
+        (PUBLISH, "LASTWORD_KAFKA_SASL_PASSWORD_FILE", "/", "the file '/' cannot be read: Is a directory"),
+        (WORKER, "LASTWORD_LOCK_WAIT", PASSWORD, "there is no such setting; did you mean LASTWORD_LOCK_WAIT_S?"),
+        (BRIDGE, "LASTWORD_ZOOKEEPER_AUHT", PASSWORD, "there is no such setting; did you mean LASTWORD_ZOOKEEPER_AUTH"),
+        (WORKER, "LASTWORD_ZOOKEEPER_AUTH", PASSWORD, "given a secret value; it should be user:password"),
     ],
 )
 def test_a_wrong_setting_is_one_line_that_names_it(command: list[str], setting: str, given: str, said: str) -> None:

@@ -165,7 +165,10 @@ def test_a_wrong_secret_is_refused_without_being_shown(name: str, value: str, mo
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=f"^setting {name}: ") as raised:
         load_all()
-    printed = "".join(traceback.format_exception(raised.value))
+    below_the_test = raised.tb.tb_next
+    shown = traceback.TracebackException(raised.type, raised.value, below_the_test, capture_locals=True)
+    printed = "".join(shown.format())
+    assert "kind = " in printed or "known = " in printed  # the locals, as a crash reporter may show them
     assert PASSWORD not in printed
 
 
@@ -191,6 +194,18 @@ def test_what_librdkafka_quotes_from_a_file_is_not_shown(file: Path, monkeypatch
     monkeypatch.setenv("LASTWORD_KAFKA_SECURITY_PROTOCOL_FILE", str(file))
     said = complaint_about_property(f'Invalid value "{PASSWORD}" for configuration property "security.protocol"')
     assert said.startswith('setting LASTWORD_KAFKA_SECURITY_PROTOCOL_FILE: Invalid value "(a secret value)" for')
+
+
+def test_what_a_guarantee_rests_on_is_refused_without_what_the_file_holds(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text(PASSWORD)
+    monkeypatch.setenv("LASTWORD_KAFKA_GROUP_ID_FILE", str(file))
+    with pytest.raises(SettingsError) as raised:
+        load_all()
+    assert str(raised.value) == (
+        "setting LASTWORD_KAFKA_GROUP_ID_FILE: given a secret value; it cannot be set, a guarantee rests on it"
+    )
 
 
 def test_celerys_report_hides_the_brokers_password() -> None:

@@ -99,7 +99,10 @@ def test_the_address_of_a_broker_hides_its_password(url: str, address: str) -> N
     assert broker_address(Celery("test", broker=url)) == address
 
 
-@pytest.mark.parametrize("url", ["kafkaesque://:hunter2@h", "redis://:hunter2/x@h:1/1", "redis://:hunter2@h:port/1"])
+@pytest.mark.parametrize(
+    "url",
+    ["kafkaesque://:hunter2@h", "redis://:hunter2/x@h:1/1", "redis://:hunter2@h:port/1", "redis://h?password=hunter2"],
+)
 def test_a_broker_url_that_cannot_be_used_is_a_wrong_setting(url: str) -> None:
     with pytest.raises(SettingsError, match=r"^setting CELERY_BROKER_URL: ") as raised:
         broker_address(Celery("test", broker=url))
