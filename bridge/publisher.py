@@ -184,7 +184,7 @@ class Publisher:
                 except BufferError:
                     self._wait_for_room(end)
                 except KafkaException as error:
-                    self._renew(error.args[0])
+                    self._renew(self._producing, error.args[0])
                 else:
                     self.pending += 1
                     return
@@ -200,12 +200,12 @@ class Publisher:
             )
         self._state.wait(left_s)
 
-    def _renew(self, error: KafkaError) -> None:
+    def _renew(self, producing: Producing, error: KafkaError) -> None:
         """Go on with a new producer after a fatal error, which no idempotent one survives; raise any other error."""
         fatal = error.code() == KafkaError._FATAL  # noqa: SLF001 - the library's own name for the code
-        if not fatal or self._producing is None or time.monotonic() < self._opened_at + RENEW_AFTER_S:
-            raise PublishError(f"topic {self._topic!r}: {error.str()}")
-        self._producing.stop()
+        if not fatal or time.monotonic() < self._opened_at + RENEW_AFTER_S:
+            raise PublishError(f"topic {self._topic!r}: {producing.reason(error)}")
+        producing.stop()
         self._producing = self._open()
 
     def _report(
