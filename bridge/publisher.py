@@ -182,17 +182,16 @@ class Publisher:
                         self._topic, key=key, value=value, headers=list(headers), on_delivery=report
                     )
                 except BufferError:
-                    self._wait_for_room(end)
+                    self._wait_for_room(self._producing, end)
                 except KafkaException as error:
                     self._renew(self._producing, error.args[0])
                 else:
                     self.pending += 1
                     return
 
-    def _wait_for_room(self, end: float) -> None:
+    def _wait_for_room(self, producing: Producing, end: float) -> None:
         left_s = end - time.monotonic()
-        # A callback would wait for itself.
-        waits = self._producing is not None and not self._producing.is_current_thread
+        waits = not producing.is_current_thread  # a callback would wait for itself
         if left_s <= 0 or not waits:
             raise BufferFullError(
                 f"topic {self._topic!r}: {self.pending} records wait for Kafka and the buffer is full, after "
