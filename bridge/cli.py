@@ -56,7 +56,7 @@ def _variable_behind(complaint: str) -> str:
         variable
         for variable in os.environ
         if variable.startswith(KAFKA_PREFIX)
-        and variable.removeprefix(KAFKA_PREFIX).lower().replace("_", ".") in complaint
+        and variable.removeprefix(KAFKA_PREFIX).lower().replace("_", ".") in complaint.replace("_", ".")
     )
     return max(named, key=len, default=f"{KAFKA_PREFIX}...")
 

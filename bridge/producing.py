@@ -34,11 +34,11 @@ PRODUCER_GUARANTEES: Final[dict[str, str | int | bool]] = {
 class Producing:
     """A producer whose callbacks run in a thread of its own, at once, whether or not anybody calls anything.
 
-    ``on_served`` is called there after some of them have run.
+    ``on_served`` is called there after some of them have run. ``trouble`` is the last one heard of, if any.
     """
 
     def __init__(self, properties: Properties, on_served: Callable[[], None]) -> None:
-        self._trouble = ""
+        self.trouble = ""
         self._end = ""
         self._on_served = on_served
         self._stopping = threading.Event()
@@ -72,13 +72,13 @@ class Producing:
             return f"{what}, before Kafka confirmed the record: it may have arrived"
         if error.code() == KafkaError._FATAL and self._end:  # noqa: SLF001
             return self._end
-        if error.code() == KafkaError._MSG_TIMED_OUT and self._trouble:  # noqa: SLF001
-            return f"{error.str()} ({self._trouble})"
+        if error.code() == KafkaError._MSG_TIMED_OUT and self.trouble:  # noqa: SLF001
+            return f"{error.str()} ({self.trouble})"
         return error.str()
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - what came before it tells more
-            self._trouble = error.str()
+            self.trouble = error.str()
 
     def _serve(self) -> None:
         # Only here, and by poll() alone: a fatal error makes the binding raise, and flush() would go on to call the

@@ -219,6 +219,8 @@ class Publisher:
             except Exception:
                 # The edge of a thread: an error in a callback must not end the reports of the others.
                 logger.exception("a callback of the publisher failed")
+            if error is None:
+                producing.trouble = ""
             with self._state:
                 self.delivered += error is None
                 self.failed += error is not None
