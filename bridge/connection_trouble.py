@@ -81,6 +81,7 @@ def _complaint(host: str, port: int, properties: Properties) -> str:
             capath=str(location) if "ssl.ca.location" in properties and location.is_dir() else None,
             cadata=None if pem is None else str(pem),
         )
+        context.check_hostname = properties.get("ssl.endpoint.identification.algorithm") != "none"
         with (
             socket.create_connection((host, port), PROBE_TIMEOUT_S) as connection,
             context.wrap_socket(connection, server_hostname=host),

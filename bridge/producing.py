@@ -34,11 +34,12 @@ PRODUCER_GUARANTEES: Final[dict[str, str | int | bool]] = {
 class Producing:
     """A producer whose callbacks run in a thread of its own, at once, whether or not anybody calls anything.
 
-    ``on_served`` is called there after some of them have run.
+    ``on_served`` is called there after some of them have run. ``trouble`` is the last one heard of, if any.
     """
 
     def __init__(self, properties: Properties, on_served: Callable[[], None]) -> None:
-        self._trouble = ""
+        self.trouble = ""
+        self._end = ""
         self._on_served = on_served
         self._stopping = threading.Event()
         self.producer = Producer(
@@ -64,17 +65,20 @@ class Producing:
 
     def reason(self, error: KafkaError) -> str:
         """Return why a record was not delivered, for a person."""
+        what = self._end or "the publisher was closed"
         if error.code() == KafkaError._PURGE_QUEUE:  # noqa: SLF001 - the library's own names for the codes
-            return "the publisher was closed before the record was sent"
+            return f"{what}, before the record was sent"
         if error.code() == KafkaError._PURGE_INFLIGHT:  # noqa: SLF001
-            return "the publisher was closed before Kafka confirmed the record: it may have arrived"
-        if error.code() == KafkaError._MSG_TIMED_OUT and self._trouble:  # noqa: SLF001
-            return f"{error.str()} ({self._trouble})"
+            return f"{what}, before Kafka confirmed the record: it may have arrived"
+        if error.code() == KafkaError._FATAL and self._end:  # noqa: SLF001
+            return self._end
+        if error.code() == KafkaError._MSG_TIMED_OUT and self.trouble:  # noqa: SLF001
+            return f"{error.str()} ({self.trouble})"
         return error.str()
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - what came before it tells more
-            self._trouble = error.str()
+            self.trouble = error.str()
 
     def _serve(self) -> None:
         # Only here, and by poll() alone: a fatal error makes the binding raise, and flush() would go on to call the
@@ -83,7 +87,8 @@ class Producing:
             try:
                 served = self.producer.poll(POLL_S)
             except KafkaException as error:
-                logger.error("the producer has failed for good: %s", error.args[0].str())  # noqa: TRY400 - no bug
+                self._end = error.args[0].str()
+                logger.error("the producer has failed for good: %s", self._end)  # noqa: TRY400 - no bug
                 served = 1
             if served:
                 self._on_served()

@@ -182,17 +182,16 @@ class Publisher:
                         self._topic, key=key, value=value, headers=list(headers), on_delivery=report
                     )
                 except BufferError:
-                    self._wait_for_room(end)
+                    self._wait_for_room(self._producing, end)
                 except KafkaException as error:
-                    self._renew(error.args[0])
+                    self._renew(self._producing, error.args[0])
                 else:
                     self.pending += 1
                     return
 
-    def _wait_for_room(self, end: float) -> None:
+    def _wait_for_room(self, producing: Producing, end: float) -> None:
         left_s = end - time.monotonic()
-        # A callback would wait for itself.
-        waits = self._producing is not None and not self._producing.is_current_thread
+        waits = not producing.is_current_thread  # a callback would wait for itself
         if left_s <= 0 or not waits:
             raise BufferFullError(
                 f"topic {self._topic!r}: {self.pending} records wait for Kafka and the buffer is full, after "
@@ -200,12 +199,12 @@ class Publisher:
             )
         self._state.wait(left_s)
 
-    def _renew(self, error: KafkaError) -> None:
+    def _renew(self, producing: Producing, error: KafkaError) -> None:
         """Go on with a new producer after a fatal error, which no idempotent one survives; raise any other error."""
         fatal = error.code() == KafkaError._FATAL  # noqa: SLF001 - the library's own name for the code
-        if not fatal or self._producing is None or time.monotonic() < self._opened_at + RENEW_AFTER_S:
-            raise PublishError(f"topic {self._topic!r}: {error.str()}")
-        self._producing.stop()
+        if not fatal or time.monotonic() < self._opened_at + RENEW_AFTER_S:
+            raise PublishError(f"topic {self._topic!r}: {producing.reason(error)}")
+        producing.stop()
         self._producing = self._open()
 
     def _report(
@@ -220,6 +219,8 @@ class Publisher:
             except Exception:
                 # The edge of a thread: an error in a callback must not end the reports of the others.
                 logger.exception("a callback of the publisher failed")
+            if error is None:
+                producing.trouble = ""
             with self._state:
                 self.delivered += error is None
                 self.failed += error is not None

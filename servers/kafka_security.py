@@ -16,7 +16,8 @@ class KafkaSecurity:
 
     ``certificate``: a PEM file, private key (PKCS #8) and chain; its names must hold the server's address, which every
     client checks. ``ca``: the PEM file of who signed it. ``users``: passwords by name, for SCRAM-SHA-512 and PLAIN;
-    they are Kafka's from its first start on, and changed in Kafka only. ``admin`` is the super user among them.
+    at the first start they are seen on a command line for a moment, and later changed in Kafka only. ``admin`` is the
+    super user among them.
     """
 
     certificate: Path

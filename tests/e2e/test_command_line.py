@@ -32,6 +32,7 @@ def env(
         (BRIDGE, "REDIS_URL", f"redis://u:{PASSWORD}/x@127.0.0.1", "unreadable host, port"),
         (BRIDGE, "LASTWORD_KAFKA_GROUP_ID", "mine", "given 'mine'; it cannot be set, a guarantee rests on it"),
         (BRIDGE, "LASTWORD_KAFKA_NONSENSE", "1", 'No such configuration property: "nonsense"'),
+        (PUBLISH, "LASTWORD_KAFKA_LOG_LEVEL", "loud", 'Invalid value for configuration property "log_level"'),
         (PUBLISH, "LASTWORD_KAFKA_SECURITY_PROTOCOL", "x", 'Invalid value "x" for configuration property'),
         (WORKER, "CELERY_BROKER_URL", f"carrier-pigeon://:{PASSWORD}@x", "given the scheme 'carrier-pigeon'; redis, "),
         (WORKER, "CELERY_BROKER_URL", f"redis://u:{PASSWORD}/x@127.0.0.1", "unreadable host, port or database"),

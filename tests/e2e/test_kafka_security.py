@@ -128,6 +128,20 @@ def test_a_permission_taken_away_from_a_running_bridge_ends_it(
     assert "Topic authorization failed" in line
 
 
+def test_dead_letters_that_may_not_be_written_wait_until_they_may(
+    secured_kafka: SecuredKafka, env: dict[str, str], tmp_path: Path
+) -> None:
+    letters = f"{env['LASTWORD_TOPIC']}-dlt"
+    with running(BRIDGE, env, tmp_path) as bridge:
+        bridge.wait_for("partitions assigned: [0]")
+        secured_kafka.forbid("TOPIC", letters)
+        secured_kafka.produce(env["LASTWORD_TOPIC"], b"no JSON")
+        bridge.wait_for(f"a dead letter cannot be delivered to {letters} for now: Broker: Topic authorization failed")
+        secured_kafka.allow("TOPIC", letters, "WRITE")
+        bridge.wait_for("dead letter: ")
+        assert bridge.end(signal.SIGTERM).code == 0
+
+
 # What may heal: waited for, and not for ever.
 
 

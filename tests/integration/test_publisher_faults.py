@@ -92,8 +92,9 @@ def test_a_topic_that_is_not_there_is_reported(kafka_server: Kafka, topic: str) 
 def test_a_topic_that_may_not_be_written_is_reported_and_once_it_may_all_goes_on(
     secured_kafka: SecuredKafka, topic: str
 ) -> None:
-    # Without a permission to write anywhere, an idempotent producer has failed for good: a new one must follow.
+    # An idempotent producer that may see the topic and write nowhere has failed for good: a new one must follow.
     secured_kafka.create_topic(topic)
+    secured_kafka.allow("TOPIC", topic, "READ", user="other")
     failed = Failed()
     with Publisher(secured_kafka.properties("other"), topic, on_failed=failed) as one:
         one.publish(change(1))
@@ -218,7 +219,7 @@ def test_closing_during_an_outage_ends_and_reports_everything(kafka_server: Kafk
         with at_most(5, "closing"), pytest.raises(DeliveryError) as raised:
             one.close(0.3)
     assert [failure.change for failure in raised.value.failures] == [change(number) for number in range(1, 101)]
-    assert all("closed before" in failure.reason for failure in raised.value.failures)
+    assert all("was closed, before" in failure.reason for failure in raised.value.failures)
     assert (one.delivered, one.failed, one.pending) == (1, 100, 0)
 
 

@@ -40,6 +40,14 @@ def test_every_example_is_python_and_uses_what_there_is(code: str) -> None:
     assert fields <= set(bridge.publisher.Change.__struct_fields__)
 
 
+def test_a_service_that_publishes_gets_no_celery_app_of_ours() -> None:
+    imports = "import sys, bridge.publisher; print(*{'celery', 'kazoo', 'redis'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", imports], cwd=REPOSITORY, capture_output=True, text=True, timeout=40, check=True
+    )
+    assert done.stdout.strip() == ""
+
+
 def test_the_first_example_publishes(kafka_server: Kafka, topic: str, tmp_path: Path) -> None:
     create_topic(kafka_server.address, topic)
     done = subprocess.run(
