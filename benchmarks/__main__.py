@@ -78,7 +78,7 @@ def main(
         sys.exit(1)
     command = shlex.join(["python", "-m", "benchmarks", *(part for part in sys.argv[1:] if part != "--write-docs")])
     outcome = report.Report(command, machine, versions, BASE if compare_modes else "pipeline", found)
-    publish(outcome, results, PAGES["modes" if compare_modes else "bench"] if write_docs else None)
+    show_and_keep(outcome, results, PAGES["modes" if compare_modes else "bench"] if write_docs else None)
 
 
 def prepare(
@@ -113,7 +113,7 @@ def go_round(title: str, steps: list[Step]) -> report.Round:
     return found
 
 
-def publish(outcome: report.Report, results: Path, page: Path | None) -> None:
+def show_and_keep(outcome: report.Report, results: Path, page: Path | None) -> None:
     """Print what came out, keep it, and put it into its place in a page of the documentation, if there is one."""
     date = report.now()
     report.show(outcome, console)

@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from examples.watch import Change, newest_of
+from servers.kafka import silent
 
 PARTITIONS = 8
 BEGIN_MS = 1_763_800_000_000
@@ -54,7 +55,7 @@ def _load(name: str, updates: int, product: Callable[[], int]) -> Load:
 
 def publish(servers: str, topic: str, load: Load) -> None:
     """Make the topic and put the whole load on it; RuntimeError when Kafka does not take all of it."""
-    admin = AdminClient({"bootstrap.servers": servers})
+    admin = AdminClient({"bootstrap.servers": servers}, logger=silent)
     admin.create_topics([NewTopic(topic, PARTITIONS)])[topic].result(10)
     producer = Producer(
         {

@@ -8,7 +8,6 @@ BASE = "default"
 
 def modes(rabbitmq_url: str | None) -> list[Mode]:
     """All modes, the one that ``celeryconfig.py`` has first; those on RabbitMQ where there is one."""
-    emulated = {"broker_transport_options": {**celeryconfig.broker_transport_options, "ack_emulation": True}}
     late = {"task_acks_late": True, "task_reject_on_worker_lost": True}
     found = [
         Mode(BASE),
@@ -17,9 +16,13 @@ def modes(rabbitmq_url: str | None) -> list[Mode]:
         Mode("solo", ("--pool", "solo")),
         *(Mode(f"default, prefetch {n}", settings={"worker_prefetch_multiplier": n}) for n in (1, 4, 32, 128)),
         Mode("default, acks_late", settings=late),
-        Mode("default, ack_emulation", settings=emulated),
-        Mode("default, ack_emulation, acks_late", settings=emulated | late),
     ]
+    if hasattr(celeryconfig, "broker_transport_options"):  # a Redis
+        emulated = {"broker_transport_options": {**celeryconfig.broker_transport_options, "ack_emulation": True}}
+        found += [
+            Mode("default, ack_emulation", settings=emulated),
+            Mode("default, ack_emulation, acks_late", settings=emulated | late),
+        ]
     if rabbitmq_url is not None:
         found += [
             Mode("default, RabbitMQ", broker_url=rabbitmq_url),

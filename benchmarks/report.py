@@ -72,6 +72,7 @@ HEADINGS = (
     "seconds",
     "all committed after",
     "updates/s",
+    "CPU ms each",
     "not at their newest",
 )
 
@@ -88,6 +89,7 @@ def speed_row(report: Report, load: str, contender: str) -> tuple[str, ...]:
         figure(_median(found, lambda one: one.seconds)),
         _committed(found),
         f"{_median(found, lambda one: one.rate):,.0f}",
+        figure(_median(found, lambda one: one.cpu_s / one.updates * 1_000)),
         _wrong(found),
     )
 

@@ -43,6 +43,11 @@ class Measurement:
         """Updates per second."""
         return self.updates / self.seconds
 
+    @property
+    def cpu_s(self) -> float:
+        """Seconds of CPU that all its processes and our own servers used."""
+        return sum(usage.cpu_s for usage in self.usage.values())
+
 
 @dataclass(frozen=True)
 class Site:

@@ -17,6 +17,7 @@ from kazoo.interfaces import IAsyncResult
 from kombu import Connection, Exchange, Queue
 
 from servers import Addresses
+from servers.kafka import silent
 
 ROOT = Path(__file__).parents[1]
 BULK = 1_000
@@ -116,7 +117,7 @@ def _children(answer: IAsyncResult) -> list[str]:
 
 
 def _remove_from_kafka(names: Names, servers: str) -> None:
-    admin = AdminClient({"bootstrap.servers": servers})
+    admin = AdminClient({"bootstrap.servers": servers}, logger=silent)
     there = admin.list_topics(timeout=CALL_TIMEOUT_S).topics
     topics = [topic for topic in (names.topic, names.letters) if topic in there]
     deleted: Mapping[str, Any] = admin.delete_topics(topics) if topics else {}
