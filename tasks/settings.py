@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TypeVar
 
 from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field_validator
@@ -36,6 +37,7 @@ class TaskSettings(BaseSettings):
     lock_wait_s: float = Field(1.0, ge=0, le=1)
     call_timeout_s: float = Field(5.0, gt=0, le=5)
     startup_deadline_s: float = Field(60.0, ge=0)
+    heartbeat_file: Path | None = None
 
     key_prefix: str = Field("product:", min_length=1)
     replay_horizon_s: int = Field(7 * 86_400, gt=0)
