@@ -1,4 +1,5 @@
 # make demo    the whole flow on real servers, started and stopped for you
+# make up      servers, worker, bridge and Flower at their usual ports, until Ctrl-C
 # make test    all tests, on real servers
 # make check   style, types, borders between the rooms, spelling
 # Everything is installed into .venv by the first of them. Needed beforehand: Python 3.11 or later, and make.
@@ -33,7 +34,7 @@ lock: $(INSTALLED)
 		pyproject.toml -o requirements.lock
 
 up: $(INSTALLED)
-	@$(BIN)/python -m servers up
+	@$(BIN)/python -m servers up -- $(CURDIR)/$(BIN)/python -m examples.up
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
