@@ -1,7 +1,6 @@
 """Flower as a subprocess, and its API as a client sees it."""
 
 import json
-import os
 import sys
 import urllib.error
 import urllib.request
@@ -65,13 +64,12 @@ def running_flower(
 ) -> Iterator[Flower]:
     """``celery -A tasks flower`` in ``directory``, with no setting but ``env``; it may still be starting on entry."""
     port = free_port()
-    given = {name: value for name, value in clean_env(env).items() if not name.startswith("FLOWER_") or name in env}
     log = directory.parent / f"flower-{port}.log"
     child = Child(
         [python, "-m", "celery", "-A", "tasks", "flower", *arguments],
         directory=directory,
         log_file=log,
-        environment=given | {"FLOWER_PORT": str(port), "PATH": os.environ["PATH"]},
+        environment=clean_env(env) | {"FLOWER_PORT": str(port)},
     )
     try:
         yield Flower(port, child, log)
