@@ -1,4 +1,5 @@
 # make demo    the whole flow on real servers, started and stopped for you
+# make up      servers, worker, bridge and Flower at their usual ports, until Ctrl-C
 # make test    all tests, on real servers
 # make bench   the pipeline's speed beside that of its peers, on servers started for it
 # make check   style, types, borders between the rooms, spelling
@@ -26,22 +27,27 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The lock file holds for every platform and every Python that pyproject.toml allows.
+# The lock files hold for every platform and every Python that pyproject.toml allows: one for work on the project, and
+# for the image one of what the wheel needs and one of what builds it, both at the versions of the first.
+COMPILE = $(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-annotate --quiet
+
 lock: $(INSTALLED)
-	$(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --all-extras --no-annotate --quiet \
-		pyproject.toml -o requirements.lock
+	$(COMPILE) --all-extras pyproject.toml -o requirements.lock
+	$(COMPILE) --constraints requirements.lock pyproject.toml -o requirements-runtime.lock
+	echo setuptools | $(COMPILE) --constraints requirements.lock - -o requirements-build.lock
 
 # The tables of docs/settings.md, from the code.
 settings: $(INSTALLED)
 	$(BIN)/python -m tests.settings_table
 
 up: $(INSTALLED)
-	@$(BIN)/python -m servers up
+	@$(BIN)/python -m servers up -- $(CURDIR)/$(BIN)/python -m examples.up
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -16,6 +16,7 @@ from bridge.window import InFlight, Window
 from tasks.cache import Cache, Failure
 from tasks.contract import InvalidUpdateError, Rules, Update, decode
 from tasks.errors import CacheUnavailableError
+from tasks.heartbeat import Heartbeat
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Bridge:
         rules: Rules,
         fetch_max: int = 500,
         back_off_max_s: float = 5.0,
+        heartbeat: Heartbeat | None = None,
     ) -> None:
         self._window = window
         self._enqueuer = enqueuer
@@ -62,6 +64,7 @@ class Bridge:
         self._enqueue_back_off = BackOff(back_off_max_s)
         self._sweep_back_off = BackOff(back_off_max_s)
         self._next_report = 0.0
+        self._heartbeat = heartbeat or Heartbeat(None)
         self._records = open_records(self)
 
     def run(self, stopping: Callable[[], bool], leaving: Callable[[], bool], *, shutdown_deadline_s: float) -> None:
@@ -88,6 +91,7 @@ class Bridge:
 
     def _carry(self) -> None:
         """Move everything that is in hand as far as it goes."""
+        self._heartbeat.beat()
         self._enqueue()
         self._sweep(self._window.looks.due(time.monotonic(), BATCH))
         self._deliver_letters()

@@ -15,6 +15,7 @@ from bridge.topics import reach_kafka, refuse_early_expiry
 from bridge.window import Window
 from tasks import app
 from tasks.cache import Cache
+from tasks.heartbeat import Heartbeat
 from tasks.settings import TaskSettings
 from tasks.startup import broker_address, reach_broker, reach_cache, wait_for
 from tasks.worker import open_cache
@@ -34,9 +35,10 @@ def run(settings: BridgeSettings, task_settings: TaskSettings) -> None:
     properties = kafka_properties(settings)
     cache = open_cache(task_settings)
     broker_address(app)  # refuses an unusable URL before anything is waited for
+    heartbeat = Heartbeat(task_settings.heartbeat_file)
     signals = Signals()
     _wait_for_servers(settings, task_settings, properties, cache)
-    bridge = _assemble(settings, task_settings, properties, cache)
+    bridge = _assemble(settings, task_settings, properties, cache, heartbeat)
     signals.install()
     logger.info("bridging topic %s to Celery queue %s", settings.topic, app.conf.task_default_queue)
     bridge.run(signals.stopping, signals.leaving, shutdown_deadline_s=settings.shutdown_deadline_s)
@@ -66,7 +68,11 @@ def _wait_for_servers(
 
 
 def _assemble(
-    settings: BridgeSettings, task_settings: TaskSettings, properties: dict[str, str | int | bool], cache: Cache
+    settings: BridgeSettings,
+    task_settings: TaskSettings,
+    properties: dict[str, str | int | bool],
+    cache: Cache,
+    heartbeat: Heartbeat,
 ) -> Bridge:
     bounds = Bounds(settings.in_flight_max, settings.in_flight_bytes_max, settings.waiting_offsets_max)
     clocks = Clocks(
@@ -96,6 +102,7 @@ def _assemble(
         rules=task_settings.rules,
         fetch_max=settings.fetch_max,
         back_off_max_s=settings.back_off_max_s,
+        heartbeat=heartbeat,
     )
 
 

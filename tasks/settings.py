@@ -70,6 +70,9 @@ class TaskSettings(Settings):
     startup_deadline_s: float = Field(
         60.0, ge=0, description="How long a start waits for servers that cannot be reached; then exit code 3"
     )
+    heartbeat_file: Path | None = Field(
+        None, description="A file touched while the process's loop goes round: its age tells a health check"
+    )
 
     key_prefix: str = Field("product:", min_length=1, description="What stands before the product id in a Redis key")
     replay_horizon_s: int = Field(

@@ -13,6 +13,7 @@ from celery.exceptions import Reject, Retry, SoftTimeLimitExceeded
 from tasks.arguments import TASK_NAME, Arguments, UnknownFormatError, unpack
 from tasks.cache import Cache, Failure
 from tasks.errors import LockBusyError, PermanentError, TransientError
+from tasks.heartbeat import Heartbeat
 from tasks.lock import Locks
 from tasks.outcome import Outcome
 from tasks.refresh import refresh
@@ -119,6 +120,7 @@ def get_ready(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     try:
         refuse_misspelt_settings()
         here = resources()
+        heartbeat = Heartbeat(here.settings.heartbeat_file)
         wait_for_servers(here)
     except SettingsError as error:
         leave(str(error), EXIT_SETTINGS)
@@ -126,6 +128,8 @@ def get_ready(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
         leave(str(error), EXIT_UNREACHABLE)
     except KeyboardInterrupt:
         leave("interrupted", EXIT_INTERRUPTED)
+    # Sent by a timer of the consumer, which no longer runs when the main loop hangs or has lost its broker.
+    signals.heartbeat_sent.connect(lambda **_: heartbeat.beat(), weak=False)
 
 
 def wait_for_servers(here: Resources) -> None:

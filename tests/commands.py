@@ -57,7 +57,7 @@ def run(arguments: Sequence[str], env: Mapping[str, str], *, stdin: str | bytes 
 
 def clean_env(env: Mapping[str, str]) -> dict[str, str]:
     """Our environment without any setting, and then ``env``."""
-    ours = ("LASTWORD_", "KAFKA_", "REDIS_", "CELERY_", "ZOOKEEPER_")
+    ours = ("LASTWORD_", "KAFKA_", "REDIS_", "CELERY_", "ZOOKEEPER_", "FLOWER_")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | dict(env)
 
 

@@ -1,9 +1,5 @@
 """The built wheel, installed in an environment of its own and used from another folder."""
 
-import os
-import shutil
-import subprocess
-import sys
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -12,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from servers import Reachable, ReachableRedis
-from tests.task_helpers import TaskLog, live, open_site
+from servers.process import Child
+from tests.commands import change, clean_env
+from tests.e2e.conftest import Install, Run
+from tests.task_helpers import open_site
+from tests.waiting import wait_until
 from tests.worker_helpers import REPOSITORY, celery_worker
 
 pytestmark = pytest.mark.timeout(300)  # the first time, everything that the wheel needs is downloaded
@@ -20,52 +20,19 @@ pytestmark = pytest.mark.timeout(300)  # the first time, everything that the whe
 ROOMS = ["bridge", "tasks"]
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy: setuptools would leave its own files in the repository, and take old ones from there."""
-    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in [*ROOMS, "servers", "tests"]:
-        shutil.copytree(REPOSITORY / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ["celeryconfig.py", "pyproject.toml", "README.md", "LICENSE"]:
-        shutil.copy(REPOSITORY / name, source)
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, source, directory=source)
-    [wheel] = out.glob("*.whl")
-    return wheel
-
-
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bin folder of a new environment that holds the wheel and what it requires, at the locked versions."""
-    home = tmp_path_factory.mktemp("environment") / "venv"
-    run(sys.executable, "-m", "venv", "--without-pip", home, directory=home.parent)
-    python = home / "bin" / "python"
-    pinned = ["--constraints", str(REPOSITORY / "requirements.lock")]
-    into = ["--python", str(python), "--compile-bytecode"]
-    run(sys.executable, "-m", "uv", "pip", "install", *into, *pinned, wheel, directory=home.parent)
-    return python.parent
+@pytest.fixture(params=["3.11", "3.13"])
+def installed(request: pytest.FixtureRequest, install: Install) -> Path:
+    """The bin folder of an environment that holds the wheel, on the oldest and the newest Python we claim."""
+    return install(str(request.param))
 
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[Path]:
     """An empty folder, which stays so."""
-    yield tmp_path
-    assert not list(tmp_path.iterdir()), "nothing is left in the working folder"
-
-
-def run(*command: str | Path, directory: Path) -> str:
-    """What a command printed, both streams; AssertionError showing it when the exit code is not 0."""
-    done = subprocess.run(
-        command,
-        cwd=directory,
-        env={name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}"
-    return done.stdout
+    directory = tmp_path / "elsewhere"
+    directory.mkdir()
+    yield directory
+    assert not list(directory.iterdir()), "nothing is left in the working folder"
 
 
 def test_the_wheel_holds_the_application_and_nothing_else(wheel: Path) -> None:
@@ -83,7 +50,7 @@ def test_the_wheel_holds_the_application_and_nothing_else(wheel: Path) -> None:
     assert any(name.endswith("/licenses/LICENSE") for name in metadata)
 
 
-def test_the_commands_work_from_another_folder(installed: Path, elsewhere: Path) -> None:
+def test_the_commands_work_from_another_folder(installed: Path, elsewhere: Path, run: Run) -> None:
     assert "publish" in run(installed / "lastword", "--help", directory=elsewhere)
     version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
     told = run(installed / "python", "-m", "bridge", "--version", directory=elsewhere)
@@ -92,25 +59,50 @@ def test_the_commands_work_from_another_folder(installed: Path, elsewhere: Path)
     assert Path(where.strip()).is_relative_to(installed.parent)
 
 
-def test_a_worker_works_from_another_folder(
-    installed: Path, elsewhere: Path, redis_server: ReachableRedis, zookeeper_server: Reachable
+def test_a_published_change_is_read_from_redis(
+    installed: Path,
+    elsewhere: Path,
+    run: Run,
+    kafka_server: Reachable,
+    redis_server: ReachableRedis,
+    zookeeper_server: Reachable,
+    topic: str,
+    group: str,
 ) -> None:
-    update = live("a")
     with open_site(redis_server, redis_server, zookeeper_server) as site:
-        env = {**site.env, "PYTHONPATH": ""}
-        with celery_worker(env, "-c", "1", python=installed / "python", directory=elsewhere) as worker:
-            assert TaskLog(worker).result(site.sender.send(update)) == "applied"
-            assert worker.stop() == 0
-        assert site.holds(update)
+        env = site.env | {
+            "KAFKA_BOOTSTRAP_SERVERS": kafka_server.address,
+            "LASTWORD_TOPIC": topic,
+            "LASTWORD_CONSUMER_GROUP": group,
+        }
+        bridge = Child(
+            [installed / "lastword", "run", "--create-topics"],
+            directory=elsewhere,
+            log_file=elsewhere.parent / "bridge.log",
+            environment=clean_env(env),
+        )
+        try:
+            python = installed / "python"
+            with celery_worker(env | {"PYTHONPATH": ""}, "-c", "1", python=python, directory=elsewhere) as worker:
+                publish = [installed / "lastword", "publish", "-"]
+                create = {"LASTWORD_CREATE_TOPICS": "true"}
+                said = run(*publish, directory=elsewhere, env=env | create, stdin=change("42", data={"price": "8.90"}))
+                assert f"published 1 records to '{topic}'" in said
+                held = wait_until(lambda: site.raw.hget(site.key("42"), "data"), what="the change in Redis")
+                assert held == b'{"price": "8.90"}'
+                assert worker.stop() == 0
+        finally:
+            bridge.stop(35)
+        assert bridge.exit_code == 0
 
 
-def test_the_report_needs_no_server(installed: Path, elsewhere: Path) -> None:
+def test_the_report_needs_no_server(installed: Path, elsewhere: Path, run: Run) -> None:
     report = run(installed / "celery", "-A", "tasks", "report", directory=elsewhere)
 
     assert "task_default_queue: 'lastword'" in report
 
 
-def test_a_celeryconfig_in_the_working_folder_replaces_ours(installed: Path, tmp_path: Path) -> None:
+def test_a_celeryconfig_in_the_working_folder_replaces_ours(installed: Path, tmp_path: Path, run: Run) -> None:
     (tmp_path / "celeryconfig.py").write_text("task_default_queue = 'mine'\nbroker_url = 'redis://127.0.0.1:1/7'\n")
 
     report = run(installed / "celery", "-A", "tasks", "report", directory=tmp_path)
