@@ -8,7 +8,8 @@ from typing import NamedTuple
 import pytest
 
 from bridge.settings import KAFKA_PREFIX, BridgeSettings
-from tasks.settings import TaskSettings, environment_name
+from tasks.environment import environment_names
+from tasks.settings import TaskSettings
 
 REPOSITORY = Path(__file__).parents[2]
 TESTS = REPOSITORY / "tests"
@@ -59,10 +60,10 @@ def test_every_link_leads_to_a_file_and_a_heading(document: Path) -> None:
 
 @each_document
 def test_every_setting_that_is_named_exists(document: Path) -> None:
-    known = {environment_name(kind, field) for kind in (BridgeSettings, TaskSettings) for field in kind.model_fields}
+    known = environment_names([BridgeSettings, TaskSettings])
     named = set(SETTING.findall(document.read_text(encoding="utf-8")))
     properties = {name for name in named if name.startswith(KAFKA_PREFIX)}
-    assert {name.removesuffix("_FILE") for name in named - properties} <= known
+    assert named - properties <= known
 
 
 @each_document
