@@ -1,4 +1,4 @@
-"""``python -m tests.settings_table`` renews the tables in docs/settings.md, made from the settings' classes."""
+"""``python -m tests.settings_table`` renews the tables in the README, made from the settings' classes."""
 
 import os
 import runpy
@@ -12,7 +12,7 @@ from tasks.environment import environment_name
 from tasks.settings import TaskSettings
 from tests.commands import REPOSITORY, clean_env
 
-PAGE = REPOSITORY / "docs" / "settings.md"
+PAGE = REPOSITORY / "README.md"
 BROKER = "Celery's broker; other settings of Celery are in `celeryconfig.py`"
 
 Kind = type[TaskSettings] | type[BridgeSettings]
