@@ -1,28 +1,39 @@
-"""Celery's settings: broker, queue and delivery. A ``celeryconfig.py`` in the working folder replaces this one."""
+"""Celery's settings: broker, queue and delivery. A ``celeryconfig.py`` in the working folder replaces this one.
 
+CELERY_BROKER_TRANSPORT_OPTIONS, a JSON object, adds to the transport options: a broker behind Redis Sentinels
+(``sentinel://h1:26379/1;sentinel://h2:26379/1``) needs ``{"master_name": "mymaster"}``, and where the Sentinels have a
+password of their own ``{"sentinel_kwargs": {"password": "..."}}`` too.
+"""
+
+import json
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 
-def _broker_url() -> str:
-    path = os.environ.get("CELERY_BROKER_URL_FILE")  # a secret of Docker or Kubernetes
+def _refuse(variable: str, reason: str) -> NoReturn:
+    # An exception would end in a traceback through all of Celery.
+    sys.stderr.write(f"lastword: setting {variable}: {reason}\n")
+    sys.exit(2)
+
+
+def _given(variable: str, default: str) -> str:
+    """The variable, or what is in the file that ``<variable>_FILE`` names: a secret of Docker or Kubernetes."""
+    path = os.environ.get(f"{variable}_FILE")
     if path is None:
-        return os.environ.get("CELERY_BROKER_URL", "redis://127.0.0.1:6379/1")
-    reason = "CELERY_BROKER_URL is given too; one is allowed" if "CELERY_BROKER_URL" in os.environ else ""
+        return os.environ.get(variable, default)
+    if variable in os.environ:
+        _refuse(f"{variable}_FILE", f"{variable} is given too; one is allowed")
     try:
-        url = Path(path).read_text(encoding="utf-8").removesuffix("\n")
-        reason = reason or ("" if url else f"the file {path!r} is empty")
+        text = Path(path).read_text(encoding="utf-8").removesuffix("\n")
     except (OSError, ValueError) as error:
-        url = ""
-        reason = reason or f"the file {path!r} cannot be read: {getattr(error, 'strerror', 'it is not UTF-8 text')}"
-    if reason:
-        sys.stderr.write(f"lastword: setting CELERY_BROKER_URL_FILE: {reason}\n")
-        raise SystemExit(2)  # an exception would end in a traceback through all of Celery
-    return url
+        reason = getattr(error, "strerror", "it is not UTF-8 text")
+        _refuse(f"{variable}_FILE", f"the file {path!r} cannot be read: {reason}")
+    return text or _refuse(f"{variable}_FILE", f"the file {path!r} is empty")
 
 
-broker_url = _broker_url()
+broker_url = _given("CELERY_BROKER_URL", "redis://127.0.0.1:6379/1")
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # a worker outlives any outage of the broker
 broker_heartbeat = 30
@@ -41,6 +52,15 @@ task_reject_on_worker_lost = False
 worker_send_task_events = True  # outcomes, for Flower and `celery events`
 worker_prefetch_multiplier = 8
 
+try:
+    broker_transport_options = dict(json.loads(_given("CELERY_BROKER_TRANSPORT_OPTIONS", "{}")))
+except (TypeError, ValueError):
+    _refuse("CELERY_BROKER_TRANSPORT_OPTIONS", 'it should be a JSON object: {"name": "value"}')
+
+if broker_url.startswith("rediss:"):
+    # Without it kombu takes any certificate. Where the CA is not one of the system's: ?ssl_ca_certs=/path in the URL.
+    broker_use_ssl = {"ssl_cert_reqs": "required"}
+
 if broker_url.startswith(("redis", "rediss", "sentinel")):
     broker_transport_options = {
         # No list of unacknowledged messages: what a killed worker had fetched, the bridge sends again.
@@ -49,6 +69,7 @@ if broker_url.startswith(("redis", "rediss", "sentinel")):
         "socket_connect_timeout": 5.0,  # seconds, as socket_timeout: every call of the bridge has a deadline
         "socket_timeout": 5.0,
         "socket_keepalive": True,
+        **broker_transport_options,
     }
 else:
     # RabbitMQ 4.3 and later refuse transient queues that are not exclusive.

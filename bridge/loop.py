@@ -61,6 +61,7 @@ class Bridge:
         self._fetch_max = fetch_max
         self._inbox: dict[int, deque[Arrived]] = {}
         self._identity = ""
+        self._missed = False
         self._enqueue_back_off = BackOff(back_off_max_s)
         self._sweep_back_off = BackOff(back_off_max_s)
         self._next_report = 0.0
@@ -185,7 +186,10 @@ class Bridge:
             self._sweep_back_off.failed(time.monotonic())
             return
         self._sweep_back_off.succeeded()
-        self._identity = look.identity
+        if look.missed and not self._missed:
+            logger.warning("Redis cannot be asked about a part of what it holds: %s", look.missed)
+        self._missed = look.missed is not None
+        self._identity = look.identity or self._identity
         for product_id, held in look.versions.items():
             self._window.observe(product_id, held, now)
         for task_id, failure in look.failures.items():

@@ -11,7 +11,7 @@ from tasks.errors import CacheUnavailableError, UnusableKeyError
 from tasks.failures import Failure, decode, encode, failure_key
 from tasks.outcome import Outcome
 from tasks.redis_client import open_client
-from tasks.redis_errors import explain, where
+from tasks.redis_errors import CACHE_PERMISSIONS, explain, where
 from tasks.redis_pipeline import Client, Command, identity_of
 from tasks.version import Version
 from tasks.write_script import LOAD, Write, outcome_of, script_call
@@ -199,7 +199,8 @@ class Cache:
                 raise self._unavailable(error) from error
 
     def _unavailable(self, error: RedisError) -> CacheUnavailableError:
-        return CacheUnavailableError(f"Redis at {where(error, self.address)}: {explain(error)}")
+        told = explain(error, permissions=CACHE_PERMISSIONS)
+        return CacheUnavailableError(f"Redis at {where(error, self.address)}: {told}")
 
 
 def _error(answer: object) -> RedisError | None:

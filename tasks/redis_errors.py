@@ -5,17 +5,17 @@ from typing import Final
 
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
-_PERMISSIONS: Final = (
+CACHE_PERMISSIONS: Final = (
     "the ACL user needs the keys <key prefix>* and lastword:failed:*, and +evalsha +script|load +hget +hmget +hset "
     "+hdel +expire +persist +type +get +set +info, with Sentinel +role, with Cluster +cluster|slots"
 )
 
 
-def explain(error: RedisError) -> str:
-    """The error's kind and words and, where a person can mend it, how."""
+def explain(error: RedisError, *, permissions: str = "") -> str:
+    """The error's kind and words and, where a person can mend it, how; ``permissions`` are those the user needs."""
     # redis-py cuts the code off some errors (OOM, READONLY); their class says it.
     said = f"{type(error).__name__}: {error}"
-    advice = _advice(error)
+    advice = permissions if isinstance(error, NoPermissionError) else _advice(error)
     return f"{said} ({advice})" if advice else said
 
 
@@ -34,6 +34,4 @@ def _advice(error: RedisError) -> str:
         return "is there TLS on this port? rediss is for TLS, redis for none"
     if isinstance(error, AuthenticationError):
         return "check the user and the password in the URL"
-    if isinstance(error, NoPermissionError):
-        return _PERMISSIONS
     return ""

@@ -7,9 +7,11 @@ from collections.abc import Callable
 import click
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from tasks.cache import Cache
 from tasks.errors import CacheUnavailableError
+from tasks.redis_errors import explain
 from tasks.settings import SettingsError
 
 EXIT_SETTINGS = 2
@@ -60,6 +62,11 @@ def broker_address(app: Celery) -> str:
         ) from error
     except (ValueError, TypeError):  # the latter: a ?password=
         raise _unreadable_broker_url() from None
+    if connection.transport_cls == "sentinel" and not app.conf.broker_transport_options.get("master_name"):
+        raise SettingsError(
+            "setting CELERY_BROKER_URL: Sentinels are given, but not the name of their service; wanted is "
+            'CELERY_BROKER_TRANSPORT_OPTIONS=\'{"master_name": "mymaster"}\''
+        )
     return str(connection.as_uri())
 
 
@@ -77,7 +84,8 @@ def reach_broker(app: Celery) -> None:
         try:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=5)
         except (OperationalError, OSError) as error:
-            raise ConnectionError(str(error)) from error
+            cause = error.__cause__
+            raise ConnectionError(explain(cause) if isinstance(cause, RedisError) else str(error)) from error
         except ValueError:
             raise _unreadable_broker_url() from None
 
