@@ -28,11 +28,10 @@ class Flower:
         return self.log_file.read_text(encoding="utf-8")
 
     def status(self, path: str, login: str | None = None) -> int:
-        """The HTTP status of an answer; 0 where there is none."""
-        return self._ask(path, login)[0]
+        return http_get(self.port, path, login)[0]
 
     def get(self, path: str, login: str | None = None) -> dict[str, Any]:
-        status, body = self._ask(path, login)
+        status, body = http_get(self.port, path, login)
         assert status == 200, (status, path)
         found: dict[str, Any] = json.loads(body)
         return found
@@ -44,18 +43,20 @@ class Flower:
 
         wait_until(answers, deadline_s=60, what="an answer of Flower")
 
-    def _ask(self, path: str, login: str | None) -> tuple[int, bytes]:
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}")
-        if login is not None:
-            request.add_header("Authorization", f"Basic {b64encode(login.encode()).decode()}")
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - a URL of ours
-                return answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, b""
-        except OSError:
-            return 0, b""
+
+def http_get(port: int, path: str, login: str | None = None) -> tuple[int, bytes]:
+    """The HTTP status and body of an answer on this machine; 0 and nothing where there is none."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}")
+    if login is not None:
+        request.add_header("Authorization", f"Basic {b64encode(login.encode()).decode()}")
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - a URL of ours
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, b""
+    except OSError:
+        return 0, b""
 
 
 @contextmanager

@@ -32,6 +32,6 @@ def _candidates(version: str) -> Iterator[Path]:
 
 
 def _version_of(program: Path) -> str | None:
-    ask: list[str | Path] = [program, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    ask = [str(program), "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
     told = subprocess.run(ask, capture_output=True, text=True, check=False, timeout=30)
     return told.stdout.strip() if told.returncode == 0 else None
