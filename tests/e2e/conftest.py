@@ -1,20 +1,46 @@
-"""The built wheel, and clean environments that hold it and what the image holds."""
+"""The flow of one test; the built wheel, and clean environments that hold it and what the image holds."""
 
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from servers import Kafka, Redis, ZooKeeper
 from tests.commands import clean_env
+from tests.e2e.flow import Flow
 from tests.pythons import find_python
-from tests.worker_helpers import REPOSITORY
+from tests.worker_helpers import REPOSITORY, empty_broker
 
 Install = Callable[[str], Path]
 Run = Callable[..., str]
+
+
+@pytest.fixture
+def flow(
+    kafka_server: Kafka,
+    redis_server: Redis,
+    zookeeper_server: ZooKeeper,
+    tmp_path: Path,
+    topic: str,
+    group: str,
+    zookeeper_root: str,
+    key_prefix: str,
+) -> Iterator[Flow]:
+    empty_broker(redis_server)
+    flow = Flow(
+        (kafka_server, redis_server, zookeeper_server),
+        tmp_path,
+        topic=topic,
+        group=group,
+        root=zookeeper_root,
+        prefix=key_prefix,
+    )
+    yield flow
+    flow.close()
 
 
 @pytest.fixture(scope="session")

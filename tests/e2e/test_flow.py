@@ -3,48 +3,21 @@
 import json
 import re
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from bridge.publisher import Publisher
 from bridge.records import headers_of
-from servers import Kafka, Redis, ZooKeeper
 from tests.e2e.flow import PARTITIONS, Flow
 from tests.waiting import wait_until
-from tests.worker_helpers import celery_worker, empty_broker
+from tests.worker_helpers import celery_worker
 
 pytestmark = pytest.mark.timeout(180)
 
 COUNT, PRODUCTS = 800, 150
 PREFORK = ("-c", "3")
 THREADS = ("-P", "threads", "-c", "8")
-
-
-@pytest.fixture
-def flow(
-    kafka_server: Kafka,
-    redis_server: Redis,
-    zookeeper_server: ZooKeeper,
-    tmp_path: Path,
-    topic: str,
-    group: str,
-    zookeeper_root: str,
-    key_prefix: str,
-) -> Iterator[Flow]:
-    empty_broker(redis_server)
-    flow = Flow(
-        (kafka_server, redis_server, zookeeper_server),
-        tmp_path,
-        topic=topic,
-        group=group,
-        root=zookeeper_root,
-        prefix=key_prefix,
-    )
-    yield flow
-    flow.close()
 
 
 @pytest.mark.parametrize("pool", [PREFORK, THREADS], ids=["prefork", "threads"])
