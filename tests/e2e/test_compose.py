@@ -108,23 +108,6 @@ def broker(tmp_path: Path) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def flow(
-    kafka_server: Kafka,
-    redis_server: Redis,
-    zookeeper_server: ZooKeeper,
-    tmp_path: Path,
-    topic: str,
-    group: str,
-    zookeeper_root: str,
-    key_prefix: str,
-) -> Iterator[Flow]:
-    servers = (kafka_server, redis_server, zookeeper_server)
-    flow = Flow(servers, tmp_path, topic=topic, group=group, root=zookeeper_root, prefix=key_prefix)
-    yield flow
-    flow.close()
-
-
-@pytest.fixture
 def compose(
     install: Install,
     tmp_path: Path,
