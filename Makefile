@@ -39,7 +39,7 @@ lock: $(INSTALLED)
 	echo setuptools | $(COMPILE) --constraints requirements.lock - -o requirements-build.lock
 
 up: $(INSTALLED)
-	@$(BIN)/python -m servers up -- $(CURDIR)/$(BIN)/python -m examples.up
+	@$(BIN)/python -m servers up -- "$(CURDIR)/$(BIN)/python" -m examples.up
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
