@@ -47,7 +47,7 @@ settings: $(INSTALLED)
 	$(BIN)/python -m tests.settings_table
 
 up: $(INSTALLED)
-	@$(BIN)/python -m servers up -- $(CURDIR)/$(BIN)/python -m examples.up
+	@$(BIN)/python -m servers up -- "$(CURDIR)/$(BIN)/python" -m examples.up
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -34,6 +34,7 @@ def protect(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     if not (options.basic_auth or options.auth or open_to_all):
         try:
             options.basic_auth = credentials()
+            complain(f"Flower's user and password are in {credentials_file()}")
         except SettingsError as error:
             leave(str(error), EXIT_SETTINGS)
 
@@ -43,12 +44,11 @@ def credentials() -> list[str]:
 
     SettingsError when a file cannot be read or written, or holds something else.
     """
-    given = os.environ.get("FLOWER_BASIC_AUTH_FILE")
-    path = Path(given) if given else password_file()
-    if not given:
+    path = credentials_file()
+    if not os.environ.get("FLOWER_BASIC_AUTH_FILE"):
         _make(path)
     try:
-        lines = path.read_text(encoding="utf-8").split()
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise SettingsError(f"setting FLOWER_BASIC_AUTH_FILE: given {str(path)!r}; it cannot be read: {why}") from None
@@ -59,14 +59,17 @@ def credentials() -> list[str]:
     return lines
 
 
-def password_file() -> Path:
-    """Return where the password is kept: ``lastword/flower`` in XDG_STATE_HOME, else in ``~/.local/state``."""
+def credentials_file() -> Path:
+    """Return FLOWER_BASIC_AUTH_FILE, else ``lastword/flower`` in XDG_STATE_HOME or in ``~/.local/state``."""
+    given = os.environ.get("FLOWER_BASIC_AUTH_FILE")
+    if given:
+        return Path(given)
     home = os.environ.get("XDG_STATE_HOME")
     return (Path(home) if home else Path.home() / ".local" / "state") / "lastword" / "flower"
 
 
 def _make(path: Path) -> None:
-    """Make a password and show it, unless there is one; either way say where it is kept."""
+    """Make a password and show it, unless there is one."""
     made = f"{USER}:{secrets.token_urlsafe(18)}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,4 +84,3 @@ def _make(path: Path) -> None:
             f"Flower's password cannot be kept in {path}: {error.strerror}; "
             "set FLOWER_BASIC_AUTH_FILE or XDG_STATE_HOME"
         ) from None
-    complain(f"Flower's user and password are in {path}")

@@ -20,6 +20,8 @@ from tests.e2e.flow import PARTITIONS, Flow
 from tests.flower_helpers import http_get
 from tests.worker_helpers import REPOSITORY
 
+pytestmark = pytest.mark.timeout(300)  # a health check's patience is 30 s; the wheel is installed first
+
 SERVICES = read_services()
 KAFKA_DRAIN_S = 10  # what leaving Kafka may take, beyond the bridge's own deadline
 
@@ -137,7 +139,6 @@ def compose(
         yield made
 
 
-@pytest.mark.timeout(300)
 def test_a_change_travels_and_a_service_that_dies_loses_nothing(
     compose: dict[str, Service], flow: Flow, tmp_path: Path
 ) -> None:
@@ -169,7 +170,6 @@ def test_a_change_travels_and_a_service_that_dies_loses_nothing(
     assert compose["worker"].stop() == 0
 
 
-@pytest.mark.timeout(300)
 def test_a_service_that_hangs_or_has_lost_its_broker_is_not_healthy_until_it_goes_on(
     compose: dict[str, Service], broker: Redis
 ) -> None:
