@@ -8,15 +8,7 @@ from urllib.parse import unquote, urlsplit
 from redis.connection import Connection, parse_url
 from redis.exceptions import RedisError
 
-SCHEMES: Final = (
-    "redis://",
-    "rediss://",
-    "unix://",
-    "redis+sentinel://",
-    "rediss+sentinel://",
-    "redis+cluster://",
-    "rediss+cluster://",
-)
+from tasks.settings import REDIS_SCHEMES
 
 SENTINEL_PORT: Final = 26379
 REDIS_PORT: Final = 6379
@@ -70,8 +62,8 @@ def parse(url: str, **defaults: Any) -> RedisUrl:  # noqa: ANN401 - redis-py's o
     of the Sentinels, ``sentinel_username`` and ``sentinel_password``.
     ValueError when the URL cannot be used: it says why, and quotes nothing of the user or the password.
     """
-    if not url.startswith(SCHEMES):
-        raise ValueError(f"the Redis URL should start with one of {', '.join(SCHEMES)}")
+    if not url.startswith(REDIS_SCHEMES):
+        raise ValueError(f"the Redis URL should start with one of {', '.join(REDIS_SCHEMES)}")
     scheme, _, rest = url.partition("://")
     transport, _, kind = scheme.partition("+")
     before, _, query = rest.partition("?")

@@ -2,6 +2,7 @@
 
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Final
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
 
@@ -16,9 +17,18 @@ from tasks.environment import (
     unknown,
     unknown_settings,
 )
-from tasks.redis_url import SCHEMES
 
 __all__ = ["ENV_PREFIX", "SettingsError", "TaskSettings", "environment_name", "load", "refuse_misspelt_settings"]
+
+REDIS_SCHEMES: Final = (
+    "redis://",
+    "rediss://",
+    "unix://",
+    "redis+sentinel://",
+    "rediss+sentinel://",
+    "redis+cluster://",
+    "rediss+cluster://",
+)
 
 NEAR = 0.9
 """How alike two names are (difflib's ratio) of which one must be meant to be the other."""
@@ -111,8 +121,8 @@ class TaskSettings(Settings):
     @field_validator("redis_url")
     @classmethod
     def _redis_scheme(cls, url: SecretStr) -> SecretStr:
-        if not url.get_secret_value().startswith(SCHEMES):
-            raise ValueError(f"should start with one of {', '.join(SCHEMES)}")
+        if not url.get_secret_value().startswith(REDIS_SCHEMES):
+            raise ValueError(f"should start with one of {', '.join(REDIS_SCHEMES)}")
         return url
 
     @field_validator("zookeeper_auth")

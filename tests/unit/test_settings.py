@@ -13,8 +13,7 @@ from bridge.producing import PRODUCER_GUARANTEES
 from bridge.records import CONSUMER_GUARANTEES
 from bridge.settings import GUARDED, BridgeSettings, kafka_properties, refuse_unknown_settings
 from tasks.contract import KeyForm, Rules
-from tasks.redis_url import SCHEMES
-from tasks.settings import SettingsError, TaskSettings, environment_name, load
+from tasks.settings import REDIS_SCHEMES, SettingsError, TaskSettings, environment_name, load
 
 ADDRESSES = {
     "redis_url": "REDIS_URL",
@@ -170,7 +169,7 @@ def test_a_wrong_redis_url_is_refused_without_its_password(
 ) -> None:
     monkeypatch.setenv(name, url)
     assert complaint(TaskSettings) == (
-        f"setting REDIS_URL: given a secret value; it should start with one of {', '.join(SCHEMES)}"
+        f"setting REDIS_URL: given a secret value; it should start with one of {', '.join(REDIS_SCHEMES)}"
     )
 
 
