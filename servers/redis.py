@@ -28,6 +28,17 @@ class Tls:
     key: Path
     ca: Path
 
+    def options(self, port: int) -> dict[str, str]:
+        """What Redis has to be told, to speak TLS on this port and nothing else."""
+        return {
+            "port": "0",
+            "tls-port": str(port),
+            "tls-cert-file": str(self.certificate),
+            "tls-key-file": str(self.key),
+            "tls-ca-cert-file": str(self.ca),
+            "tls-auth-clients": "no",
+        }
+
 
 class Redis(Server):
     """A standalone Redis with the default snapshots: ``restart`` keeps what it holds, ``kill`` loses what is newer.
@@ -76,14 +87,7 @@ class Redis(Server):
     def _prepare(self) -> Sequence[str | Path]:
         options: dict[str, str | Path] = {"bind": "127.0.0.1", "port": str(self.port), "dir": self.directory}
         if self._tls:
-            options |= {
-                "port": "0",
-                "tls-port": str(self.port),
-                "tls-cert-file": self._tls.certificate,
-                "tls-key-file": self._tls.key,
-                "tls-ca-cert-file": self._tls.ca,
-                "tls-auth-clients": "no",
-            }
+            options |= self._tls.options(self.port)
         if self._users:
             options["aclfile"] = self.directory / "users.acl"
             lines = [*self._users, f"user {ADMIN} on >{self._admin_password} ~* &* +@all"]

@@ -10,10 +10,11 @@ from redis.exceptions import RedisError
 
 from servers.group import Group, await_state
 from servers.ports import free_port
-from servers.redis import Program, Redis, find_program
+from servers.redis import Program, Redis, Tls, find_program
 from servers.server import Server
 
 SERVICE = "mymaster"
+REPLICATE_BY_TLS = {"tls-replication": "yes"}
 
 
 class Sentinel(Server):
@@ -22,13 +23,21 @@ class Sentinel(Server):
     name: ClassVar[str] = "Redis Sentinel"
 
     def __init__(
-        self, directory: Path, primary: Redis, *, program: Program, lines: Sequence[str], password: str
+        self,
+        directory: Path,
+        primary: Redis,
+        *,
+        program: Program,
+        lines: Sequence[str],
+        password: str,
+        tls: Tls | None,
     ) -> None:
         super().__init__(directory)
         self._primary = primary
         self._program = program
         self._lines = lines
         self._password = password
+        self._tls = tls
 
     @property
     def version(self) -> str:
@@ -38,20 +47,29 @@ class Sentinel(Server):
 
     def client(self) -> Client:
         """A client of this Sentinel; to be closed."""
-        return Client(port=self.port, password=self._password or None, decode_responses=True, socket_timeout=2.0)
+        return Client(
+            port=self.port,
+            password=self._password or None,
+            decode_responses=True,
+            socket_timeout=2.0,
+            ssl=self._tls is not None,
+            ssl_ca_certs=str(self._tls.ca) if self._tls else None,
+            ssl_check_hostname=False,
+        )
 
     def _prepare(self) -> Sequence[str | Path]:
         config = self.directory / "sentinel.conf"
         if not config.exists():  # a Sentinel keeps in it what it has learnt
             lines = [
                 "bind 127.0.0.1",
-                f"port {self.port}",
                 f"dir {self.directory}",
                 f"sentinel monitor {SERVICE} 127.0.0.1 {self._primary.port} 2",
                 f"sentinel down-after-milliseconds {SERVICE} 500",
                 f"sentinel failover-timeout {SERVICE} 3000",
                 *self._lines,
             ]
+            options = {**self._tls.options(self.port), **REPLICATE_BY_TLS} if self._tls else {"port": str(self.port)}
+            lines += [f"{name} {value}" for name, value in options.items()]
             if self._password:
                 lines.append(f"requirepass {self._password}")
             config.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -89,19 +107,27 @@ class RedisSentinels(Group):
         users: Sequence[str] = (),
         replication: tuple[str, str] | None = None,
         sentinel_password: str = "",
+        tls: Tls | None = None,
     ) -> None:
         options, lines = {"repl-diskless-sync-delay": "0"}, []
         if replication:
             user, password = replication
             options |= {"masteruser": user, "masterauth": password}
             lines = [f"sentinel auth-user {SERVICE} {user}", f"sentinel auth-pass {SERVICE} {password}"]
+        if tls:
+            options |= REPLICATE_BY_TLS
         port = free_port()
-        self.primary = Redis(directory / "primary", port=port, program=program, users=users, options=options)
+        self.primary = Redis(directory / "primary", port=port, program=program, users=users, tls=tls, options=options)
         options = {**options, "replicaof": f"127.0.0.1 {port}"}
-        self.replica = _Replica(directory / "replica", program=program, users=users, options=options)
+        self.replica = _Replica(directory / "replica", program=program, users=users, tls=tls, options=options)
         self.sentinels = [
             Sentinel(
-                directory / f"sentinel-{number}", self.primary, program=program, lines=lines, password=sentinel_password
+                directory / f"sentinel-{number}",
+                self.primary,
+                program=program,
+                lines=lines,
+                password=sentinel_password,
+                tls=tls,
             )
             for number in range(3)
         ]

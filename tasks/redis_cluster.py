@@ -48,9 +48,9 @@ class Cluster:
         deadline = time.monotonic() + self._call_timeout_s
         if not commands and on_each is None:
             return Answers([], [])
-        lost = self._learn(deadline) if self._outdated else None
+        failure = self._learn(deadline) if self._outdated else None
         if not self._owners:
-            return Answers([lost], [lost] * len(commands))
+            return Answers([failure], [failure] * len(commands))
         each: list[Any] = []
         answers: list[Any] = [None] * len(commands)
         batches: dict[Address | None, list[int]] = {primary: [] for primary in self._primaries()} if on_each else {}
@@ -110,15 +110,20 @@ class Cluster:
         return answers
 
     def _learn(self, deadline: float) -> RedisError | None:
-        """Learn from the first node that tells it who owns which slots; the last error if none does."""
+        """Learn who owns which slots from the node that knows of most; the last error if none tells."""
         failure: RedisError | None = None
+        unowned = SLOTS + 1
         for address in sorted({*self._primaries(), *self._start}, key=self._last_failure):
             [answer] = self._ask(address, [("CLUSTER SLOTS",)], deadline)
-            if not isinstance(answer, RedisError):
-                self._owners = _owners(answer, address)
-                self._outdated = False
+            if isinstance(answer, RedisError):
+                failure = _noted(answer, address)
+                continue
+            owners = _owners(answer, address)
+            if owners.count(None) < unowned:
+                unowned = owners.count(None)
+                self._owners, self._outdated = owners, bool(unowned)
+            if not unowned:
                 return None
-            failure = _noted(answer, address)
         return failure
 
     def _primaries(self) -> set[Address]:

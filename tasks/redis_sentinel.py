@@ -57,7 +57,7 @@ def open_pool(url: RedisUrl, *, call_timeout_s: float) -> SentinelConnectionPool
         },
     )
     return SentinelConnectionPool(  # type: ignore[no-untyped-call]
-        url.service, sentinels, ssl=over_tls, redis_connect_func=_require_primary, **options
+        url.service, sentinels, ssl=over_tls, retry=no_retry(), redis_connect_func=_require_primary, **options
     )
 
 

@@ -1,5 +1,6 @@
 """The forms of REDIS_URL, and what they say: where to connect, how, and as whom."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -89,19 +90,15 @@ def parse(url: str, **defaults: Any) -> RedisUrl:  # noqa: ANN401 - redis-py's o
         given = {name: options.pop(f"sentinel_{name}", None) for name in ("username", "password")}
         sentinel_login = {name: value for name, value in given.items() if value is not None}
     _check(options)
-    default_port = SENTINEL_PORT if kind == "sentinel" else REDIS_PORT
-    nodes = () if transport == "unix" else tuple(_address(node, default_port) for node in _nodes(hosts, kind))
+    nodes = () if transport == "unix" else _addresses(hosts.split(",") if kind else [hosts], kind)
     return RedisUrl(kind, nodes, unquote(service), options, sentinel_login)
 
 
-def _nodes(hosts: str, kind: str) -> list[str]:
-    return hosts.split(",") if kind else [hosts]
-
-
-def _address(host: str, default_port: int) -> Address:
+def _addresses(hosts: Iterable[str], kind: str) -> tuple[Address, ...]:
+    default_port = SENTINEL_PORT if kind == "sentinel" else REDIS_PORT
     try:
-        parts = urlsplit(f"//{host}")
-        return Address(unquote(parts.hostname or "localhost"), parts.port or default_port)
+        parts = [urlsplit(f"//{host}") for host in hosts]
+        return tuple(Address(unquote(part.hostname or "localhost"), part.port or default_port) for part in parts)
     except ValueError:
         raise ValueError(_UNREADABLE) from None
 

