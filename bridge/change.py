@@ -27,10 +27,10 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def record_of(change: Change, rules: Rules) -> tuple[bytes, bytes]:
     """Return the key and the value of a change's record; InvalidUpdateError if the bridge would not understand it."""
     at = change.updated_at
-    if isinstance(at, datetime) and at.utcoffset() is not None:
-        # An offset may have seconds, which RFC 3339 cannot say. Without one, the contract's own complaint follows.
-        change = msgspec.structs.replace(change, updated_at=at.astimezone(UTC))
     try:
+        if isinstance(at, datetime) and at.utcoffset() is not None:
+            # An offset may have seconds, which RFC 3339 cannot say. Without one, the contract's own complaint follows.
+            change = msgspec.structs.replace(change, updated_at=at.astimezone(UTC))
         value = msgspec.json.encode(change)
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
         raise InvalidUpdateError(f"the change cannot be written as JSON: {error}") from error

@@ -61,7 +61,7 @@ class Bridge:
         self._fetch_max = fetch_max
         self._inbox: dict[int, deque[Arrived]] = {}
         self._identity = ""
-        self._missed = False
+        self._next_complaint = 0.0
         self._enqueue_back_off = BackOff(back_off_max_s)
         self._sweep_back_off = BackOff(back_off_max_s)
         self._next_report = 0.0
@@ -186,13 +186,14 @@ class Bridge:
             self._sweep_back_off.failed(time.monotonic())
             return
         self._sweep_back_off.succeeded()
-        if look.missed and not self._missed:
+        if look.missed and now >= self._next_complaint:
+            self._next_complaint = now + REPORT_EVERY_S
             logger.warning("Redis cannot be asked about a part of what it holds: %s", look.missed)
-        self._missed = look.missed is not None
         self._identity = look.identity or self._identity
         for product_id, held in look.versions.items():
             self._window.observe(product_id, held, now)
-        for task_id, failure in look.failures.items():
+        # Where a part did not answer, nobody knows whether the product of a failure is not held after all.
+        for task_id, failure in () if look.missed else look.failures.items():
             self._believe(failure, asked[task_id])
 
     def _believe(self, failure: Failure, entry: InFlight) -> None:

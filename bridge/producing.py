@@ -31,6 +31,14 @@ PRODUCER_GUARANTEES: Final[dict[str, str | int | bool]] = {
 }
 
 
+_serving = threading.local()
+
+
+def in_a_callback() -> bool:
+    """Whether this is the thread of a producer, also of one that another has replaced: it must not wait for itself."""
+    return getattr(_serving, "here", False)
+
+
 class Producing:
     """A producer whose callbacks run in a thread of its own, at once, whether or not anybody calls anything.
 
@@ -48,11 +56,6 @@ class Producing:
         self._thread = threading.Thread(target=self._serve, name="publisher", daemon=True)
         self._thread.start()
 
-    @property
-    def is_current_thread(self) -> bool:
-        """Whether a callback is asking."""
-        return threading.current_thread() is self._thread
-
     def stop(self) -> None:
         """Give up what is not delivered, each record with a report of its own, and end soon."""
         self.producer.purge()
@@ -60,20 +63,25 @@ class Producing:
 
     def join(self) -> None:
         """Wait until the last report is made."""
-        if not self.is_current_thread:
+        if not in_a_callback():
             self._thread.join(END_S)
+
+    @property
+    def told_trouble(self) -> str:
+        """The trouble in brackets, to put behind a sentence; empty without any."""
+        return f" ({self.trouble})" if self.trouble else ""
 
     def reason(self, error: KafkaError) -> str:
         """Return why a record was not delivered, for a person."""
-        what = self._end or "the publisher was closed"
+        what = self._end or f"the publisher was closed{self.told_trouble}"
         if error.code() == KafkaError._PURGE_QUEUE:  # noqa: SLF001 - the library's own names for the codes
             return f"{what}, before the record was sent"
         if error.code() == KafkaError._PURGE_INFLIGHT:  # noqa: SLF001
             return f"{what}, before Kafka confirmed the record: it may have arrived"
         if error.code() == KafkaError._FATAL and self._end:  # noqa: SLF001
             return self._end
-        if error.code() == KafkaError._MSG_TIMED_OUT and self.trouble:  # noqa: SLF001
-            return f"{error.str()} ({self.trouble})"
+        if error.code() == KafkaError._MSG_TIMED_OUT:  # noqa: SLF001
+            return f"{error.str()}{self.told_trouble}"
         return error.str()
 
     def _on_error(self, error: KafkaError) -> None:
@@ -81,6 +89,7 @@ class Producing:
             self.trouble = error.str()
 
     def _serve(self) -> None:
+        _serving.here = True
         # Only here, and by poll() alone: a fatal error makes the binding raise, and flush() would go on to call the
         # reports of other records with that exception set, which breaks them.
         while not (self._stopping.is_set() and len(self.producer) == 0):

@@ -46,10 +46,10 @@ def publish_lines(
                     break
             publisher.flush(FLUSH_S)
     except DeliveryError as error:
-        refusal = f"{error.pending} records are not delivered after {FLUSH_S:g} s"
+        refusal = f"{error.pending} records are not delivered after {FLUSH_S:g} s{publisher.trouble}"
     finally:
         publisher.close(0)  # has nothing in hand any more, or is not waited for
-    if reasons:
+    if reasons and not refusal:
         refusal = f"{len(reasons)} records failed: {'; '.join(reasons[:NAMED_FAILURES])}"
     if refusal:
         raise PublishError(f"{refusal} ({publisher.delivered} records are published to {topic!r})")

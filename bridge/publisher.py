@@ -19,11 +19,11 @@ from confluent_kafka import KafkaError, KafkaException, Message
 
 from bridge.change import Change, record_of
 from bridge.delivery import BufferFullError, DeliveryError, Failure, PublishError
-from bridge.producing import Producing
+from bridge.producing import Producing, in_a_callback
 from bridge.refusal import Properties
-from bridge.settings import BridgeSettings, kafka_properties, refuse_unknown_settings
+from bridge.settings import BridgeSettings, complaint_about_property, kafka_properties, refuse_unknown_settings
 from tasks.contract import InvalidUpdateError, Rules
-from tasks.settings import TaskSettings, load
+from tasks.settings import SettingsError, TaskSettings, load
 
 __all__ = ["BufferFullError", "Change", "DeliveryError", "Failure", "InvalidUpdateError", "PublishError", "Publisher"]
 
@@ -79,13 +79,17 @@ class Publisher:
         settings = load(BridgeSettings)
         # What else a service calls REDIS_URL is its own business: of these settings the rules alone are needed.
         rules = load(TaskSettings, redis_url="redis://").rules
-        return cls(
-            kafka_properties(settings),
-            settings.topic,
-            rules=rules,
-            on_failed=on_failed,
-            buffer_timeout_s=buffer_timeout_s,
-        )
+        try:
+            return cls(
+                kafka_properties(settings),
+                settings.topic,
+                rules=rules,
+                on_failed=on_failed,
+                buffer_timeout_s=buffer_timeout_s,
+            )
+        except KafkaException as error:
+            # librdkafka's own words may quote a secret.
+            raise SettingsError(complaint_about_property(error.args[0].str())) from None
 
     def publish(self, change: Change) -> None:
         """Send a change; return when it is in the buffer, which may have to be waited for.
@@ -136,6 +140,11 @@ class Publisher:
                 self._producing.join()
         self._raise_failures()
 
+    @property
+    def trouble(self) -> str:
+        """What keeps records from being delivered at the moment, in brackets; empty when nothing is known."""
+        return self._producing.told_trouble if self._producing is not None else ""
+
     def __enter__(self) -> Self:
         return self
 
@@ -182,16 +191,16 @@ class Publisher:
                         self._topic, key=key, value=value, headers=list(headers), on_delivery=report
                     )
                 except BufferError:
-                    self._wait_for_room(self._producing, end)
+                    self._wait_for_room(end)
                 except KafkaException as error:
                     self._renew(self._producing, error.args[0])
                 else:
                     self.pending += 1
                     return
 
-    def _wait_for_room(self, producing: Producing, end: float) -> None:
+    def _wait_for_room(self, end: float) -> None:
         left_s = end - time.monotonic()
-        waits = not producing.is_current_thread  # a callback would wait for itself
+        waits = not in_a_callback()
         if left_s <= 0 or not waits:
             raise BufferFullError(
                 f"topic {self._topic!r}: {self.pending} records wait for Kafka and the buffer is full, after "
@@ -245,7 +254,7 @@ class Publisher:
 
     def _wait_for_delivery(self, timeout_s: float) -> None:
         with self._state:
-            self._state.wait_for(lambda: self.pending == 0, timeout_s)
+            self._state.wait_for(lambda: self.pending == 0, 0 if in_a_callback() else timeout_s)
 
     def _raise_failures(self) -> None:
         with self._state:

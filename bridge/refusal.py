@@ -20,14 +20,19 @@ REFUSED: Final = (
 """Errors that do not go away by themselves."""
 
 
+PASSING: Final = ("Local: ", "acquire SASL OAUTHBEARER token")
+"""In librdkafka's words for an authentication that failed: that it was not the password."""
+
+
 class KafkaRefusedError(Exception):
     """Kafka refuses this client for good: a wrong password, a permission that it has not."""
 
 
 def is_refusal(error: KafkaError) -> bool:
     """Whether trying again is of no use."""
-    # A connection that breaks, or a broker that freezes, while a password is checked is no wrong password.
-    interrupted = error.code() in AUTHENTICATION and "Local: " in error.str()
+    # A connection that breaks, or a broker that freezes, while a password is checked is no wrong password; nor is an
+    # authority that gives no token at the moment.
+    interrupted = error.code() in AUTHENTICATION and any(said in error.str() for said in PASSING)
     return error.fatal() or (error.code() in REFUSED and not interrupted)
 
 

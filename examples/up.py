@@ -23,7 +23,7 @@ from tasks.flower import ADDRESS, credentials
 
 ROOT: Final = Path(__file__).parents[1]
 STOP_FIRST: Final = "bridge"
-STOP_TIMEOUT_S: Final = 35.0  # the bridge's longest farewell, and a little
+STOP_TIMEOUT_S: Final = 45.0  # the bridge's longest farewell, and a little
 POLL_S: Final = 0.1
 
 READY: Final = """\
@@ -51,22 +51,23 @@ class Together(Manager):  # type: ignore[misc] # honcho has no types
         """Begin to stop everything, in order; called again, no effect."""
         if not self._terminating:
             self._terminating = True
-            threading.Thread(target=self._stop_in_order, daemon=True).start()
+            threading.Thread(target=self.stop_in_order, daemon=True).start()
 
     def kill(self) -> None:
         """Do nothing: ``terminate`` kills what does not end in time, and honcho's five seconds are too short."""
 
-    def _stop_in_order(self) -> None:
+    def stop_in_order(self) -> None:
+        """Stop what runs, the bridge first; returns when all of it has ended."""
         for name in sorted(self._processes, key=lambda name: name != STOP_FIRST):
             self._stop(self._processes[name])
 
     def _stop(self, process: dict[str, Any]) -> None:
         for number in (signal.SIGTERM, signal.SIGKILL):
-            if _within(STOP_TIMEOUT_S, lambda: "pid" in process) and "returncode" not in process:
+            if "returncode" not in process and _within(STOP_TIMEOUT_S, lambda: "pid" in process):
                 # The process alone, not its group, as honcho does: the worker stops its own pool's processes.
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process["pid"], number)
-                _within(STOP_TIMEOUT_S, lambda: "returncode" in process)
+                _within(STOP_TIMEOUT_S, lambda: not _exists(process["pid"]))
 
     def _announce(self) -> None:
         while not self._up():
@@ -74,6 +75,8 @@ class Together(Manager):  # type: ignore[misc] # honcho has no types
                 return
             time.sleep(POLL_S)
         redis = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
+        if "@" in redis:
+            redis = "REDIS_URL"  # not its password
         self._system_print(READY.format(flower=_flower_url(), login=_login(), redis=redis))
 
     def _up(self) -> bool:
@@ -92,7 +95,10 @@ def main() -> int:
                 "PYTHONUNBUFFERED": "1",
             }
             together.add_process(name, command, env=environment, cwd=ROOT)
-        together.loop()
+        try:
+            together.loop()
+        finally:
+            together.stop_in_order()  # what still runs after an error: a terminal that is gone cannot be written to
     return int(together.returncode)
 
 
@@ -101,6 +107,14 @@ def _within(timeout_s: float, condition: Callable[[], bool]) -> bool:
     while not condition() and time.monotonic() < end:
         time.sleep(POLL_S)
     return condition()
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _flower_url() -> str:

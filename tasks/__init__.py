@@ -12,7 +12,6 @@ def __getattr__(name: str) -> object:
     """Make the Celery app when it is asked for, as ``celery -A tasks`` does."""
     # Not on import: the app made last is Celery's current one, and a service that publishes may have its own.
     if name == "app":
-        import tasks.flower  # noqa: F401, PLC0415 - makes `celery -A tasks flower` safe
         from tasks.worker import app  # noqa: PLC0415
 
         return app

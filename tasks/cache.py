@@ -152,7 +152,7 @@ class Cache:
         errors = [error for answer in (*servers, *answers) if (error := _error(answer))]
         if len(errors) == len(servers) + len(answers):
             raise self._unavailable(errors[0]) from errors[0]
-        held = zip(products, answers, strict=False)
+        held = zip(products, answers[: len(products)], strict=True)
         failures = zip(tasks, answers[len(products) :], strict=True)
         return Look(
             versions=_versions(dict(held)),
@@ -167,8 +167,15 @@ class Cache:
         self._refuse_errors(self._client.run([record]).answers)
 
     def eviction_policy(self) -> str:
-        """What Redis does when its memory is full: anything but ``noeviction`` may forget a version."""
-        policies = {str(info.get("maxmemory_policy", "unknown")) for info in self._ask_each("INFO", "memory")}
+        """What Redis does when its memory is full: anything but ``noeviction`` may forget a version.
+
+        CacheUnavailableError only when no primary answered: the products of the others can be kept fresh.
+        """
+        answers = self._client.run([], on_each=("INFO", "memory")).each
+        told = [info for info in answers if not isinstance(info, RedisError)]
+        if not told:
+            self._refuse_errors(answers)
+        policies = {str(info.get("maxmemory_policy", "unknown")) for info in told}
         return ", ".join(sorted(policies - {"noeviction"})) or "noeviction"
 
     def ping(self) -> None:

@@ -31,6 +31,8 @@ def protect(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     if not options.address and not options.unix_socket:
         options.address = ADDRESS
     open_to_all = os.environ.get("FLOWER_UNAUTHENTICATED_API", "").lower() in {"1", "true", "yes", "on"}
+    # An empty FLOWER_BASIC_AUTH is no list to Flower, but one whose only user and password are empty.
+    options.basic_auth = [login for login in options.basic_auth or [] if ":" in login.strip(":")]
     if not (options.basic_auth or options.auth or open_to_all):
         try:
             options.basic_auth = credentials()
@@ -80,6 +82,9 @@ def _make(path: Path) -> None:
             file.write(f"{made}\n")
             complain(f"Flower's user and password, made now: {made}")
     except OSError as error:
+        with contextlib.suppress(OSError):
+            if not path.stat().st_size:  # the disk is full: not to be taken for a password at the next start
+                path.unlink()
         raise SettingsError(
             f"Flower's password cannot be kept in {path}: {error.strerror}; "
             "set FLOWER_BASIC_AUTH_FILE or XDG_STATE_HOME"

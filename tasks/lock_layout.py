@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoAuthError, NodeExistsError, NoNodeError
+from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.interfaces import IAsyncResult
 from kazoo.security import Permissions
 
@@ -40,8 +41,10 @@ def open_to_everybody(client: KazooClient, root: str, until: float) -> list[str]
     paths = [f"{root}/guards", f"{root}/locks", *(f"{root}/locks/{shard}" for shard in SHARDS)]
     found = []
     for path, reply in [(path, client.get_acls_async(path)) for path in paths]:
-        with permitted(path):
+        try:
             acls, _ = reply.get(timeout=left(until))
+        except (NoAuthError, KazooTimeoutError):  # a permission that no lock needs, or no time: then nobody is warned
+            continue
         if any(acl.id.scheme == "world" and acl.perms & ~Permissions.READ for acl in acls):
             found.append(path)
     return found

@@ -1,8 +1,9 @@
 """A Redis Cluster: each command goes to the primary that holds its key's slot, each primary's in one pipeline."""
 
+import random
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import redis
 from redis.crc import key_slot
@@ -17,6 +18,13 @@ SLOTS: Final = 16384
 REDIRECTS: Final = 3  # a slot that is being moved takes two
 
 _ASKING: Final[Command] = ("ASKING",)
+
+
+class _Failed(NamedTuple):
+    """When a node did not answer, and until when it is left alone (monotonic)."""
+
+    at: float
+    until: float
 
 
 class Cluster:
@@ -35,7 +43,7 @@ class Cluster:
         self._nodes: dict[Address, redis.Redis] = {}
         self._owners: list[Address | None] = []
         self._outdated = True
-        self._failed: dict[Address, float] = {}  # when
+        self._failed: dict[Address, _Failed] = {}
 
     # Threads share all this without a lock, which a fork might find taken: each step is atomic, and what two do at once
     # is done twice, to the same end.
@@ -43,13 +51,15 @@ class Cluster:
     def run(self, commands: Sequence[Command], *, on_each: Command | None = None) -> Answers:
         """One round trip to each primary concerned, more for slots that have moved.
 
-        Primaries that failed last time are asked last, and those past the first ``call_timeout_s`` not at all.
+        Primaries that failed last time are asked last, past the first ``call_timeout_s`` not at all, and not before as
+        much time has passed as they kept us waiting.
         """
         deadline = time.monotonic() + self._call_timeout_s
         if not commands and on_each is None:
             return Answers([], [])
         failure = self._learn(deadline) if self._outdated else None
-        if not self._owners:
+        if not self._primaries():
+            failure = failure or ClusterDownError("no node names a primary: the slots are not assigned")
             return Answers([failure], [failure] * len(commands))
         each: list[Any] = []
         answers: list[Any] = [None] * len(commands)
@@ -64,7 +74,7 @@ class Cluster:
             for index, answer in zip(indices, got[len(first) :], strict=True):
                 answers[index] = answer
         for _ in range(REDIRECTS):
-            if not self._follow(commands, answers, deadline):
+            if not self._follow(commands, answers, on_each, deadline):
                 break
         return Answers(each, answers)
 
@@ -73,8 +83,14 @@ class Cluster:
         for node in list(self._nodes.values()):
             node.close()
 
-    def _follow(self, commands: Sequence[Command], answers: list[Any], deadline: float) -> bool:
-        """Send what was redirected to where it belongs, and put the new answers in place; False if nothing was."""
+    def _follow(
+        self, commands: Sequence[Command], answers: list[Any], on_each: Command | None, deadline: float
+    ) -> bool:
+        """Send what was redirected to where it belongs, and put the new answers in place; False if nothing was.
+
+        A node to which the first slots are being moved is no primary yet, and has had no ``on_each``.
+        """
+        first = [on_each] if on_each else []
         batches: dict[tuple[Address, bool], list[int]] = {}
         for index, answer in enumerate(answers):
             if isinstance(answer, AskError):  # MOVED is one too
@@ -87,7 +103,8 @@ class Cluster:
                     self._outdated = True
         for (address, moved), indices in batches.items():
             prefix = () if moved else (_ASKING,)
-            got = self._ask(address, [part for index in indices for part in (*prefix, commands[index])], deadline)
+            parts = [part for index in indices for part in (*prefix, commands[index])]
+            got = self._ask(address, [*first, *parts], deadline)[len(first) :]
             for index, answer in zip(indices, got[len(prefix) :: len(prefix) + 1], strict=True):
                 answers[index] = answer
         return bool(batches)
@@ -97,12 +114,17 @@ class Cluster:
         if address is None:
             self._outdated = True
             return [ClusterDownError("no primary serves the slot of this key")] * len(commands)
-        if address in self._failed and time.monotonic() >= deadline:
-            return [_noted(RedisTimeoutError("failed before, and no time was left to ask it"), address)] * len(commands)
+        began = time.monotonic()
+        if address in self._failed and (began >= deadline or began < self._failed[address].until):
+            error = RedisTimeoutError("did not answer a moment ago, and is left alone")
+            return [_noted(error, address)] * len(commands)
         answers = pipeline(self._node(address), commands)
+        for answer in answers:
+            if isinstance(answer, RedisError):
+                _noted(answer, address)
         if answers and isinstance(answers[0], RedisConnectionError | RedisTimeoutError):
-            _noted(answers[0], address)
-            self._failed[address] = time.monotonic()
+            now = time.monotonic()
+            self._failed[address] = _Failed(now, now + (now - began))
             self._outdated = True
         else:
             self._failed.pop(address, None)
@@ -113,10 +135,12 @@ class Cluster:
         """Learn who owns which slots from the node that knows of most; the last error if none tells."""
         failure: RedisError | None = None
         unowned = SLOTS + 1
-        for address in sorted({*self._primaries(), *self._start}, key=self._last_failure):
+        # At random among equals: a node may know of an old state, and tell it each time.
+        nodes = sorted({*self._primaries(), *self._start}, key=lambda node: (self._last_failure(node), random.random()))  # noqa: S311
+        for address in nodes:
             [answer] = self._ask(address, [("CLUSTER SLOTS",)], deadline)
             if isinstance(answer, RedisError):
-                failure = _noted(answer, address)
+                failure = answer
                 continue
             owners = _owners(answer, address)
             if owners.count(None) < unowned:
@@ -130,7 +154,7 @@ class Cluster:
         return {address for address in self._owners if address}
 
     def _last_failure(self, address: Address | None) -> float:
-        return self._failed.get(address, 0.0) if address else 0.0
+        return self._failed[address].at if address in self._failed else 0.0
 
     def _node(self, address: Address) -> redis.Redis:
         node = self._nodes.get(address)

@@ -18,7 +18,8 @@ _FILES: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
 # Python's and redis-py's own errors quote what they take for the port: a piece of the password.
 _UNREADABLE: Final = (
-    "unreadable host, port or database in the Redis URL; in its user and password write / ? # @ as %2F %3F %23 %40"
+    "unreadable host, port or database in the Redis URL; in its user and password write / ? # @ [ ] as "
+    "%2F %3F %23 %40 %5B %5D"
 )
 
 
@@ -81,7 +82,7 @@ def parse(url: str, **defaults: Any) -> RedisUrl:  # noqa: ANN401 - redis-py's o
         raise ValueError(_UNREADABLE)
     host = "" if transport == "unix" else "host"  # read here, the rest by redis-py
     plain = f"{transport}://{login}{at}{host}/{path}?{query}"
-    options = {**defaults, **parse_url(plain)}  # type: ignore[no-untyped-call]
+    options = {**defaults, **_parsed(plain)}
     options.pop("host", None)
     if kind == "cluster" and options.pop("db", 0):
         raise ValueError("the Redis URL names a database: a Redis Cluster has only database 0")
@@ -94,10 +95,20 @@ def parse(url: str, **defaults: Any) -> RedisUrl:  # noqa: ANN401 - redis-py's o
     return RedisUrl(kind, nodes, unquote(service), options, sentinel_login)
 
 
+def _parsed(plain: str) -> dict[str, Any]:
+    try:
+        return dict(parse_url(plain))  # type: ignore[no-untyped-call]
+    except ValueError as error:
+        # Of these two redis-py's is about an option; Python's quotes a piece of the password.
+        raise ValueError(str(error) if str(error).startswith("Invalid value for") else _UNREADABLE) from None
+
+
 def _addresses(hosts: Iterable[str], kind: str) -> tuple[Address, ...]:
     default_port = SENTINEL_PORT if kind == "sentinel" else REDIS_PORT
     try:
         parts = [urlsplit(f"//{host}") for host in hosts]
+        for part in parts:
+            (part.hostname or "").encode("idna")  # which connecting would do, and raise something bare
         return tuple(Address(unquote(part.hostname or "localhost"), part.port or default_port) for part in parts)
     except ValueError:
         raise ValueError(_UNREADABLE) from None

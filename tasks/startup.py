@@ -74,7 +74,7 @@ def _unreadable_broker_url() -> SettingsError:
     # Python's and kombu's own messages quote what they take for the port or the database: a piece of the password.
     return SettingsError(
         "setting CELERY_BROKER_URL: unreadable host, port or database; in its user and password, before the @, "
-        "write / ? # @ as %2F %3F %23 %40"
+        "write / ? # @ [ ] as %2F %3F %23 %40 %5B %5D"
     )
 
 

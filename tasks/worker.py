@@ -10,6 +10,7 @@ from typing import Any
 from celery import Celery, Task, signals
 from celery.exceptions import Reject, Retry, SoftTimeLimitExceeded
 
+import tasks.flower  # noqa: F401 - makes `celery flower` safe
 from tasks.arguments import TASK_NAME, Arguments, UnknownFormatError, unpack
 from tasks.cache import Cache, Failure
 from tasks.errors import LockBusyError, PermanentError, TransientError

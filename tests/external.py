@@ -50,6 +50,8 @@ def external_addresses(config: pytest.Config) -> Addresses | None:
             keys = broker.dbsize()
     except (redis.RedisError, ValueError) as error:
         raise pytest.UsageError(f"{OPTION}: CELERY_BROKER_URL wants a Redis that answers: {error}") from None
+    if addresses.broker_url == addresses.redis_url:
+        raise pytest.UsageError(f"{OPTION}: CELERY_BROKER_URL and REDIS_URL are the same; tests empty the former")
     if keys:
         raise pytest.UsageError(
             f"{OPTION}: the database of CELERY_BROKER_URL holds {keys} keys. Tests empty it again and again: give them "

@@ -61,13 +61,17 @@ def http_get(port: int, path: str, login: str | None = None) -> tuple[int, bytes
 
 @contextmanager
 def running_flower(
-    env: Mapping[str, str], directory: Path, *arguments: str, python: str | Path = sys.executable
+    env: Mapping[str, str],
+    directory: Path,
+    *arguments: str,
+    python: str | Path = sys.executable,
+    app: str = "tasks",
 ) -> Iterator[Flower]:
     """``celery -A tasks flower`` in ``directory``, with no setting but ``env``; it may still be starting on entry."""
     port = free_port()
     log = directory.parent / f"flower-{port}.log"
     child = Child(
-        [python, "-m", "celery", "-A", "tasks", "flower", *arguments],
+        [python, "-m", "celery", "-A", app, "flower", *arguments],
         directory=directory,
         log_file=log,
         environment=clean_env(env) | {"FLOWER_PORT": str(port)},

@@ -65,7 +65,7 @@ def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
     log = tmp_path / "said"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*BENCH, "--updates", "100000"], cwd=REPOSITORY, env=clean_env({}), stdout=output, stderr=subprocess.STDOUT
+            [*BENCH, "--updates", "10000"], cwd=REPOSITORY, env=clean_env({}), stdout=output, stderr=subprocess.STDOUT
         )
     children: list[psutil.Process] = []
 
@@ -73,7 +73,7 @@ def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
         children[:] = psutil.Process(process.pid).children(recursive=True)
         return any("bridge" in child.cmdline() for child in children if child.status() != psutil.STATUS_ZOMBIE)
 
-    wait_until(working, deadline_s=90, what=f"a bridge:\n{log.read_text(encoding='utf-8')}")
+    wait_until(working, deadline_s=90, what="a bridge")
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130, log.read_text(encoding="utf-8")
     assert "Traceback" not in log.read_text(encoding="utf-8")

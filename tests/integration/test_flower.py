@@ -69,6 +69,16 @@ def test_a_password_of_ones_own_counts_and_none_is_made(
     assert not (tmp_path / "state").exists()
 
 
+@pytest.mark.parametrize("app", ["tasks", "tasks.worker"])
+def test_an_empty_password_is_none(env: dict[str, str], directory: Path, app: str) -> None:
+    with running_flower(env | {"FLOWER_BASIC_AUTH": ""}, directory, app=app) as flower:
+        flower.wait_until_up()
+        assert listening(flower) == {"127.0.0.1"}
+        assert flower.status("/api/tasks") == 401
+        assert flower.status("/api/tasks", "") == 401
+        assert flower.status("/api/tasks", ":") == 401
+
+
 def test_it_is_open_only_for_those_who_ask_for_that(env: dict[str, str], directory: Path) -> None:
     with running_flower(env | {"FLOWER_UNAUTHENTICATED_API": "true"}, directory) as flower:
         flower.wait_until_up()

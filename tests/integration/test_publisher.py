@@ -15,6 +15,7 @@ from servers import Reachable
 from tasks.contract import KeyForm, Rules, decode
 from tasks.version import Version
 from tests.kafka_helpers import create_topic, java_partition, murmur2, read
+from tests.waiting import wait_until
 
 PARTITIONS = 7
 KEYS = [
@@ -239,6 +240,7 @@ def test_closing_while_others_publish_loses_nothing_silently(kafka_server: Reach
     with ThreadPoolExecutor(len(accepted)) as pool:
         working = [pool.submit(work, number) for number in range(len(accepted))]
         begun.wait(10)
+        wait_until(lambda: all(accepted), what="a change of each thread")
         one.close()
         for future in working:
             future.result(10)

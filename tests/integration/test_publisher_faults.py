@@ -18,6 +18,14 @@ from tests.secured_kafka import SecuredKafka
 from tests.waiting import wait_until
 
 
+@pytest.fixture
+def kafka_server(own_kafka: Kafka) -> Iterator[Kafka]:
+    """Our own, which is frozen and killed here; it runs again in the end."""
+    yield own_kafka
+    if not own_kafka.running:
+        own_kafka.start()
+
+
 class Failed:
     """Hears of every change that failed."""
 

@@ -19,6 +19,9 @@ from tasks.redis_url import parse
         ("redis://:sec#ret@127.0.0.1:6379", "%23"),
         ("redis://:sec/ret@127.0.0.1:6379", "%2F"),
         ("redis://127.0.0.1:port", "unreadable host, port"),
+        ("redis://:a[sec]b@127.0.0.1:6379", "%5B"),
+        ("redis://:sec＃@127.0.0.1:6379", "unreadable host, port"),  # noqa: RUF001 - what a keyboard may write
+        ("redis://a..b:6379", "unreadable host, port"),
         ("redis://[::1", "unreadable host, port"),
         ("redis://127.0.0.1?db=one", "'db'"),
         ("redis://127.0.0.1?speed=high", "'speed'"),

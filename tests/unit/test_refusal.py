@@ -18,6 +18,7 @@ PROPERTIES: dict[str, str | int | bool] = {
         (KafkaError._AUTHENTICATION, "SASL authentication error: invalid credentials", True),
         (KafkaError._AUTHENTICATION, "SaslAuthenticateRequest failed: Local: Broker transport failure", False),
         (KafkaError._AUTHENTICATION, "SASL mechanism handshake failed: Local: Timed out", False),
+        (KafkaError._AUTHENTICATION, "Failed to acquire SASL OAUTHBEARER token: Failed to connect to host", False),
         (KafkaError._FATAL, "Fatal error: fenced", True),
         (KafkaError.TOPIC_AUTHORIZATION_FAILED, None, True),
         (KafkaError.GROUP_AUTHORIZATION_FAILED, None, True),
