@@ -57,17 +57,11 @@ class Addresses:
                 f"The environment names some servers but not {missing}: set all of {', '.join(NAMES)} to use servers "
                 "that run already, or none of them to have servers started"
             )
-        redis_url = values[NAMES.index("REDIS_URL")]
-        if "+" in redis_url.partition("://")[0]:
+        scheme = values[NAMES.index("REDIS_URL")].partition("://")[0]
+        if "+" in scheme:
             raise ServerError(
-                f"REDIS_URL begins with {redis_url.partition('://')[0]!r}: demo, tests and benchmarks know a single Redis "
-                "only, and Kafka and ZooKeeper without passwords"
-            )
-        redis_url = values[NAMES.index("REDIS_URL")]
-        if "+" in redis_url.partition("://")[0]:
-            raise ServerError(
-                f"REDIS_URL begins with {redis_url.partition('://')[0]!r}: demo, tests and benchmarks know a single Redis "
-                "only, and Kafka and ZooKeeper without passwords"
+                f"REDIS_URL begins with {scheme!r}: demo, tests and benchmarks know a single Redis only, and Kafka and "
+                "ZooKeeper without passwords"
             )
         return cls(*values)
 
