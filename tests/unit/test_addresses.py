@@ -33,7 +33,7 @@ def test_one_that_is_missing_is_named(missing: str) -> None:
 
 
 def test_a_redis_that_is_not_a_single_one_is_refused() -> None:
-    with pytest.raises(ServerError, match="redis\\+cluster.*a single Redis only") as raised:
+    with pytest.raises(ServerError, match=r"redis\+cluster.*a single Redis only") as raised:
         Addresses.given(GIVEN | {"REDIS_URL": "redis+cluster://reader:s3cret@cache:6380"})
     assert "s3cret" not in str(raised.value)
 
