@@ -1,7 +1,6 @@
 """What the cache tells without writing, on every Redis on offer: versions held, standing of updates, the look."""
 
 import logging
-from collections.abc import Iterator
 
 import pytest
 
@@ -22,18 +21,6 @@ def update(version: Version, data: bytes | None = b"1", *, deleted: bool = False
 
 def calls(form: RedisForm, command: str) -> int:
     return sum(int(info.get(f"cmdstat_{command}", {}).get("calls", 0)) for info in form.infos("commandstats"))
-
-
-@pytest.fixture
-def raw(redis_form: RedisForm) -> Raw:
-    return redis_form.raw
-
-
-@pytest.fixture
-def cache(redis_form: RedisForm, key_prefix: str) -> Iterator[Cache]:
-    cache = Cache.connect(redis_form.url, key_prefix=key_prefix)
-    yield cache
-    cache.close()
 
 
 def test_held_tells_the_versions_and_reads_each_product_once(

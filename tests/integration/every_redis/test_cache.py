@@ -1,6 +1,6 @@
 """What the cache writes, on every Redis on offer: outcomes, fields, times to live, keys it cannot use."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -21,18 +21,6 @@ def live(version: Version, data: bytes = b'{"price":1}', *, token: str = OLDER, 
 
 def tombstone(version: Version, *, token: str = OLDER, product_id: str = "42") -> Write:
     return Write(Update(product_id=product_id, version=version, data=None, deleted=True), token)
-
-
-@pytest.fixture
-def raw(redis_form: RedisForm) -> Raw:
-    return redis_form.raw
-
-
-@pytest.fixture
-def cache(redis_form: RedisForm, key_prefix: str) -> Iterator[Cache]:
-    cache = Cache.connect(redis_form.url, key_prefix=key_prefix)
-    yield cache
-    cache.close()
 
 
 @pytest.fixture
