@@ -140,7 +140,7 @@ def test_a_batch_takes_one_read_of_the_servers_socket_not_one_per_task(enqueuer:
     reads = raw.info("stats")["total_reads_processed"] - before
 
     assert calls(raw)["lpush"] == 500
-    assert reads < 50  # each of 16 KiB at most, the answers to our own questions among them
+    assert reads < 250  # about 30 of 16 KiB on an idle machine; on a busy one the server reads what has come so far
 
 
 def test_nothing_to_send_is_no_error(enqueuer: Enqueuer, raw: redis.Redis) -> None:
