@@ -9,6 +9,7 @@ from kombu import Connection
 
 from servers.ports import accepts
 from servers.rabbitmq import RabbitMQ, is_installed
+from tests.waiting import gone, wait_until
 
 pytestmark = pytest.mark.skipif(
     not is_installed() and not os.environ.get("CI"), reason="RabbitMQ is not installed (apt install rabbitmq-server)"
@@ -25,4 +26,4 @@ def test_it_takes_and_gives_a_message_and_leaves_no_process(tmp_path: Path) -> N
         children = [child for child in psutil.Process().children(recursive=True) if child not in others]
         assert {"epmd", "beam.smp"} <= {child.name() for child in children}
     assert not accepts(server.port)
-    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    wait_until(lambda: all(gone(child.pid) for child in children), what=f"the end of {children}")
