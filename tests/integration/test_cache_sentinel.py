@@ -1,11 +1,13 @@
 """The cache behind Redis Sentinels: they name the primary, now and after a failover."""
 
+import contextlib
 import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from servers import Redis, RedisSentinels
 from servers.redis_sentinel import SERVICE
@@ -45,8 +47,10 @@ def replicated(group: RedisSentinels) -> None:
 
 
 def role(server: Redis) -> str:
-    with server.admin(decode_responses=True) as client:
+    """The server's role; "" at the moment in which it changes and every client is disconnected."""
+    with server.admin(decode_responses=True) as client, contextlib.suppress(RedisConnectionError):
         return str(client.info("replication")["role"])
+    return ""
 
 
 def refusal(cache: Cache) -> str:
