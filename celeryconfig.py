@@ -10,6 +10,7 @@ import os
 import sys
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 
 def _refuse(variable: str, reason: str) -> NoReturn:
@@ -34,6 +35,15 @@ def _given(variable: str, default: str) -> str:
 
 
 broker_url = _given("CELERY_BROKER_URL", "redis://127.0.0.1:6379/1")
+try:
+    for _url in broker_url.split(";"):
+        urlsplit(_url).port  # noqa: B018 - reading it checks it; later on, Python's own error quotes a piece of the password
+except ValueError:
+    _refuse(
+        "CELERY_BROKER_URL",
+        "unreadable host, port or database; in its user and password, before the @, write / ? # @ [ ] as "
+        "%2F %3F %23 %40 %5B %5D",
+    )
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # a worker outlives any outage of the broker
 broker_heartbeat = 30

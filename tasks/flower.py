@@ -32,7 +32,9 @@ def protect(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
         options.address = ADDRESS
     open_to_all = os.environ.get("FLOWER_UNAUTHENTICATED_API", "").lower() in {"1", "true", "yes", "on"}
     # An empty FLOWER_BASIC_AUTH is no list to Flower, but one whose only user and password are empty.
-    options.basic_auth = [login for login in options.basic_auth or [] if ":" in login.strip(":")]
+    options.basic_auth = [login for login in options.basic_auth or [] if login]
+    if not all(":" in login.strip(":") for login in options.basic_auth):
+        leave("setting FLOWER_BASIC_AUTH: it should be user:password, or several of them with commas", EXIT_SETTINGS)
     if not (options.basic_auth or options.auth or open_to_all):
         try:
             options.basic_auth = credentials()

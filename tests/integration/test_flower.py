@@ -69,6 +69,21 @@ def test_a_password_of_ones_own_counts_and_none_is_made(
     assert not (tmp_path / "state").exists()
 
 
+def test_a_login_that_is_none_is_refused(env: dict[str, str], directory: Path) -> None:
+    with running_flower(env | {"FLOWER_BASIC_AUTH": "me:mine,hunter2"}, directory) as flower:
+        assert wait_until(lambda: flower.child.exit_code, deadline_s=60, what="Flower's end") == 2
+        assert "setting FLOWER_BASIC_AUTH: it should be user:password" in flower.log
+        assert "hunter2" not in flower.log
+
+
+def test_a_broker_url_that_cannot_be_read_is_refused_without_its_password(env: dict[str, str], directory: Path) -> None:
+    with running_flower(env | {"CELERY_BROKER_URL": "redis://:hunter2/pw@127.0.0.1:1/1"}, directory) as flower:
+        assert wait_until(lambda: flower.child.exit_code, deadline_s=60, what="Flower's end") == 2
+        assert "setting CELERY_BROKER_URL: unreadable host" in flower.log
+        assert "hunter2" not in flower.log
+        assert "Traceback" not in flower.log
+
+
 @pytest.mark.parametrize("app", ["tasks", "tasks.worker"])
 def test_an_empty_password_is_none(env: dict[str, str], directory: Path, app: str) -> None:
     with running_flower(env | {"FLOWER_BASIC_AUTH": ""}, directory, app=app) as flower:
