@@ -13,7 +13,8 @@ from flower.options import default_options
 from bridge.settings import BridgeSettings
 from servers import Kafka, Redis, ZooKeeper
 from servers.ports import free_port
-from tasks.settings import TaskSettings, environment_name
+from tasks.environment import environment_names
+from tasks.settings import TaskSettings
 from tests.e2e.compose import OURS, Service, dockerfile, read_services, seconds, services
 from tests.e2e.conftest import Install
 from tests.e2e.flow import PARTITIONS, Flow
@@ -59,13 +60,9 @@ def test_a_service_waits_until_those_it_needs_are_healthy(name: str, needed: set
 
 @pytest.mark.parametrize("name", OURS)
 def test_each_name_in_the_environment_is_a_setting(name: str) -> None:
-    known = {environment_name(kind, field) for kind in (BridgeSettings, TaskSettings) for field in kind.model_fields}
-    known |= {"CELERY_BROKER_URL", "XDG_STATE_HOME"}
+    known = environment_names([BridgeSettings, TaskSettings]) | {"CELERY_BROKER_URL", "XDG_STATE_HOME"}
     known |= {f"FLOWER_{option.upper().replace('-', '_')}" for option in default_options.as_dict()}
-    assert {
-        variable.removesuffix("_FILE") if variable not in known else variable
-        for variable in SERVICES[name]["environment"]
-    } <= known
+    assert SERVICES[name]["environment"].keys() <= known
 
 
 def test_each_image_is_built_once() -> None:
