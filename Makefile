@@ -1,6 +1,8 @@
 # make demo    the whole flow on real servers, started and stopped for you
 # make up      servers, worker, bridge and Flower at their usual ports, until Ctrl-C
-# make test    all tests, on real servers
+# make test    all tests but most of the fault tests, on real servers
+# make faults  every part of a real cluster killed, paused, cut off and wiped under load, and what must hold
+# make soak    faults at random under load, for MINUTES=10, by SEED=… or one that it prints; then the checker's report
 # make bench   the pipeline's speed beside that of its peers, on servers started for it
 # make check   style, types, borders between the rooms, spelling
 # Everything is installed into .venv by the first of them. Needed beforehand: Python 3.11 or later, and make.
@@ -9,14 +11,24 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+MINUTES ?= 10
+TESTS ?= core or not faults
+# Side by side, each with servers of its own: most of a test is waiting.
+JOBS ?= 2
 
-.PHONY: demo test bench check format lock settings up clean
+.PHONY: demo test faults soak bench check format lock settings up clean
 
 demo: $(INSTALLED)
 	@$(BIN)/python -m examples.demo
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -m "$(TESTS)" --numprocesses $(JOBS) --dist loadfile
+
+faults: $(INSTALLED)
+	@$(BIN)/python -m pytest tests/faults --numprocesses $(JOBS) --dist loadfile
+
+soak: $(INSTALLED)
+	@$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 bench: $(INSTALLED)
 	@$(BIN)/python -m benchmarks

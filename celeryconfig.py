@@ -61,6 +61,10 @@ task_reject_on_worker_lost = False
 
 worker_send_task_events = True  # outcomes, for Flower and `celery events`
 worker_prefetch_multiplier = 8
+# After a lost connection Celery would fetch less for a while, and restore it from whichever thread begins a task: two
+# threads then read one AMQP connection, and the worker hangs or never stays connected again. Nothing is unacknowledged
+# while it is worked on here, so that there is nothing to be careful of.
+worker_enable_prefetch_count_reduction = False
 
 try:
     broker_transport_options = dict(json.loads(_given("CELERY_BROKER_TRANSPORT_OPTIONS", "{}")))

@@ -1,52 +1,28 @@
 """The ``lastword`` command, also ``python -m bridge``. Without a subcommand it runs the bridge.
 
-Exit codes: 0 stopped as asked; 1 failed; 2 a wrong setting or usage; 3 a server cannot be reached or a topic is
-missing; 4 Kafka refuses us (a wrong password, no permission); 130 interrupted.
+Exit codes: 0 stopped as asked, or fresh; 1 failed, or not fresh; 2 a wrong setting or usage; 3 a server cannot be
+reached or a topic is missing; 4 Kafka refuses us (a wrong password, no permission); 130 interrupted.
 """
 
+import io
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import IO, Final
+import sys
+from typing import IO
 
 import click
-from confluent_kafka import KafkaError, KafkaException
 
 from bridge.delivery import PublishError
+from bridge.inspect_command import inspect
+from bridge.letters_command import dead_letters
 from bridge.publish import publish_lines
-from bridge.refusal import KafkaRefusedError
+from bridge.replay_command import replay
+from bridge.reporting import LOG_FORMAT, reported
 from bridge.run import run as run_bridge
-from bridge.settings import BridgeSettings, complaint_about_property, kafka_properties, refuse_unknown_settings
-from bridge.topics import MissingTopicError, reach_kafka
-from tasks.settings import SettingsError, TaskSettings, load
-from tasks.startup import EXIT_INTERRUPTED, EXIT_SETTINGS, EXIT_UNREACHABLE, UnreachableError, leave, wait_for
-
-EXIT_FAILED: Final = 1
-EXIT_REFUSED: Final = 4
-
-LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-
-
-@contextmanager
-def reported() -> Iterator[None]:
-    """End the process with a line for a person, and no traceback, for everything a person or a server can cause."""
-    try:
-        yield
-    except SettingsError as error:
-        leave(str(error), EXIT_SETTINGS)
-    except KafkaException as error:
-        refusal = error.args[0]
-        if refusal.code() != KafkaError._INVALID_ARG:  # noqa: SLF001 - the library's own name for the code
-            raise
-        leave(complaint_about_property(refusal.str()), EXIT_SETTINGS)
-    except (UnreachableError, MissingTopicError) as error:
-        leave(str(error), EXIT_UNREACHABLE)
-    except KafkaRefusedError as error:
-        leave(str(error), EXIT_REFUSED)
-    except PublishError as error:
-        leave(str(error), EXIT_FAILED)
-    except KeyboardInterrupt:
-        leave("interrupted", EXIT_INTERRUPTED)
+from bridge.settings import BridgeSettings, kafka_properties, refuse_unknown_settings
+from bridge.topics import reach_kafka
+from bridge.verify_command import verify
+from tasks.settings import TaskSettings, load
+from tasks.startup import wait_for
 
 
 @click.group(invoke_without_command=True)
@@ -54,6 +30,9 @@ def reported() -> Iterator[None]:
 @click.pass_context
 def main(context: click.Context) -> None:
     """Make Redis hold every product's last word: never an older one, never none."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What the terminal's or the pipe's encoding lacks is an escape there, as it is on standard error.
+        sys.stdout.reconfigure(errors="backslashreplace")
     if context.invoked_subcommand is None:
         context.invoke(run)
 
@@ -106,3 +85,7 @@ def open_source(source: str) -> IO[bytes]:
     except (OSError, RuntimeError) as error:
         what = "standard input" if source == "-" else repr(source)
         raise PublishError(f"{what} cannot be read: {error}") from error
+
+
+for command in (dead_letters, inspect, replay, verify):
+    main.add_command(command)

@@ -12,6 +12,7 @@ from celery import Celery
 from kombu import Connection, Producer
 from kombu.exceptions import KombuError
 
+from bridge.evidence import is_marked
 from bridge.window import InFlight
 from tasks.arguments import TASK_NAME, Arguments, pack
 
@@ -23,6 +24,11 @@ FAREWELL_S = 0.5
 
 class EnqueueError(Exception):
     """The broker did not take the tasks, or nobody knows whether it did."""
+
+
+def task_id(topic: str, partition: int, offset: int, position: int = 0) -> str:
+    """Return the id of an update's task: topic, partition and offset, and the place in the record if not the first."""
+    return f"{topic}:{partition}:{offset}{f':{position}' if position else ''}"
 
 
 class Enqueuer:
@@ -64,6 +70,7 @@ class Enqueuer:
             nonce=entry.nonces[-1],
             first_sent=entry.first_sent_at,
             not_after=now + self._task_life_s,
+            marked=is_marked(entry.sends),
         )
         task_id = self.task_id(entry)
         message = self._app.amqp.as_task_v2(
@@ -80,16 +87,16 @@ class Enqueuer:
         )
 
     def task_id(self, entry: InFlight) -> str:
-        """Return the task's id, the same at every send: topic, partition and offset, and the place in the record."""
-        record = entry.record
-        place = f":{entry.position}" if entry.position else ""
-        return f"{self._topic}:{record.partition.number}:{record.offset}{place}"
+        """Return the task's id, the same at every send."""
+        return task_id(self._topic, entry.record.partition.number, entry.record.offset, entry.position)
 
     @contextmanager
     def _open_producer(self) -> Iterator[Any]:
         try:
             if self._producer is None:
                 self._connection = self._app.connection_for_write(transport_options=self._transport_options())
+                # RabbitMQ would wait in vain for heartbeats of a bridge that has nothing to send, and hang up.
+                self._connection.heartbeat = 0
                 # Otherwise kombu connects at the first publish, and pauses for seconds before it tries again.
                 self._connection.ensure_connection(max_retries=1, interval_start=0, timeout=PUBLISH_TIMEOUT_S)
                 self._producer = self._app.amqp.Producer(self._connection)

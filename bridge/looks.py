@@ -25,6 +25,10 @@ class Looks(Generic[L]):
         """Look for it the shortest interval from now."""
         self._plan(looked, now, self._first_s)
 
+    def at_once(self, looked: L) -> None:
+        """Look for it before everything else."""
+        self._plan(looked, -math.inf, self._first_s)
+
     def stop(self, looked: L) -> None:
         """Never look for it again."""
         planned = self._planned.pop(looked, None)

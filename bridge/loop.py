@@ -9,20 +9,26 @@ from typing import Final, NamedTuple
 from confluent_kafka import Message
 
 from bridge.back_off import BackOff
+from bridge.checkpoints import Checkpoints
 from bridge.dead_letters import DeadLetters, Letter
-from bridge.enqueue import EnqueueError, Enqueuer
-from bridge.records import Records, headers_of, size_of
+from bridge.decoding import updates_of
+from bridge.enqueue import Enqueuer
+from bridge.evidence import Hopeless, hopeless
+from bridge.outbox import Outbox
+from bridge.records import Records, size_of
+from bridge.sweep import sweep
+from bridge.undecodable import Undecodable
 from bridge.window import InFlight, Window
-from tasks.cache import Cache, Failure
-from tasks.contract import InvalidUpdateError, Rules, Update, decode
+from tasks.cache import Cache
+from tasks.contract import InvalidUpdateError, Rules, Update
 from tasks.errors import CacheUnavailableError
 from tasks.heartbeat import Heartbeat
+from tasks.seal import Stamps
 
 logger = logging.getLogger(__name__)
 
 IDLE_S: Final = 0.1
 BATCH: Final = 1_000
-FAILURES_AFTER_S: Final = 0.05
 REPORT_EVERY_S: Final = 10.0
 
 OpenRecords = Callable[["Bridge"], Records]
@@ -47,9 +53,12 @@ class Bridge:
         window: Window,
         enqueuer: Enqueuer,
         cache: Cache,
+        stamps: Stamps,
         letters: DeadLetters,
         rules: Rules,
         fetch_max: int = 500,
+        undecodable_max: int = 100,
+        started_max_s: float = 30.0,
         back_off_max_s: float = 5.0,
         heartbeat: Heartbeat | None = None,
     ) -> None:
@@ -57,16 +66,18 @@ class Bridge:
         self._enqueuer = enqueuer
         self._cache = cache
         self._letters = letters
+        self._undecodable = Undecodable(undecodable_max)
         self._rules = rules
+        self._started_max_s = started_max_s
         self._fetch_max = fetch_max
         self._inbox: dict[int, deque[Arrived]] = {}
-        self._identity = ""
         self._next_complaint = 0.0
-        self._enqueue_back_off = BackOff(back_off_max_s)
+        self._outbox = Outbox(window, enqueuer, BackOff(back_off_max_s))
         self._sweep_back_off = BackOff(back_off_max_s)
         self._next_report = 0.0
         self._heartbeat = heartbeat or Heartbeat(None)
         self._records = open_records(self)
+        self._checkpoints = Checkpoints(cache, stamps, self._records, window, BackOff(back_off_max_s))
 
     def run(self, stopping: Callable[[], bool], leaving: Callable[[], bool], *, shutdown_deadline_s: float) -> None:
         """Work until ``stopping()``; then finish what is in hand, until the deadline or ``leaving()``.
@@ -82,28 +93,30 @@ class Bridge:
         finally:
             # Leaving revokes what is assigned: a last sweep and a last commit happen in there.
             self._records.close()
+            self._checkpoints.close()
             self._letters.close(IDLE_S)
             self._enqueuer.close()
 
     def _turn(self) -> None:
+        for number in self._checkpoints.check():
+            self._inbox.pop(number, None)
         self._carry()
-        self._records.pause_only(self._window.paused() | self._inbox.keys(), self._window.assigned)
+        waiting = self._inbox.keys() | self._checkpoints.unchecked
+        self._records.pause_only(self._window.paused() | waiting, self._window.assigned)
         self._report()
 
     def _carry(self) -> None:
         """Move everything that is in hand as far as it goes."""
         self._heartbeat.beat()
-        self._enqueue()
         self._sweep(self._window.looks.due(time.monotonic(), BATCH))
+        self._outbox.send()
         self._deliver_letters()
-        if self._identity:
-            self._records.store(self._window.commit_points(), self._identity)
 
     def _drain(self, leaving: Callable[[], bool], end: float) -> None:
         """Stop fetching; go on until nothing is in hand."""
         self._inbox.clear()
         logger.info("stopping: %d updates in hand", self._window.updates)
-        while self._window.updates and time.monotonic() < end and not leaving():
+        while self._window.updates > self._undecodable.held and time.monotonic() < end and not leaving():
             self._records.pause_only(self._window.assigned, self._window.assigned)
             self._records.fetch(1, self._idle_s())
             self._carry()
@@ -119,22 +132,19 @@ class Bridge:
         for message in messages:
             self._inbox.setdefault(_partition(message), deque()).append(self._decode(message))
         for number, waiting in list(self._inbox.items()):
-            while waiting and self._window.admits(number, waiting[0].size, len(waiting[0].updates) or 1):
+            while waiting and self._admits(number, waiting[0]):
                 self._admit(number, waiting.popleft())
             if not waiting:
                 del self._inbox[number]
 
+    def _admits(self, number: int, arrived: "Arrived") -> bool:
+        if number in self._checkpoints.unchecked:
+            return False
+        return self._window.admits(number, arrived.size, len(arrived.updates) or 1)
+
     def _decode(self, message: Message) -> "Arrived":
-        kind, timestamp_ms = message.timestamp()
         try:
-            updates = decode(
-                key=message.key(),
-                value=message.value(),
-                headers=headers_of(message),
-                offset=message.offset() or 0,
-                timestamp_ms=timestamp_ms if kind else None,
-                rules=self._rules,
-            )
+            updates = updates_of(message, self._rules)
         except InvalidUpdateError as error:
             return Arrived(message, size_of(message), [], error)
         return Arrived(message, size_of(message), updates)
@@ -144,43 +154,26 @@ class Bridge:
         offset = message.offset() or 0
         if error is None:
             self._window.add(number, offset, updates, size=size, source=message)
+            self._undecodable.end(number)
         else:
             entry = self._window.add_letter(number, offset, size=size, source=message)
-            self._letters.send(Letter(entry, message, "decode", type(error).__name__, str(error)))
-
-    # Tasks out.
-
-    def _enqueue(self) -> None:
-        """Send what is unsent or presumed lost. What the broker did not take for sure stays unsent."""
-        now = time.monotonic()
-        lost = self._window.presume_lost(now)
-        if lost:
-            logger.info("%d updates are presumed lost and sent again", lost)
-        entries = self._window.unsent(BATCH) if self._enqueue_back_off.ready(now) else []
-        if not entries:
-            return
-        try:
-            self._enqueuer.send(entries)
-        except EnqueueError as error:
-            logger.warning(
-                "it is not certain that the Celery broker took %d tasks; they are sent again: %s", len(entries), error
-            )
-            self._window.uncertain(entries, now)
-            self._enqueue_back_off.failed(time.monotonic())
-        else:
-            self._window.sent(entries, time.monotonic())
-            self._enqueue_back_off.succeeded()
+            letter = Letter(entry, message, "decode", type(error).__name__, str(error))
+            if self._undecodable.add(letter, time.monotonic()):
+                self._window.refuse_letters(number, refused=True)
 
     # What the cache holds.
 
     def _sweep(self, due: Sequence[InFlight]) -> None:
-        """Look whether the cache holds the updates that are due, or a worker has recorded that one has failed."""
+        """Look whether the cache holds the updates that are due, or what tells that one can never be applied.
+
+        The same round trip notes in the cache how far it holds each partition, for that much to be committed.
+        """
         now = time.monotonic()
-        if (self._identity and not due) or not self._sweep_back_off.ready(now):
+        if not (due or self._checkpoints.due(now)) or not self._sweep_back_off.ready(now):
             return
-        asked = {self._enqueuer.task_id(e): e for e in due if e.sends and e.last_sent + FAILURES_AFTER_S <= now}
+        seal = self._checkpoints.seal()
         try:
-            look = self._cache.look([e.update.product_id for e in due if e.update], list(asked))
+            look, asked = sweep(due, self._cache, self._enqueuer.task_id, now, seal=seal)
         except CacheUnavailableError as error:
             logger.warning("Redis cannot be asked what it holds: %s", error)
             self._sweep_back_off.failed(time.monotonic())
@@ -189,25 +182,31 @@ class Bridge:
         if look.missed and now >= self._next_complaint:
             self._next_complaint = now + REPORT_EVERY_S
             logger.warning("Redis cannot be asked about a part of what it holds: %s", look.missed)
-        self._identity = look.identity or self._identity
+        if seal.lost:
+            self._checkpoints.lost(seal.lost)
+            return
+        self._checkpoints.sealed(seal)
         for product_id, held in look.versions.items():
             self._window.observe(product_id, held, now)
-        # Where a part did not answer, nobody knows whether the product of a failure is not held after all.
-        for task_id, failure in () if look.missed else look.failures.items():
-            self._believe(failure, asked[task_id])
+        self._window.looked_for(due)
+        working_s = max(self._started_max_s, self._window.retransmission.timeout.value_s)
+        for found in hopeless(asked, look, now, working_s):
+            self._give_up(found)
 
-    def _believe(self, failure: Failure, entry: InFlight) -> None:
-        """Give an update up on evidence: a failure recorded for a send of ours, of an update that is not confirmed."""
-        if entry.update is None or failure.nonce not in entry.nonces or failure.version != entry.update.version:
-            return
+    def _give_up(self, found: Hopeless) -> None:
+        """Send the record of an update that can never be applied to the dead-letter topic, unless it is confirmed."""
+        entry, error, reason = found
         message = entry.record.source
         if isinstance(message, Message) and self._window.give_up(entry):
-            self._letters.send(Letter(entry, message, "apply", failure.error, failure.message))
+            self._letters.send(Letter(entry, message, "apply", error, reason))
 
     def _deliver_letters(self) -> None:
-        for entry in self._letters.delivered(time.monotonic()):
+        now = time.monotonic()
+        for letter in self._undecodable.sendable(now):
+            self._letters.send(letter)
+        for entry in self._letters.delivered(now):
             self._window.finish(entry)
-        refused = self._letters.refused()
+        refused = self._letters.refused() | self._undecodable.too_long
         for number in self._window.assigned:
             self._window.refuse_letters(number, refused=number in refused)
 
@@ -229,6 +228,7 @@ class Bridge:
     def assigned(self, numbers: list[int]) -> None:
         """Begin with partitions that the group gave us."""
         self._window.assign(numbers)
+        self._checkpoints.assigned(numbers)
 
     def revoked(self, numbers: list[int]) -> None:
         """Look a last time, hand over what has arrived, and drop the rest: whoever comes next reads it again."""
@@ -236,14 +236,14 @@ class Bridge:
             self._sweep_back_off.succeeded()
             self._sweep([e for e in self._window.in_hand() if e.record.partition.number in numbers])
             self._deliver_letters()
-            if self._identity:
-                self._records.store(self._window.commit_points(numbers), self._identity)
+            self._sweep([])  # notes what the last one confirmed
         finally:
             self.lost(numbers)
 
     def lost(self, numbers: list[int]) -> None:
         """Drop everything of partitions that are somebody else's already."""
         self._window.revoke(numbers)
+        self._checkpoints.gone(numbers)
         for number in numbers:
             self._inbox.pop(number, None)
 

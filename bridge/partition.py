@@ -33,7 +33,10 @@ class Delivered:
 
 @dataclass(eq=False, slots=True)
 class Partition:
-    """One partition for as long as it is assigned: ``epoch`` tells this assignment from every other."""
+    """One partition for as long as it is assigned: ``epoch`` tells this assignment from every other.
+
+    What is before ``seen_until`` may have been confirmed in an earlier one.
+    """
 
     number: int
     epoch: int
@@ -42,6 +45,7 @@ class Partition:
     updates: int = 0
     bytes: int = 0
     committable: int | None = None
+    seen_until: int = 0
     full: bool = False
     letters_refused: bool = False
     gone: bool = False

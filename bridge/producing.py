@@ -7,6 +7,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from bridge.kafka_client import CLIENT_DEFAULTS, BrokerList
 from bridge.refusal import Properties
 
 logger = logging.getLogger(__name__)
@@ -15,12 +16,11 @@ POLL_S: Final = 0.2
 END_S: Final = 5.0
 
 PRODUCER_DEFAULTS: Final[dict[str, str | int | bool]] = {
+    **CLIENT_DEFAULTS,
     "linger.ms": 10,
     "compression.type": "lz4",
     # librdkafka's own default is 1 GiB, much for a web server's process.
     "queue.buffering.max.kbytes": 65_536,
-    # Its own default makes it try, and complain, many times a second while no broker is there.
-    "reconnect.backoff.ms": 1_000,
 }
 
 PRODUCER_GUARANTEES: Final[dict[str, str | int | bool]] = {
@@ -50,14 +50,24 @@ class Producing:
         self._end = ""
         self._on_served = on_served
         self._stopping = threading.Event()
+        self._brokers = BrokerList()
         self.producer = Producer(
-            {**PRODUCER_DEFAULTS, **properties, **PRODUCER_GUARANTEES, "error_cb": self._on_error}, logger=logger
+            {
+                **PRODUCER_DEFAULTS,
+                **self._brokers.properties(),
+                **properties,
+                **PRODUCER_GUARANTEES,
+                "error_cb": self._on_error,
+            },
+            logger=logger,
         )
         self._thread = threading.Thread(target=self._serve, name="publisher", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Give up what is not delivered, each record with a report of its own, and end soon."""
+        if self.is_lost:
+            self._end = "the client of Kafka has forgotten every broker"
         self.producer.purge()
         self._stopping.set()
 
@@ -65,6 +75,11 @@ class Producing:
         """Wait until the last report is made."""
         if not in_a_callback():
             self._thread.join(END_S)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it has forgotten every Kafka broker, and will deliver nothing any more."""
+        return self._brokers.forgotten
 
     @property
     def told_trouble(self) -> str:

@@ -1,16 +1,14 @@
 """``lastword publish``: one record for each line of a file or of standard input."""
 
 import os
-import sys
 from collections.abc import Callable, Mapping
 from typing import IO, Final
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from bridge.change import checked_key
 from bridge.delivery import DeliveryError, PublishError
+from bridge.progress import progress_bar
 from bridge.publisher import Publisher
 from tasks.contract import InvalidUpdateError, Rules
 
@@ -30,7 +28,7 @@ def publish_lines(
     publisher = Publisher(properties, topic, rules=rules)
     refusal = ""
     try:
-        with _progress() as progress:
+        with progress_bar() as progress:
             bar = progress.add_task("publishing", total=_size(source))
             for number, line in enumerate(source, 1):
                 progress.advance(bar, len(line))
@@ -75,15 +73,3 @@ def _size(source: IO[bytes]) -> int | None:
         return os.fstat(source.fileno()).st_size or None
     except (OSError, ValueError):
         return None
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        console=Console(file=sys.stderr),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )

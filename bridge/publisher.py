@@ -183,6 +183,9 @@ class Publisher:
             while True:
                 if self._closed:
                     raise PublishError("the publisher is closed")
+                if self._producing is not None and self._producing.is_lost:
+                    self._producing.stop()
+                    self._producing = None
                 if self._producing is None:
                     self._producing = self._open()
                 report = self._report(self._producing, on_failed, on_delivered)

@@ -2,26 +2,29 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from operator import methodcaller
-from typing import Final, cast
+from typing import Final, Literal, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from bridge.clock_watch import ClockWatch
+from bridge.kafka_client import CLIENT_DEFAULTS, BrokerList
 from bridge.refusal import KafkaRefusedError, is_refusal, refusal
+from bridge.rewind import Standing
 from bridge.window import CommitPoint
 from tasks.contract import InvalidUpdateError
 
 logger = logging.getLogger(__name__)
 
 CONSUMER_DEFAULTS: Final[dict[str, str | int | bool]] = {
+    **CLIENT_DEFAULTS,
     "partition.assignment.strategy": "cooperative-sticky",
     "auto.commit.interval.ms": 1_000,
     "queued.min.messages": 2_000,
     "queued.max.messages.kbytes": 8_192,
     "allow.auto.create.topics": False,
-    # librdkafka's own default makes it try, and complain, twenty times a second while no broker is there.
-    "reconnect.backoff.ms": 1_000,
 }
 
 CONSUMER_GUARANTEES: Final[dict[str, str | int | bool]] = {
@@ -45,7 +48,17 @@ read_headers: Final = methodcaller("headers")
 RECORD_BYTES: Final = 1_024
 """About what a record in hand takes up beside its contents."""
 
+CALL_TIMEOUT_S: Final = 5.0
+
+JOIN_S: Final = 10.0
+"""How much longer than a session a consumer may be without a place in its group."""
+
 Partitions = Callable[[list[int]], None]
+Rebalance = Literal["assigned", "revoked", "lost"]
+
+
+class NotAnsweredError(Exception):
+    """Kafka did not answer in time, or with an error, and is to be asked again."""
 
 
 class Records:
@@ -64,23 +77,54 @@ class Records:
         self._properties = properties
         self._topic = topic
         self._group = group
+        self._then = {"assigned": on_assigned, "revoked": on_revoked, "lost": on_lost}
         self._refused: KafkaError | None = None
         self._paused: frozenset[int] | None = None
         # Partitions taken away while consume() ran: what was returned of them is somebody else's by now. One that also
         # came back meanwhile would mix records of two assignments; that takes a round trip, which consume() does not.
         self._gone: set[int] = set()
         self._mixed: set[int] = set()
+        self._open()
+        self._clock_watch = ClockWatch(self._wake)
+
+    def _open(self) -> None:
+        # A rebalance waits no longer than this for a member that is gone.
+        session_s = int(self._properties.get("session.timeout.ms", 45_000)) / 1_000
+        brokers = self._brokers = BrokerList(join_max_s=session_s + JOIN_S)
         self._consumer = Consumer(
-            {**CONSUMER_DEFAULTS, **properties, **CONSUMER_GUARANTEES, "group.id": group, "error_cb": self._on_error},
+            {
+                **CONSUMER_DEFAULTS,
+                **self._properties,
+                **CONSUMER_GUARANTEES,
+                **brokers.properties(),
+                "group.id": self._group,
+                "error_cb": self._on_error,
+            },
             logger=logger,
         )
         # The client itself assigns and unassigns, in the way of the protocol in use: a callback must not, nor raise.
         self._consumer.subscribe(
-            [topic],
-            on_assign=lambda _, partitions: self._rebalanced("assigned", partitions, on_assigned),
-            on_revoke=lambda _, partitions: self._rebalanced("revoked", partitions, on_revoked),
-            on_lost=lambda _, partitions: self._rebalanced("lost", partitions, on_lost),
+            [self._topic],
+            on_assign=lambda _, partitions: self._rebalanced(brokers, "assigned", partitions),
+            on_revoke=lambda _, partitions: self._rebalanced(brokers, "revoked", partitions),
+            on_lost=lambda _, partitions: self._rebalanced(brokers, "lost", partitions),
         )
+
+    def _wake(self) -> None:
+        """Ask something of librdkafka's main thread, which then looks at the clock anew, and reports to ``fetch``."""
+        try:
+            self._consumer.assignment()
+        except (KafkaException, RuntimeError) as error:
+            logger.info("%s", error)  # it is being closed
+
+    def _open_another(self) -> None:
+        """Join the group anew, with a new client; the old one can neither read nor commit."""
+        why = "has forgotten every broker" if self._brokers.forgotten else "finds no place in its group"
+        logger.warning("the client of Kafka %s: another takes its place", why)
+        old = self._consumer
+        self._rebalanced(self._brokers, "lost", old.assignment())
+        self._open()
+        threading.Thread(target=_close, args=(old,), name="close", daemon=True).start()
 
     def fetch(self, most: int, wait_s: float) -> list[Message]:
         """Return up to ``most`` records, after at most ``wait_s`` without any. Rebalances happen in here.
@@ -88,6 +132,8 @@ class Records:
         Raises:
             KafkaRefusedError: no permission, a wrong password, or an error that librdkafka calls fatal.
         """
+        if self._brokers.forgotten or self._brokers.left_out:
+            self._open_another()
         # poll() returns with the first record; consume() waits its whole time unless it gets all it was asked for.
         first = self._consumer.poll(wait_s)
         self._gone.clear()
@@ -121,6 +167,59 @@ class Records:
                 # Its partition was taken away; whoever has it now reads from what was committed before.
                 logger.info("offset %d of partition %d not stored: %s", point.offset, point.partition, error)
 
+    def standing(self, numbers: Iterable[int]) -> dict[int, Standing]:
+        """How far partitions are committed, and from where to where they can be read; NotAnsweredError."""
+        end = time.monotonic() + CALL_TIMEOUT_S
+        try:
+            found = self._consumer.committed([TopicPartition(self._topic, n) for n in numbers], CALL_TIMEOUT_S)
+            return {one.partition: self._standing(one, max(0.1, end - time.monotonic())) for one in found}
+        except KafkaException as error:
+            raise NotAnsweredError(f"Kafka: {error.args[0].str()}") from error
+
+    def _standing(self, one: TopicPartition, timeout_s: float) -> Standing:
+        if one.error is not None:  # else it would look as if nothing were committed
+            raise KafkaException(one.error)
+        first, last = self._consumer.get_watermark_offsets(one, timeout_s)
+        return Standing(one.offset if one.offset >= 0 else None, one.metadata or "", first, last)
+
+    def go_back(self, point: CommitPoint, metadata: str) -> None:
+        """Commit an offset that is lower than what was committed, and read from there; NotAnsweredError.
+
+        What was stored before would be committed once more: it is stored over first. An auto-commit never goes back.
+        """
+        at = self._at(point, metadata)
+        failed: list[KafkaException] = []
+
+        def commit() -> None:
+            try:
+                self._consumer.commit(offsets=[at], asynchronous=False)
+            except KafkaException as error:
+                failed.append(error)
+
+        try:
+            self._consumer.store_offsets(offsets=[at])
+            # It has no deadline of its own: without its coordinator it tries again and again.
+            committing = threading.Thread(target=commit, name="commit", daemon=True)
+            committing.start()
+            committing.join(CALL_TIMEOUT_S)
+            if failed or committing.is_alive():
+                reason = failed[0].args[0].str() if failed else "no answer"
+                raise NotAnsweredError(f"offset {point.offset} of partition {point.partition} not committed: {reason}")
+        except KafkaException as error:
+            raise NotAnsweredError(f"partition {point.partition} cannot be set back: {error.args[0].str()}") from error
+        self.read_from(point.partition, point.offset)
+
+    def read_from(self, number: int, offset: int) -> None:
+        """Read a partition from this offset, whatever was fetched of it before; NotAnsweredError."""
+        try:
+            self._consumer.seek(TopicPartition(self._topic, number, offset))
+        except KafkaException as error:
+            raise NotAnsweredError(f"partition {number} cannot be read from {offset}: {error.args[0].str()}") from error
+
+    def name(self, number: int) -> str:
+        """What Redis calls a partition as this group reads it."""
+        return f"{self._topic}:{number}:{self._group}"
+
     def pause_only(self, numbers: frozenset[int], assigned: frozenset[int]) -> None:
         """Pause these of the assigned partitions and let the others flow."""
         if numbers == self._paused:
@@ -136,23 +235,20 @@ class Records:
 
     def close(self) -> None:
         """Leave the group; what is assigned is revoked first. Without an answer from Kafka, return all the same."""
+        self._clock_watch.stop()
         # librdkafka would wait for an unreachable coordinator as long as the session lasts, 45 s, and for each commit.
-        closing = threading.Thread(target=self._close, name="close", daemon=True)
+        closing = threading.Thread(target=_close, args=(self._consumer,), name="close", daemon=True)
         closing.start()
         closing.join(CLOSE_TIMEOUT_S)
         if closing.is_alive():
             logger.warning("Kafka does not answer; the group notices when the session has timed out")
 
-    def _close(self) -> None:
-        try:
-            self._consumer.close()
-        except KafkaException as error:
-            logger.warning("the consumer did not leave its group: %s", error)
-
     def _at(self, point: CommitPoint, metadata: str) -> TopicPartition:
         return TopicPartition(self._topic, point.partition, point.offset, metadata)
 
-    def _rebalanced(self, what: str, partitions: list[TopicPartition], then: Partitions) -> None:
+    def _rebalanced(self, brokers: BrokerList, what: Rebalance, partitions: list[TopicPartition]) -> None:
+        if brokers is not self._brokers:
+            return  # told by a client whose place another has taken
         numbers = sorted(partition.partition for partition in partitions)
         logger.info("partitions %s: %s", what, numbers)
         self._paused = None
@@ -161,7 +257,7 @@ class Records:
         else:
             self._gone.update(numbers)
         try:
-            then(numbers)
+            self._then[what](numbers)
         except Exception:
             # The edge of the process: librdkafka calls, and an exception would escape from its poll().
             logger.exception("the rebalance went on in spite of an error")
@@ -171,6 +267,13 @@ class Records:
             self._refused = error
         elif error.code() not in LOGGED:
             logger.warning("Kafka: %s", error.str())
+
+
+def _close(consumer: Consumer) -> None:
+    try:
+        consumer.close()
+    except KafkaException as error:
+        logger.warning("the consumer did not leave its group: %s", error)
 
 
 def size_of(message: Message) -> int:

@@ -16,6 +16,7 @@ from bridge.window import Window
 from tasks import app
 from tasks.cache import Cache
 from tasks.heartbeat import Heartbeat
+from tasks.seal import Stamps
 from tasks.settings import TaskSettings
 from tasks.startup import broker_address, reach_broker, reach_cache, wait_for
 from tasks.worker import open_cache
@@ -74,15 +75,6 @@ def _assemble(
     cache: Cache,
     heartbeat: Heartbeat,
 ) -> Bridge:
-    bounds = Bounds(settings.in_flight_max, settings.in_flight_bytes_max, settings.waiting_offsets_max)
-    clocks = Clocks(
-        floor_s=settings.timeout_floor_s,
-        max_s=settings.timeout_max_s,
-        silence_max_s=settings.silence_max_s,
-        task_life_s=settings.task_life_s,
-        probes=settings.probes,
-    )
-
     def open_records(bridge: Bridge) -> Records:
         return Records(
             properties,
@@ -95,15 +87,35 @@ def _assemble(
 
     return Bridge(
         open_records=open_records,
-        window=Window(bounds, clocks, look_first_s=settings.look_first_s, look_max_s=settings.look_max_s),
+        window=open_window(settings),
         enqueuer=Enqueuer(app, settings.topic, task_life_s=settings.task_life_s),
         cache=cache,
+        stamps=Stamps(
+            task_settings.key_prefix,
+            replicas=settings.wait_replicas,
+            wait_s=min(1.0, task_settings.call_timeout_s / 2),
+        ),
         letters=DeadLetters(properties, settings.letters_topic),
         rules=task_settings.rules,
         fetch_max=settings.fetch_max,
+        undecodable_max=settings.undecodable_max,
+        started_max_s=settings.started_max_s,
         back_off_max_s=settings.back_off_max_s,
         heartbeat=heartbeat,
     )
+
+
+def open_window(settings: BridgeSettings) -> Window:
+    """An empty window with the bounds and clocks of the settings."""
+    bounds = Bounds(settings.in_flight_max, settings.in_flight_bytes_max, settings.waiting_offsets_max)
+    clocks = Clocks(
+        floor_s=settings.timeout_floor_s,
+        max_s=settings.timeout_max_s,
+        silence_max_s=settings.silence_max_s,
+        task_life_s=settings.task_life_s,
+        probes=settings.probes,
+    )
+    return Window(bounds, clocks, look_first_s=settings.look_first_s, look_max_s=settings.look_max_s)
 
 
 class Signals:

@@ -48,6 +48,21 @@ class BridgeSettings(Settings):
     probes: int = Field(10, ge=1, description="How many updates are sent again at a time while nothing is confirmed")
     look_first_s: float = Field(0.010, gt=0, description="When Redis is first asked whether it holds an update")
     look_max_s: float = Field(1.0, gt=0, description="The longest pause between such questions, which doubles")
+    wait_replicas: int = Field(
+        0, ge=0, description="How many replicas of Redis must have a write before it counts as visible (`WAIT`)"
+    )
+
+    started_max_s: float = Field(
+        30.0,
+        gt=0,
+        description="How long a worker may be at one update; after that, a worker that began it alone and did not end "
+        "counts as killed by it. Three of them, and the record is dead-lettered",
+    )
+    undecodable_max: int = Field(
+        100,
+        ge=1,
+        description="How many records in a row of a partition may be invalid; with one more it pauses until a restart",
+    )
 
     back_off_max_s: float = Field(5.0, gt=0, description="The longest pause after a server failed")
     shutdown_deadline_s: float = Field(

@@ -33,7 +33,7 @@ class MissingTopicError(Exception):
     """A topic is not there, and nobody asked the bridge to create it."""
 
 
-class Start:
+class TopicCheck:
     """One try to find everything as it must be; not to be used again."""
 
     def __init__(self, properties: Properties) -> None:
@@ -143,8 +143,8 @@ def reach_kafka(
         MissingTopicError: a topic is missing and ``create`` is None.
     """
     topics = {**dict.fromkeys(read, "read"), **dict.fromkeys(write, "write")}
-    start = Start(properties)
-    missing = start.look(topics)
+    check = TopicCheck(properties)
+    missing = check.look(topics)
     if missing and create is None:
         names = " and ".join(repr(topic) for topic in missing)
         raise MissingTopicError(
@@ -152,15 +152,15 @@ def reach_kafka(
             "with --create-topics (LASTWORD_CREATE_TOPICS=true)"
         )
     for topic in missing:
-        start.create(topic, create or 1)
+        check.create(topic, create or 1)
     end = time.monotonic() + CALL_TIMEOUT_S
-    while missing and start.look({topic: topics[topic] for topic in missing}):
+    while missing and check.look({topic: topics[topic] for topic in missing}):
         # Made by the controller, and not yet known to the broker that was asked.
         if time.monotonic() >= end:
             raise ConnectionError("the topics are made, and do not appear")
         time.sleep(LOOK_AGAIN_S)
     if group is not None:
-        start.look_at_group(group)
+        check.look_at_group(group)
 
 
 def refuse_early_expiry(properties: Properties, topic: str, horizon_s: int) -> None:
@@ -171,7 +171,7 @@ def refuse_early_expiry(properties: Properties, topic: str, horizon_s: int) -> N
         ConnectionError: Kafka does not answer.
         KafkaRefusedError: a wrong password, or no permission.
     """
-    found = Start(properties).configuration(topic)
+    found = TopicCheck(properties).configuration(topic)
     retention_s = int(found["retention.ms"]) / 1_000
     if "compact" in found["cleanup.policy"] or retention_s < 0:
         raise SettingsError(

@@ -25,12 +25,20 @@ class CommitPoint(NamedTuple):
 
 
 class State(Enum):
-    """Where an update is on its way."""
+    """Where an update is on its way; one that is sought is looked for before it is sent."""
 
+    SOUGHT = auto()
     UNSENT = auto()
     SENT = auto()
     LETTER = auto()
     DONE = auto()
+
+
+class Mark(NamedTuple):
+    """A worker's mark that it has begun a send: who it was, and since when the mark has been seen."""
+
+    who: str
+    since: float
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -41,6 +49,7 @@ class InFlight(Sending):
     update: Update | None
     position: int = 0
     nonces: list[str] = field(default_factory=list)
+    marks: dict[str, Mark] = field(default_factory=dict)
     first_sent_at: float = 0.0
     state: State = State.UNSENT
 
@@ -74,6 +83,10 @@ class Window:
         for entry in self.in_hand():
             if entry.record.partition.gone:
                 self._leave(entry, State.DONE)
+
+    def look_up_until(self, number: int, offset: int) -> None:
+        """Look for the updates of a partition's records before this offset before they are sent."""
+        self._partitions[number].seen_until = offset
 
     @property
     def assigned(self) -> frozenset[int]:
@@ -122,11 +135,16 @@ class Window:
     def add(self, number: int, offset: int, updates: Sequence[Update], *, size: int, source: object) -> None:
         """Take in a record as delivered: its updates are to be sent. Of several of one product the last counts."""
         last = {update.product_id: update for update in updates}
-        record = self._partitions[number].deliver(offset, len(last), size, source)
+        partition = self._partitions[number]
+        record = partition.deliver(offset, len(last), size, source)
         for position, update in enumerate(last.values()):
             entry = InFlight(record=record, update=update, position=position)
             self._by_product.setdefault(update.product_id, {})[entry] = None
-            self._unsent[entry] = None
+            if offset < partition.seen_until:
+                entry.state = State.SOUGHT
+                self.looks.at_once(entry)
+            else:
+                self._unsent[entry] = None
 
     def add_letter(self, number: int, offset: int, *, size: int, source: object) -> InFlight:
         """Take in a record that is no update; it is finished when ``finish`` is called, its dead letter delivered."""
@@ -165,12 +183,21 @@ class Window:
 
     # Updates arrive, or never will.
 
+    def looked_for(self, entries: Iterable[InFlight]) -> None:
+        """Note that the cache was asked about these: of those sought, what is not confirmed by now is to be sent."""
+        for entry in entries:
+            if entry.state is State.SOUGHT:
+                entry.state = State.UNSENT
+                self.looks.stop(entry)
+                self._unsent[entry] = None
+
     def observe(self, product_id: str, held: Version, now: float) -> int:
         """Confirm every update of a product that is not newer than what the cache holds; return how many those are."""
         confirmed = [e for e in self._by_product.get(product_id, ()) if e.update and e.update.version <= held]
         for entry in confirmed:
-            itself = entry.update is not None and entry.update.version == held
-            self.retransmission.confirmed(entry, now, itself=itself)
+            if entry.state is not State.SOUGHT:
+                itself = entry.update is not None and entry.update.version == held
+                self.retransmission.confirmed(entry, now, itself=itself)
             self._leave(entry, State.DONE)
             entry.record.partition.finish_one(entry.record)
         return len(confirmed)
@@ -189,7 +216,7 @@ class Window:
             entry.record.partition.finish_one(entry.record)
 
     def refuse_letters(self, number: int, *, refused: bool) -> None:
-        """Pause a partition whose dead letters cannot be delivered for now, or let it go on."""
+        """Pause a partition whose dead letters cannot, or must not, be delivered; or let it go on."""
         if number in self._partitions:
             self._partitions[number].letters_refused = refused
 

@@ -79,6 +79,7 @@ def remove(names: Names, addresses: Addresses) -> None:
     _remove_znodes(names.root, addresses.zookeeper)
     with redis.Redis.from_url(addresses.redis_url) as cache:
         keys = list(cache.scan_iter(f"{names.key_prefix}*", count=BULK))
+        keys += cache.scan_iter(f"lastword:marker:*{names.key_prefix}", count=BULK)
         for first in range(0, len(keys), BULK):
             cache.unlink(*keys[first : first + BULK])
     _remove_queue(names.queue, addresses.broker_url)

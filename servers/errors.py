@@ -19,3 +19,7 @@ class JarError(ServerError):
 
 class JavaError(ServerError):
     """There is no Java that runs the servers."""
+
+
+class IdentityError(ServerError):
+    """Two servers have the same id, or a data directory belongs to another server."""

@@ -3,7 +3,6 @@
 import logging
 import subprocess
 import uuid
-from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -11,15 +10,18 @@ from typing import ClassVar
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from servers.errors import PortInUseError, StartError
+from servers.errors import StartError
+from servers.identity import kafka_id, refuse_foreign_kafka, stored_in_kafka
 from servers.jars import fetch_jars
 from servers.java import java_command
 from servers.kafka_security import KafkaSecurity
 from servers.pins import pinned_version
-from servers.ports import LOOPBACK, accepts, free_port, is_free
+from servers.ports import LOOPBACK, accepts, free_port
 from servers.server import Server
 
 LOG4J_FILE = Path(__file__).with_name("log4j2.properties")
+DATA = "data"
+"""Where in a node's directory its data is."""
 NODE_ID = 1
 FORMAT_TIMEOUT_S = 60.0
 
@@ -36,7 +38,8 @@ class Kafka(Server):
     ACLs at the address that clients use; None: everybody on this machine may do everything.
     """
 
-    name: ClassVar[str] = "Kafka"
+    kind: ClassVar[str] = "Kafka"
+    node_id = NODE_ID
 
     def __init__(
         self,
@@ -45,27 +48,30 @@ class Kafka(Server):
         port: int | None = None,
         controller_port: int | None = None,
         security: KafkaSecurity | None = None,
+        name: str | None = None,
     ) -> None:
-        super().__init__(directory, port=port)
+        super().__init__(directory, port=port, name=name)
         self._security = security
         self._controller_port = controller_port
         self._draws_controller_port = controller_port is None
-        self._data = self.directory / "data"
+        self._data = self.directory / DATA
 
     @property
     def version(self) -> str:
         """The version of the pinned jar."""
         return pinned_version("kafka-server")
 
+    def check_data(self) -> None:
+        """Raise IdentityError when the data is another node's, or another cluster's."""
+        refuse_foreign_kafka(self.name, self._data, self._identity())
+
     def _prepare(self) -> Sequence[str | Path]:
         jars = fetch_jars("kafka")
-        formatted = (self._data / "meta.properties").exists()
+        formatted = bool(stored_in_kafka(self._data))
         if self._controller_port is None or (self._draws_controller_port and not formatted):
             self._controller_port = free_port()
-        elif not is_free(self._controller_port):
-            raise PortInUseError(
-                f"Kafka's controller cannot listen on port {self._controller_port}: another process has it"
-            )
+        else:
+            self._need_free(self._controller_port, "its controller")
         config = self.directory / "server.properties"
         settings = self._settings(self._controller_port)
         config.touch(mode=0o600)  # a secured Kafka's passwords are in there
@@ -79,7 +85,7 @@ class Kafka(Server):
         protocol = "SASL_SSL" if self._security else "PLAINTEXT"
         return {
             "process.roles": "broker,controller",
-            "node.id": NODE_ID,
+            "node.id": self.node_id,
             "listeners": f"{protocol}://{self.address},CONTROLLER://{LOOPBACK}:{controller_port}",
             "advertised.listeners": f"{protocol}://{self.address}",
             "controller.listener.names": "CONTROLLER",
@@ -105,11 +111,18 @@ class Kafka(Server):
             **(self._security.settings() if self._security else {}),
         }
 
-    def _format(self, jars: Sequence[Path], config: Path) -> None:
-        """Make the data directory Kafka's, with a cluster id of its own, by which ``_answers`` knows this server."""
-        cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+    def _identity(self) -> dict[str, str]:
+        """What the data directory's ``meta.properties`` must say for it to be this node's."""
+        return {"node.id": str(self.node_id)}
+
+    def _format_arguments(self) -> list[str]:
+        """The cluster id, here one of its own, by which ``_answers`` knows this server; and who the controllers are."""
         # The cluster id may begin with a dash, hence the equals sign.
-        arguments: list[str | Path] = ["format", "--standalone", f"--cluster-id={cluster_id}", "--config", config]
+        return ["--standalone", f"--cluster-id={kafka_id(uuid.uuid4())}"]
+
+    def _format(self, jars: Sequence[Path], config: Path) -> None:
+        """Make the data directory Kafka's."""
+        arguments: list[str | Path] = ["format", *self._format_arguments(), "--config", config]
         arguments += self._security.format_arguments() if self._security else ()
         command = self._java(jars, "kafka.tools.StorageTool", *arguments)
         try:
@@ -138,8 +151,4 @@ class Kafka(Server):
             metadata = probe.list_topics(timeout=2.0)
         except KafkaException:
             return False
-        return NODE_ID in metadata.brokers and metadata.cluster_id == self._cluster_id()
-
-    def _cluster_id(self) -> str:
-        lines = (self._data / "meta.properties").read_text(encoding="utf-8").splitlines()
-        return next(value for name, _, value in (line.partition("=") for line in lines) if name == "cluster.id")
+        return self.node_id in metadata.brokers and metadata.cluster_id == stored_in_kafka(self._data).get("cluster.id")

@@ -10,6 +10,8 @@ LOOPBACK = "127.0.0.1"
 # itself, and the server cannot come back.
 LOWEST, HIGHEST = 20_000, 32_000
 
+_drawn: set[int] = set()  # by this process: a cluster draws many before the first of them is listened on
+
 
 def is_free(port: int) -> bool:
     """Whether a server could listen on this loopback port now."""
@@ -25,13 +27,16 @@ def is_free(port: int) -> bool:
 
 
 def free_port(*, with_second: int = 0) -> int:
-    """A loopback port nobody listens on, drawn at random so that two who draw at once rarely draw the same.
+    """A loopback port nobody listens on, drawn at random so that two processes that draw at once rarely draw the same.
 
     ``with_second``: the port that is greater by this is free too.
     """
     while True:
         port = random.randrange(LOWEST, HIGHEST - with_second)  # noqa: S311 - spreads the starters, guards no secret
-        if is_free(port) and is_free(port + with_second):
+        if len(_drawn) > (HIGHEST - LOWEST) // 2:
+            _drawn.clear()
+        if port not in _drawn and is_free(port) and is_free(port + with_second):
+            _drawn.update((port, port + with_second))
             return port
 
 

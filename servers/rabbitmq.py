@@ -1,6 +1,8 @@
 """RabbitMQ as a child process, where the system's packages have it."""
 
+import os
 import shutil
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -15,6 +17,8 @@ from servers.server import Server
 # The `rabbitmq-server` on the PATH is, on Debian, a wrapper that changes to the user of the system's own service.
 PROGRAMS = (Path("/usr/lib/rabbitmq/bin/rabbitmq-server"), shutil.which("rabbitmq-server"))
 
+CONTROL_TIMEOUT_S = 60.0
+
 # epmd, which names Erlang's nodes, would go into the background and stay: here it is a child like any other.
 COMMAND = 'epmd -address 127.0.0.1 -port "$ERL_EPMD_PORT" & exec "$0"'
 
@@ -22,7 +26,11 @@ COMMAND = 'epmd -address 127.0.0.1 -port "$ERL_EPMD_PORT" & exec "$0"'
 class RabbitMQ(Server):
     """A standalone RabbitMQ with a node, a cookie and an epmd of its own; never the system's service."""
 
-    name: ClassVar[str] = "RabbitMQ"
+    kind: ClassVar[str] = "RabbitMQ"
+
+    def __init__(self, directory: Path, *, port: int | None = None, name: str | None = None) -> None:
+        super().__init__(directory, port=port, name=name)
+        self._node: dict[str, str] = {}
 
     @property
     def url(self) -> str:
@@ -36,11 +44,28 @@ class RabbitMQ(Server):
             connection.ensure_connection(max_retries=1)
             return str(connection.connection.server_properties["version"])
 
+    def control(self, *arguments: str) -> str:
+        """What ``rabbitmqctl`` answers about this server; ServerError with its complaint when it refuses."""
+        program = find_rabbitmq().with_name("rabbitmqctl")
+        try:
+            done = subprocess.run(
+                [program, "--quiet", *arguments],
+                env={**os.environ, "LC_ALL": "C.UTF-8", **self._node},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=CONTROL_TIMEOUT_S,
+                check=True,
+            )
+        except subprocess.CalledProcessError as error:
+            raise ServerError(f"rabbitmqctl {' '.join(arguments)}: {error.stderr.strip()}") from error
+        return done.stdout
+
     def _prepare(self) -> Sequence[str | Path]:
         config, plugins = self.directory / "rabbitmq.conf", self.directory / "enabled_plugins"
         config.write_text(f"listeners.tcp.default = {self.address}\nlog.console = true\n", encoding="utf-8")
         plugins.write_text("[].\n", encoding="utf-8")
-        settings = {
+        settings: dict[str, str | int | Path] = {
             "HOME": self.directory,
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "ERL_EPMD_PORT": free_port(),
@@ -52,8 +77,11 @@ class RabbitMQ(Server):
             "RABBITMQ_ENABLED_PLUGINS_FILE": plugins,
             "RABBITMQ_MNESIA_BASE": self.directory / "mnesia",
             "RABBITMQ_LOG_BASE": self.directory / "log",
+            # Otherwise the child is a shell that waits for Erlang, and to pause or kill it leaves the server as it is.
+            "RUNNING_UNDER_SYSTEMD": "true",
         }
-        given = (f"{name}={value}" for name, value in settings.items())
+        self._node = {name: str(value) for name, value in settings.items()}
+        given = (f"{name}={value}" for name, value in self._node.items())
         return ["/usr/bin/env", *given, "/bin/sh", "-c", COMMAND, find_rabbitmq()]
 
     def _answers(self) -> bool:

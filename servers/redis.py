@@ -47,7 +47,7 @@ class Redis(Server):
     ``tls``: speak TLS on its port, and nothing else. ``options`` are Redis's own, by name.
     """
 
-    name: ClassVar[str] = "Redis"
+    kind: ClassVar[str] = "Redis"
 
     def __init__(
         self,
@@ -58,8 +58,9 @@ class Redis(Server):
         users: Sequence[str] = (),
         tls: Tls | None = None,
         options: Mapping[str, str] | None = None,
+        name: str | None = None,
     ) -> None:
-        super().__init__(directory, port=port)
+        super().__init__(directory, port=port, name=name)
         self._program = program
         self._users = users
         self._tls = tls
@@ -99,13 +100,27 @@ class Redis(Server):
 
     def _answers(self) -> bool:
         try:
+            with self.admin(socket_timeout=2.0) as client:
+                client.ping()  # while it loads its snapshot this is refused; INFO is not
             return self._info().get("process_id") == str(self.pid)
-        except RedisError:  # Not listening yet, or LOADING its snapshot.
+        except RedisError:
             return False
 
     def _info(self) -> dict[str, str]:
         with self.admin(socket_timeout=2.0, decode_responses=True) as client:
             return {name: str(value) for name, value in client.info("server").items()}
+
+
+class RedisReplica(Redis):
+    """A replica of the Redis that the option ``replicaof`` names; it answers when it has a copy of what that holds."""
+
+    def _answers(self) -> bool:
+        if not super()._answers():
+            return False
+        with self.admin(socket_timeout=2.0, decode_responses=True) as client:
+            replication = client.info("replication")
+        # After a failover it may be the primary.
+        return bool(replication["role"] == "master" or replication.get("master_link_status") == "up")
 
 
 def find_program(program: Program) -> Path:

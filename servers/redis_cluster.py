@@ -56,10 +56,13 @@ class RedisCluster(Group):
         """``127.0.0.1:PORT,…`` of all nodes."""
         return ",".join(node.address for node in self.nodes)
 
-    def _join(self) -> None:
+    def join(self) -> None:
+        """Give each its slots, at the first start, and return when all know of all."""
         for number, node in enumerate(self.nodes):
             slots = range(SLOTS * number // 3, SLOTS * (number + 1) // 3)
             with node.admin() as client:
+                if client.execute_command("CLUSTER INFO")["cluster_slots_assigned"] != "0":
+                    continue
                 client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
                 client.execute_command("CLUSTER ADDSLOTS", *slots)
                 client.execute_command("CLUSTER MEET", "127.0.0.1", self.nodes[0].port)

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from servers.group import Group, await_state
 from servers.ports import free_port
-from servers.redis import Program, Redis, Tls, find_program
+from servers.redis import Program, Redis, RedisReplica, Tls, find_program
 from servers.server import Server
 
 SERVICE = "mymaster"
@@ -20,7 +20,7 @@ REPLICATE_BY_TLS = {"tls-replication": "yes"}
 class Sentinel(Server):
     """One Sentinel that watches ``primary`` and takes it for down after half a second."""
 
-    name: ClassVar[str] = "Redis Sentinel"
+    kind: ClassVar[str] = "Redis Sentinel"
 
     def __init__(
         self,
@@ -83,15 +83,6 @@ class Sentinel(Server):
             return False
 
 
-class _Replica(Redis):
-    def _answers(self) -> bool:
-        """Whether it has a copy of what its primary holds, too."""
-        if not super()._answers():
-            return False
-        with self.admin(decode_responses=True) as client:
-            return bool(client.info("replication").get("master_link_status") == "up")
-
-
 class RedisSentinels(Group):
     """The service ``mymaster``: a primary, a replica of it, and three Sentinels of which two decide on a failover.
 
@@ -119,7 +110,7 @@ class RedisSentinels(Group):
         port = free_port()
         self.primary = Redis(directory / "primary", port=port, program=program, users=users, tls=tls, options=options)
         options = {**options, "replicaof": f"127.0.0.1 {port}"}
-        self.replica = _Replica(directory / "replica", program=program, users=users, tls=tls, options=options)
+        self.replica = RedisReplica(directory / "replica", program=program, users=users, tls=tls, options=options)
         self.sentinels = [
             Sentinel(
                 directory / f"sentinel-{number}",
@@ -144,7 +135,8 @@ class RedisSentinels(Group):
         # A Sentinel that comes to know the primary before its replica asks for replicas again ten seconds later.
         return [[self.primary, self.replica], self.sentinels]
 
-    def _join(self) -> None:
+    def join(self) -> None:
+        """Return when every Sentinel knows the primary, its replica and the other Sentinels."""
         for sentinel in self.sentinels:
             await_state(functools.partial(self._is_complete, sentinel), f"what the Sentinel {sentinel.address} knows")
 

@@ -31,17 +31,19 @@ class Server(ABC):
 
     ``port``: listen there; None draws a free one, and another when somebody else was faster. A server that is started
     again keeps its port and its data. As a context manager it is started and stopped. It ends with this process,
-    however that ends. Not for use by several threads at once.
+    however that ends. Not for use by several threads at once. ``name``: what it is called among several of its kind.
     """
 
-    name: ClassVar[str]
+    kind: ClassVar[str]
 
-    def __init__(self, directory: Path, *, port: int | None = None) -> None:
+    def __init__(self, directory: Path, *, port: int | None = None, name: str | None = None) -> None:
+        self.name = name or self.kind
         self.directory = directory.absolute()
         self.log_file = self.directory / "server.log"
         self._wanted_port = port
         self._port = port
         self._child: Child | None = None
+        self._wanted = False
         self._log_start = 0
 
     @abstractmethod
@@ -79,6 +81,11 @@ class Server(ABC):
         """Whether the process exists (a paused one does)."""
         return self._child is not None and self._child.exit_code is None
 
+    @property
+    def ended_by_itself(self) -> bool:
+        """Whether the process is gone though nobody here stopped or killed it."""
+        return self._wanted and not self.running
+
     def start(self, *, timeout_s: float = START_TIMEOUT_S) -> None:
         """Start the server; it answers clients on return.
 
@@ -91,6 +98,7 @@ class Server(ABC):
         """Start the process and return at once: with ``wait_ready``, several servers come up side by side."""
         if self.running:
             raise ServerError(f"{self.name} is running already, at {self.address} with pid {self.pid}")
+        self.check_data()
         self._take_port()
         self.directory.mkdir(parents=True, exist_ok=True)
         self._log_start = self.log_file.stat().st_size if self.log_file.exists() else 0
@@ -98,40 +106,54 @@ class Server(ABC):
         self._child = Child(
             command, directory=self.directory, log_file=self.log_file, environment={**os.environ, "LC_ALL": "C"}
         )
+        self._wanted = True
         logger.debug("Launched %s, pid %s, log %s", self.name, self.pid, self.log_file)
+
+    def check_data(self) -> None:  # noqa: B027 - most servers take the data they find for theirs
+        """Raise IdentityError when the directory holds the data of another server."""
 
     def wait_ready(self, *, timeout_s: float = START_TIMEOUT_S) -> None:
         """Wait until the launched server answers clients; StartError, the process gone, when it does not."""
+        if not self.comes_up(timeout_s=timeout_s):
+            self.kill()
+            raise StartError(self._report(f"no answer within {timeout_s:g} s"))
+
+    def comes_up(self, *, timeout_s: float) -> bool:
+        """Wait until the launched server answers; False, and it goes on, when it does not. StartError when it ended."""
         deadline = time.monotonic() + timeout_s
         draws = 1
         while not self._is_ready():
             if self._lost_its_port() and draws < PORT_DRAWS:
                 draws += 1
                 self._redraw()
-            elif not self.running or time.monotonic() > deadline:
+            elif not self.running:
                 exit_code = self._started.exit_code
                 self.kill()
-                what = f"no answer within {timeout_s:g} s" if exit_code is None else f"it exited with code {exit_code}"
-                raise StartError(self._report(what))
+                raise StartError(self._report(f"it exited with code {exit_code}"))
+            elif time.monotonic() > deadline:
+                return False
             time.sleep(READY_INTERVAL_S)
+        return True
 
     def stop(self, *, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """Shut the server down in order (SIGTERM), after ``timeout_s`` by SIGKILL; stopped already: no effect."""
+        self._wanted = False
         if self._child is not None:
             self._child.stop(timeout_s)
 
     def kill(self) -> None:
         """End the server at once (SIGKILL), as a crash would; stopped already: no effect."""
+        self._wanted = False
         if self._child is not None:
             self._child.kill()
 
     def pause(self) -> None:
         """Freeze the process (SIGSTOP): its connections stay open and nothing is answered until ``resume``."""
-        self._started.send(signal.SIGSTOP)
+        self._send(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let a paused server go on (SIGCONT)."""
-        self._started.send(signal.SIGCONT)
+        self._send(signal.SIGCONT)
 
     def restart(self) -> None:
         """Stop the server if it runs, and start it on the same port with the same data."""
@@ -155,11 +177,21 @@ class Server(ABC):
             raise ServerError(f"{self.name} has not been started")
         return self._child
 
+    def _send(self, signal_number: signal.Signals) -> None:
+        if not self.running:
+            raise ServerError(f"{self.name} does not run")
+        self._started.send(signal_number)
+
     def _take_port(self) -> None:
         if self._port is None:
             self._port = free_port()
-        elif not is_free(self._port):
-            raise PortInUseError(f"{self.name} cannot listen on {self.address}: another process has this port")
+        else:
+            self._need_free(self._port)
+
+    def _need_free(self, port: int, purpose: str = "") -> None:
+        if not is_free(port):
+            what = f"{LOOPBACK}:{port}{purpose and f' for {purpose}'}"
+            raise PortInUseError(f"{self.name} cannot listen on {what}: another process has this port")
 
     def _is_ready(self) -> bool:
         if not self.running:

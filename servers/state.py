@@ -4,11 +4,12 @@ import json
 import os
 import signal
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
 
 from servers.errors import ServerError
+from servers.filelock import write_whole
 from servers.process import start_mark
 from servers.server import Server
 
@@ -46,18 +47,31 @@ class Process:
 
 @dataclass(frozen=True)
 class ServerState:
-    """One server as ``up`` started it."""
+    """One server as ``up`` started it; without a process it was stopped by its name."""
 
     name: str
+    kind: str
     version: str
     address: str
     log_file: str
-    process: Process
+    process: Process | None
 
     @classmethod
     def of(cls, server: Server) -> Self:
         """The state of a running server."""
-        return cls(server.name, server.version, server.address, str(server.log_file), Process.of(server.pid))
+        return cls(
+            server.name, server.kind, server.version, server.address, str(server.log_file), Process.of(server.pid)
+        )
+
+    def renewed(self, server: Server) -> Self:
+        """The state of the same server with the process that it has now, if it has one."""
+        started = start_mark(server.pid) if server.running else None
+        return replace(self, process=Process(server.pid, started) if started else None)
+
+    @property
+    def directory(self) -> Path:
+        """Where the server keeps all that it has."""
+        return Path(self.log_file).parent
 
     @property
     def port(self) -> int:
@@ -80,13 +94,17 @@ class State:
     @property
     def processes(self) -> tuple[Process, ...]:
         """All of them, first the one that stops the others when it is told to stop."""
-        return (self.up, *(server.process for server in self.servers))
+        return (self.up, *(server.process for server in self.servers if server.process))
+
+    def renewed(self, servers: Iterable[Server]) -> Self:
+        """The state with the processes that the same servers have now."""
+        return replace(
+            self, servers=tuple(old.renewed(server) for old, server in zip(self.servers, servers, strict=True))
+        )
 
     def write(self, directory: Path) -> None:
         """Replace the state file of ``directory``, never leaving half of one."""
-        half = directory / f".{FILE_NAME}.{os.getpid()}"
-        half.write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
-        half.replace(directory / FILE_NAME)
+        write_whole(directory / FILE_NAME, json.dumps(asdict(self), indent=2))
 
 
 def read_state(directory: Path) -> State | None:
@@ -94,7 +112,10 @@ def read_state(directory: Path) -> State | None:
     path = directory / FILE_NAME
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        servers = (ServerState(**{**server, "process": Process(**server["process"])}) for server in stored["servers"])
+        servers = (
+            ServerState(**{**server, "process": server["process"] and Process(**server["process"])})
+            for server in stored["servers"]
+        )
         return State(Process(**stored["up"]), tuple(servers))
     except FileNotFoundError:
         return None

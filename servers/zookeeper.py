@@ -36,7 +36,7 @@ class ZooKeeper(Server):
     With ``tls`` its only port speaks TLS. ``settings`` are further lines of zoo.cfg.
     """
 
-    name: ClassVar[str] = "ZooKeeper"
+    kind: ClassVar[str] = "ZooKeeper"
 
     def __init__(
         self,
@@ -46,8 +46,9 @@ class ZooKeeper(Server):
         tick_ms: int = DEFAULT_TICK_MS,
         tls: Tls | None = None,
         settings: Mapping[str, str] | None = None,
+        name: str | None = None,
     ) -> None:
-        super().__init__(directory, port=port)
+        super().__init__(directory, port=port, name=name)
         self._tls = tls
         self._more_settings = settings or {}
         self._tick_ms = tick_ms
@@ -99,13 +100,11 @@ class ZooKeeper(Server):
 
     def _answers(self) -> bool:
         # Not `ruok`: it says imok while requests are still refused. https://zookeeper.apache.org/doc/r3.9.5/zookeeperAdmin.html
-        return "Mode:" in self._ask("srvr") and f"dataDir={self._data}/" in self._ask("conf")
+        return mode_in(self._ask("srvr")) is not None and f"dataDir={self._data}/" in self._ask("conf")
 
-    def _ask(self, command: str) -> str:
-        """The answer to one of ZooKeeper's four letter words."""
+    def _ask(self, word: str) -> str:
         with self._connection() as connection:
-            connection.sendall(command.encode())
-            return b"".join(iter(lambda: connection.recv(4096), b"")).decode()
+            return ask(connection, word)
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[socket.socket]:
@@ -119,3 +118,14 @@ class ZooKeeper(Server):
             context.load_cert_chain(self._tls.certificate)
             with context.wrap_socket(plain) as encrypted:
                 yield encrypted
+
+
+def ask(connection: socket.socket, word: str) -> str:
+    """The answer to one of ZooKeeper's four letter words; the server closes the connection."""
+    connection.sendall(word.encode())
+    return b"".join(iter(lambda: connection.recv(4096), b"")).decode()
+
+
+def mode_in(answer: str) -> str | None:
+    """``leader``, ``follower`` or ``standalone``, from the answer to ``srvr``; None while the server serves nobody."""
+    return next((line.removeprefix("Mode: ") for line in answer.splitlines() if line.startswith("Mode: ")), None)

@@ -23,12 +23,15 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True):
 
     ``nonce`` tells this send from every other of the same task. ``first_sent`` and ``not_after`` are seconds since the
     epoch by the bridge's clock: past ``not_after`` a worker no longer retries, for the bridge sends the update again.
+    ``marked``: the update has been sent in vain before and may be what kills workers; tasks/started.py says what
+    follows. A release that does not know the field runs the update like any other.
     """
 
     update: Update
     nonce: str
     first_sent: float
     not_after: float
+    marked: bool = False
 
 
 class _Body(msgspec.Struct):
@@ -39,6 +42,7 @@ class _Body(msgspec.Struct):
     not_after: float
     data: str | None = None
     deleted: bool = False
+    marked: bool = False
 
 
 def pack(arguments: Arguments) -> list[Any]:
@@ -52,6 +56,7 @@ def pack(arguments: Arguments) -> list[Any]:
         not_after=arguments.not_after,
         data=None if update.data is None else update.data.decode(),
         deleted=update.deleted,
+        marked=arguments.marked,
     )
     return [FORMAT, msgspec.to_builtins(body)]
 
@@ -74,4 +79,10 @@ def unpack(number: object, body: object) -> Arguments:
         )
     except ValueError as error:
         raise UnknownFormatError(f"task arguments of format {FORMAT} that do not fit it: {error}") from error
-    return Arguments(update=update, nonce=parts.nonce, first_sent=parts.first_sent, not_after=parts.not_after)
+    return Arguments(
+        update=update,
+        nonce=parts.nonce,
+        first_sent=parts.first_sent,
+        not_after=parts.not_after,
+        marked=parts.marked,
+    )

@@ -12,7 +12,9 @@ from tasks.failures import Failure, decode, encode, failure_key
 from tasks.outcome import Outcome
 from tasks.redis_client import open_client
 from tasks.redis_errors import CACHE_PERMISSIONS, explain, where
-from tasks.redis_pipeline import Client, Command, identity_of
+from tasks.redis_pipeline import Client, Command
+from tasks.seal import Seal
+from tasks.started import started_key
 from tasks.version import Version
 from tasks.write_script import LOAD, Write, outcome_of, script_call
 
@@ -33,14 +35,14 @@ Standing = Outcome | CacheUnavailableError | None
 class Look(NamedTuple):
     """What a sweep saw in one round trip.
 
-    ``versions`` by product id and ``failures`` by task id hold only what there is; ``identity`` names the data set:
-    another one after a restart or a failover, "" while not every primary answers. ``missed`` is the first error, where
-    a part could not be read.
+    ``versions`` by product id and ``failures`` by task id hold only what there is. ``started``, by task id: of the
+    sends that have begun and not come to an end, the nonce and who began it when. ``missed`` is the first error, where
+    a part could not be read or did not take the seal.
     """
 
     versions: dict[str, Version]
     failures: dict[str, Failure]
-    identity: str
+    started: dict[str, dict[str, str]]
     missed: CacheUnavailableError | None = None
 
 
@@ -139,32 +141,48 @@ class Cache:
             for key, answer in zip(keys, answers, strict=True)
         ]
 
-    def look(self, product_ids: Sequence[str], task_ids: Sequence[str]) -> Look:
-        """The held versions, the recorded failures and the identity of the data set, in one round trip.
+    def look(
+        self,
+        product_ids: Sequence[str],
+        task_ids: Sequence[str],
+        sends: Mapping[str, Sequence[str]] | None = None,
+        *,
+        seal: Seal | None = None,
+    ) -> Look:
+        """The held versions and the recorded failures, in one round trip, which ``seal`` ends on every primary.
 
-        A key that holds no readable version, or no readable failure (which is logged), is left out, and so is what a
-        part of Redis did not answer; CacheUnavailableError only when nothing did.
+        ``sends``: for task ids the nonces of the sends of which to tell whether they have begun. A key that holds no
+        readable version, or no readable failure (which is logged), is left out, and so is what a part of Redis did not
+        answer; CacheUnavailableError only when nothing did.
         """
         products, tasks = list(dict.fromkeys(product_ids)), list(dict.fromkeys(task_ids))
         reads: list[Command] = [("HGET", self._key(product_id), "version") for product_id in products]
         reads += [("GET", failure_key(task_id)) for task_id in tasks]
-        servers, answers = self._client.run(reads, on_each=("INFO", "server"))
-        errors = [error for answer in (*servers, *answers) if (error := _error(answer))]
-        if len(errors) == len(servers) + len(answers):
+        sends = sends or {}
+        reads += [("HMGET", started_key(task_id), *nonces) for task_id, nonces in sends.items()]
+        judged, answers = self._client.run(reads, seal=seal)
+        errors = [error for error in judged if error] + [error for answer in answers if (error := _error(answer))]
+        if errors and len(errors) == len(judged) + len(answers):
             raise self._unavailable(errors[0]) from errors[0]
         held = zip(products, answers[: len(products)], strict=True)
-        failures = zip(tasks, answers[len(products) :], strict=True)
+        failures = zip(tasks, answers[len(products) : len(products) + len(tasks)], strict=True)
+        marks = zip(sends.items(), answers[len(products) + len(tasks) :], strict=True)
         return Look(
             versions=_versions(dict(held)),
             failures={task_id: read for task_id, stored in failures if (read := _failure(task_id, stored))},
-            identity=identity_of(servers),
+            started={task_id: begun for (task_id, nonces), stored in marks if (begun := _begun(nonces, stored))},
             missed=self._unavailable(errors[0]) if errors else None,
         )
 
     def record_failure(self, failure: Failure) -> None:
         """Record, for a day by default, that the failure's task can never succeed; the last record of a task stays."""
-        record: Command = ("SET", failure_key(failure.task_id), encode(failure), "EX", self._failure_ttl_s)
-        self._refuse_errors(self._client.run([record]).answers)
+        self.note([("SET", failure_key(failure.task_id), encode(failure), "EX", self._failure_ttl_s)])
+
+    def note(self, commands: Sequence[Command]) -> None:
+        """Run commands that tell the bridge something, in one round trip; CacheUnavailableError unless all succeed."""
+        for answer in self._client.run(commands).answers:
+            if isinstance(answer, RedisError):
+                raise self._unavailable(answer) from answer
 
     def eviction_policy(self) -> str:
         """What Redis does when its memory is full: anything but ``noeviction`` may forget a version.
@@ -239,6 +257,12 @@ def _version(stored: object) -> Version | None:
         return Version.parse(stored.decode())
     except ValueError:
         return None
+
+
+def _begun(nonces: Sequence[str], stored: object) -> dict[str, str]:
+    if not isinstance(stored, list):
+        return {}
+    return {nonce: who.decode(errors="replace") for nonce, who in zip(nonces, stored, strict=True) if who is not None}
 
 
 def _failure(task_id: str, stored: object) -> Failure | None:

@@ -7,6 +7,7 @@ state like any other. Where a field or a header comes twice, the last one counts
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -128,6 +129,18 @@ def decode(
     except ValueError as error:
         raise InvalidUpdateError(str(error)) from error
     return [Update(product_id=product_id, version=version, data=data, deleted=deleted)]
+
+
+def products_named(*, key: bytes | None, value: bytes | None, rules: Rules) -> frozenset[str]:
+    """The product ids in a record's key, where keys count, and in its value, be the record valid or not."""
+    found = set()
+    with suppress(ValueError):
+        if rules.key_must_agree and (in_key := _id_in_key(key, rules.key_form)) is not None:
+            found.add(in_key)
+    with suppress(ValueError):
+        if value is not None and (in_value := read_fields(value).product_id) is not None:
+            found.add(product_id_of(in_value))
+    return frozenset(found)
 
 
 def _data(fields: Fields, rules: Rules) -> bytes | None:

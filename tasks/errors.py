@@ -13,6 +13,10 @@ class LockBusyError(TransientError):
     """Somebody else holds the product's lock."""
 
 
+class NotAloneError(TransientError):
+    """The update must run alone in its process, and another one does not come to an end."""
+
+
 class SessionLostError(TransientError):
     """There is no usable ZooKeeper session, or the one that held the locks is gone."""
 

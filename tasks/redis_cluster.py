@@ -3,6 +3,8 @@
 import random
 import time
 from collections.abc import Iterable, Sequence
+from functools import cache
+from itertools import count
 from typing import Any, Final, NamedTuple
 
 import redis
@@ -11,10 +13,12 @@ from redis.exceptions import AskError, ClusterDownError, MovedError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from tasks.redis_pipeline import Answers, Command, no_retry, pipeline
+from tasks.redis_pipeline import Answers, Command, Seal, no_retry, pipeline, sealed
 from tasks.redis_url import Address, RedisUrl
 
 SLOTS: Final = 16384
+TAGGED: Final = 16
+"""How many slots, evenly spread, have a tag whoever owns them: enough for each of as many primaries."""
 REDIRECTS: Final = 3  # a slot that is being moved takes two
 
 _ASKING: Final[Command] = ("ASKING",)
@@ -42,20 +46,21 @@ class Cluster:
         self._call_timeout_s = call_timeout_s
         self._nodes: dict[Address, redis.Redis] = {}
         self._owners: list[Address | None] = []
+        self._tags: dict[Address, list[str]] = {}
         self._outdated = True
         self._failed: dict[Address, _Failed] = {}
 
     # Threads share all this without a lock, which a fork might find taken: each step is atomic, and what two do at once
     # is done twice, to the same end.
 
-    def run(self, commands: Sequence[Command], *, on_each: Command | None = None) -> Answers:
+    def run(self, commands: Sequence[Command], *, on_each: Command | None = None, seal: Seal | None = None) -> Answers:
         """One round trip to each primary concerned, more for slots that have moved.
 
         Primaries that failed last time are asked last, past the first ``call_timeout_s`` not at all, and not before as
         much time has passed as they kept us waiting.
         """
         deadline = time.monotonic() + self._call_timeout_s
-        if not commands and on_each is None:
+        if not commands and on_each is None and seal is None:
             return Answers([], [])
         failure = self._learn(deadline) if self._outdated else None
         if not self._primaries():
@@ -63,18 +68,20 @@ class Cluster:
             return Answers([failure], [failure] * len(commands))
         each: list[Any] = []
         answers: list[Any] = [None] * len(commands)
-        batches: dict[Address | None, list[int]] = {primary: [] for primary in self._primaries()} if on_each else {}
+        everywhere = self._primaries() if on_each or seal else ()
+        batches: dict[Address | None, list[int]] = {primary: [] for primary in everywhere}
         for index, command in enumerate(commands):
             batches.setdefault(self._owners[_slot(command)], []).append(index)
         for address in sorted(batches, key=self._last_failure):
             indices = batches[address]
             first = [on_each] if on_each else []
-            got = self._ask(address, [*first, *(commands[index] for index in indices)], deadline)
-            each += got[: len(first)]
+            asked = [*first, *(commands[index] for index in indices)]
+            got, judgement = self._ask_sealed(address, asked, seal, deadline)
+            each += [judgement] if seal and address else got[: len(first)]
             for index, answer in zip(indices, got[len(first) :], strict=True):
                 answers[index] = answer
         for _ in range(REDIRECTS):
-            if not self._follow(commands, answers, on_each, deadline):
+            if not self._follow(commands, answers, on_each, seal, deadline):
                 break
         return Answers(each, answers)
 
@@ -84,7 +91,12 @@ class Cluster:
             node.close()
 
     def _follow(
-        self, commands: Sequence[Command], answers: list[Any], on_each: Command | None, deadline: float
+        self,
+        commands: Sequence[Command],
+        answers: list[Any],
+        on_each: Command | None,
+        seal: Seal | None,
+        deadline: float,
     ) -> bool:
         """Send what was redirected to where it belongs, and put the new answers in place; False if nothing was.
 
@@ -104,10 +116,28 @@ class Cluster:
         for (address, moved), indices in batches.items():
             prefix = () if moved else (_ASKING,)
             parts = [part for index in indices for part in (*prefix, commands[index])]
-            got = self._ask(address, [*first, *parts], deadline)[len(first) :]
+            got = self._ask_sealed(address, [*first, *parts], seal, deadline)[0][len(first) :]
             for index, answer in zip(indices, got[len(prefix) :: len(prefix) + 1], strict=True):
                 answers[index] = answer
         return bool(batches)
+
+    def _ask_sealed(
+        self, address: Address | None, commands: Sequence[Command], seal: Seal | None, deadline: float
+    ) -> tuple[list[Any], RedisError | None]:
+        """The answers of one primary, and what the seal judged of it; a node without slots cannot be sealed."""
+        if seal is None or address is None:
+            return self._ask(address, commands, deadline), None
+        if address not in self._tags:
+            unknown = _noted(ClusterDownError("no slot of this primary is known yet"), address)
+            return [unknown] * len(commands), unknown
+        answers, judgement = sealed(
+            lambda all_: self._ask(address, all_, deadline), commands, seal, self._tags[address]
+        )
+        if isinstance(judgement, AskError):
+            self._outdated = True
+            judgement = _noted(ClusterDownError("the slot of the seal is being moved"), address)
+            answers = [judgement] * len(commands)
+        return answers, judgement and _noted(judgement, address)
 
     def _ask(self, address: Address | None, commands: Sequence[Command], deadline: float) -> list[Any]:
         """The answers of one primary; None is the primary of slots that have none."""
@@ -146,6 +176,7 @@ class Cluster:
             if owners.count(None) < unowned:
                 unowned = owners.count(None)
                 self._owners, self._outdated = owners, bool(unowned)
+                self._tags = _tags(owners)
             if not unowned:
                 return None
         return failure
@@ -177,6 +208,31 @@ def _owners(shards: Iterable[Any], asked: Address) -> list[Address | None]:
         address = Address(host.decode() if host else asked.host, port)
         owners[start : end + 1] = [address] * (end + 1 - start)
     return owners
+
+
+def _tags(owners: Sequence[Address | None]) -> dict[Address, list[str]]:
+    """Hash tags in slots of each primary: the same few in all layouts, or else the roundest of its slots.
+
+    They stay when slots change hands. So what is under them moves along, or it is seen that it did not.
+    """
+    tags: dict[Address, list[str]] = {}
+    for place, slot in enumerate(_roundest_first()):
+        owner = owners[slot]
+        if owner is not None and (place < TAGGED or owner not in tags):
+            tags.setdefault(owner, []).append(_tag(slot))
+    return tags
+
+
+@cache
+def _roundest_first() -> list[int]:
+    """All slots: 0, then 8192, then 4096, 12288, then 2048 and so on."""
+    return sorted(range(SLOTS), key=lambda slot: f"{slot:014b}"[::-1])
+
+
+@cache
+def _tag(slot: int) -> str:
+    """The first of {0}, {1} … that is in the slot."""
+    return next(tag for tag in map("{{{}}}".format, count()) if key_slot(tag.encode()) == slot)
 
 
 def _noted(error: RedisError, address: Address) -> RedisError:

@@ -6,8 +6,8 @@ from typing import Final
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 CACHE_PERMISSIONS: Final = (
-    "the ACL user needs the keys <key prefix>* and lastword:failed:*, and +evalsha +script|load +hget +hmget +hset "
-    "+hdel +expire +persist +type +get +set +info, with Sentinel +role, with Cluster +cluster|slots"
+    "the ACL user needs the keys <key prefix>* and lastword:*, and +evalsha +script|load +hget +hmget +hset "
+    "+hdel +expire +persist +type +get +set +info +wait, with Sentinel +role, with Cluster +cluster|slots"
 )
 
 

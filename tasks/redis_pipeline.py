@@ -1,7 +1,6 @@
 """Talking to Redis in pipelines: nothing is sent twice, and an error is an answer like another."""
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import redis
@@ -18,10 +17,21 @@ class Answers(NamedTuple):
     """What Redis answered: ``each`` has an answer of every primary, ``answers`` one for each command, in order.
 
     An answer may be a RedisError: where a server did not answer, its commands have one, with a note that names it.
+    Under a seal ``each`` is what it judged of every primary, and a judgement stands for all answers of its primary.
     """
 
     each: list[Any]
     answers: list[Any]
+
+
+class Seal(Protocol):
+    """What is sent to every primary after all other commands, and decides whether their answers count."""
+
+    def commands(self, tags: Sequence[str]) -> list[Command]:
+        """The commands; keys among them have one of ``tags`` (of a Cluster: hash tags in slots of this primary)."""
+
+    def judge(self, tags: Sequence[str], answers: Sequence[Any]) -> RedisError | None:
+        """What stands for all answers of this primary, where they do not count."""
 
 
 class Client(Protocol):
@@ -29,8 +39,8 @@ class Client(Protocol):
 
     address: str
 
-    def run(self, commands: Sequence[Command], *, on_each: Command | None = None) -> Answers:
-        """Send the commands, on every primary ``on_each`` before them; raises nothing of Redis's."""
+    def run(self, commands: Sequence[Command], *, on_each: Command | None = None, seal: Seal | None = None) -> Answers:
+        """Send the commands, on every primary ``on_each`` before or ``seal`` after them; raises nothing of Redis's."""
 
     def close(self) -> None:
         """Close the connections; a later call opens new ones."""
@@ -43,8 +53,11 @@ class Single:
         self.address = address
         self._client = redis.Redis.from_pool(pool)
 
-    def run(self, commands: Sequence[Command], *, on_each: Command | None = None) -> Answers:
+    def run(self, commands: Sequence[Command], *, on_each: Command | None = None, seal: Seal | None = None) -> Answers:
         """One round trip."""
+        if seal is not None:
+            answers, judgement = sealed(lambda asked: pipeline(self._client, asked), commands, seal, [""])
+            return Answers([judgement], answers)
         if on_each is None:
             return Answers([], pipeline(self._client, commands))
         first, *answers = pipeline(self._client, [on_each, *commands])
@@ -74,11 +87,11 @@ def pipeline(client: redis.Redis, commands: Sequence[Command]) -> list[Any]:
         return [error] * len(commands)
 
 
-def identity_of(servers: Sequence[Any]) -> str:
-    """One name for the data sets behind the answers of all primaries to INFO; "" if one of them is an error."""
-    if any(isinstance(info, RedisError) for info in servers):
-        return ""
-    run_ids = sorted(str(info.get("run_id", "unknown")) for info in servers)
-    if len(run_ids) == 1:
-        return run_ids[0]
-    return hashlib.sha1(",".join(run_ids).encode(), usedforsecurity=False).hexdigest()
+def sealed(
+    ask: Callable[[list[Command]], list[Any]], commands: Sequence[Command], seal: Seal, tags: Sequence[str]
+) -> tuple[list[Any], RedisError | None]:
+    """One primary's answers, the seal's judgement in place of each where they do not count; and the judgement."""
+    last = seal.commands(tags)
+    answers = ask([*commands, *last])
+    judgement = seal.judge(tags, answers[len(commands) :])
+    return [judgement] * len(commands) if judgement else answers[: len(commands)], judgement

@@ -73,7 +73,7 @@ class TaskSettings(Settings):
     session_timeout_s: float = Field(
         10.0, ge=1, le=40, description="How long the locks of a dead worker last; 2 to 20 of ZooKeeper's ticks"
     )
-    lock_wait_s: float = Field(1.0, ge=0, le=1, description="How long a task waits for a lock before it is retried")
+    lock_wait_s: float = Field(1.0, ge=0, le=1, description="How long a task's first try waits for a busy lock")
     call_timeout_s: float = Field(
         5.0, gt=0, le=5, description="How long Redis or ZooKeeper may take to answer one call"
     )

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import click
 from celery import Celery
@@ -39,12 +40,13 @@ def wait_for(what: str, address: str, probe: Callable[[], object], *, deadline_s
             probe()
         except ConnectionError as error:
             waited_s = time.monotonic() - begin
+            reason = str(error).removeprefix(f"{what} at {address}").lstrip(": ")
             if waited_s >= deadline_s:
                 raise UnreachableError(
-                    f"{what} at {address} cannot be reached: {error}; gave up after {waited_s:.0f} s "
+                    f"{what} at {address} cannot be reached: {reason}; gave up after {waited_s:.0f} s "
                     "(LASTWORD_STARTUP_DEADLINE_S)"
                 ) from error
-            complain(f"waiting for {what} at {address}: {error} ({waited_s:.0f} s of {deadline_s:g} s)")
+            complain(f"waiting for {what} at {address}: {reason} ({waited_s:.0f} s of {deadline_s:g} s)")
             time.sleep(min(TRY_EVERY_S, max(0.0, deadline_s - waited_s)))
         else:
             return
@@ -80,10 +82,12 @@ def _unreadable_broker_url() -> SettingsError:
 
 def reach_broker(app: Celery) -> None:
     """Return when the Celery broker answers; ConnectionError with a reason when not, SettingsError for its URL."""
+    connection: Any  # kombu's stubs lack half of it
     with app.connection_for_write() as connection:
         try:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=5)
-        except (OperationalError, OSError) as error:
+        # What kombu does not try again comes as RabbitMQ's own: a wrong password, a virtual host that is not there.
+        except (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
             cause = error.__cause__
             raise ConnectionError(explain(cause) if isinstance(cause, RedisError) else str(error)) from error
         except ValueError:

@@ -17,8 +17,9 @@ from tasks.errors import LockBusyError, PermanentError, TransientError
 from tasks.heartbeat import Heartbeat
 from tasks.lock import Locks
 from tasks.outcome import Outcome
-from tasks.refresh import refresh
+from tasks.refresh import Answer, refresh
 from tasks.settings import SettingsError, TaskSettings, load, refuse_misspelt_settings
+from tasks.started import Started
 from tasks.startup import (
     EXIT_INTERRUPTED,
     EXIT_SETTINGS,
@@ -52,6 +53,7 @@ class Resources:
     settings: TaskSettings
     cache: Cache
     locks: Locks
+    started: Started
 
 
 _resources: Resources | None = None
@@ -64,7 +66,8 @@ def resources() -> Resources:
     with _resources_lock:
         if _resources is None:
             settings = load(TaskSettings)
-            _resources = Resources(settings, open_cache(settings), open_locks(settings))
+            cache = open_cache(settings)
+            _resources = Resources(settings, cache, open_locks(settings), Started(cache.note))
         return _resources
 
 
@@ -173,8 +176,10 @@ def update_product(self: "Task[Any, Any]", number: int, body: object, unexpected
     """
     arguments = unpack(number, body)
     here = resources()
+    # Only the first try waits: retries of tasks whose locks stay busy would occupy every process of the pool.
+    lock_wait_s = 0.0 if self.request.retries else here.settings.lock_wait_s
     try:
-        (answer,) = refresh([arguments.update], here.cache, here.locks, lock_wait_s=here.settings.lock_wait_s)
+        answer = run(str(self.request.id), arguments, here, lock_wait_s=lock_wait_s)
     except MACHINE_ERRORS as error:
         countdown_s = pause_s(TransientError(), self.request.retries, here.settings)
         raise again(self, arguments, error, countdown_s, unexpected=unexpected) from error
@@ -195,6 +200,23 @@ def update_product(self: "Task[Any, Any]", number: int, body: object, unexpected
     if isinstance(answer, PermanentError):
         raise fail(self, arguments, here, answer, unexpected)
     raise again(self, arguments, answer, pause_s(answer, self.request.retries, here.settings), unexpected=unexpected)
+
+
+def run(task_id: str, arguments: Arguments, here: Resources, *, lock_wait_s: float) -> Answer:
+    """Run the update and return what became of it; one that may be what kills workers runs alone and is marked."""
+    updates = [arguments.update]
+    if not arguments.marked:
+        with here.started.unmarked():
+            (answer,) = refresh(updates, here.cache, here.locks, lock_wait_s=lock_wait_s)
+        return answer
+    try:
+        # A process killed while it waits for a server or a lock leaves no mark: that says nothing about the update.
+        here.locks.acquire({}).release()
+        with here.started.marked(task_id, arguments.nonce):
+            (answer,) = refresh(updates, here.cache, here.locks, lock_wait_s=0.0)
+    except TransientError as error:
+        return error
+    return answer
 
 
 def pause_s(error: TransientError, retries: int, settings: TaskSettings) -> int:

@@ -1,14 +1,19 @@
 """Real servers for the tests, each started once per session by the first test that asks for it, and fresh names."""
 
+import os
 import signal
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import cast
 
 import pytest
 
-from servers import Addresses, Kafka, Reachable, ReachableRedis, Redis, ZooKeeper
+from servers import Addresses, Kafka, KafkaCluster, Reachable, ReachableRedis, Redis, ZooKeeper, ZooKeeperEnsemble
+from servers.rabbitmq import RabbitMQ, is_installed
+from tests.celery_brokers import RabbitBroker, RedisBroker
 from tests.external import OPTION, RedisAt, ServerAt, external_addresses
+from tests.flow import Flow
 from tests.redis_forms import FORMS, RedisForm, fresh_prefix
 from tests.secured_kafka import SecuredKafka, new_security
 from tests.worker_helpers import empty_broker
@@ -67,6 +72,50 @@ def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
 
 
 @pytest.fixture(scope="session")
+def running_zookeeper_ensemble(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKeeperEnsemble]:
+    """Three ZooKeepers for the session; a test asks for ``zookeeper_ensemble``."""
+    with ZooKeeperEnsemble(tmp_path_factory.mktemp("zookeeper-ensemble")) as ensemble:
+        yield ensemble
+
+
+@pytest.fixture
+def zookeeper_ensemble(running_zookeeper_ensemble: ZooKeeperEnsemble) -> Iterator[ZooKeeperEnsemble]:
+    """Three ZooKeepers that a test may stop, kill and pause; all are mended after it."""
+    yield running_zookeeper_ensemble
+    running_zookeeper_ensemble.mend()
+
+
+@pytest.fixture(scope="session")
+def running_kafka_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """Three Kafka nodes for the session; a test asks for ``kafka_cluster``."""
+    with KafkaCluster(tmp_path_factory.mktemp("kafka-cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def kafka_cluster(running_kafka_cluster: KafkaCluster) -> Iterator[KafkaCluster]:
+    """Three Kafka nodes that a test may stop, kill and pause; all are mended, and every replica in sync, after it."""
+    yield running_kafka_cluster
+    running_kafka_cluster.mend()
+
+
+@pytest.fixture(scope="session")
+def redis_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisBroker]:
+    """A Redis for Celery alone: a test may break it, or the cache, and the other goes on; it mends it again."""
+    with Redis(tmp_path_factory.mktemp("redis-broker")) as server:
+        yield RedisBroker(server)
+
+
+@pytest.fixture(scope="session")
+def rabbit_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitBroker]:
+    """A RabbitMQ that a test may stop, pause and configure, and mends again; its queue is empty, or is not there."""
+    if not is_installed() and not os.environ.get("CI"):
+        pytest.skip("RabbitMQ is not installed (apt install rabbitmq-server)")
+    with RabbitMQ(tmp_path_factory.mktemp("rabbitmq")) as server:
+        yield RabbitBroker(server)
+
+
+@pytest.fixture(scope="session")
 def redis_server(request: pytest.FixtureRequest, addresses: Addresses | None) -> Iterator[ReachableRedis]:
     """A Redis that may be somebody else's; the broker's database is the tests' own."""
     if addresses is None:
@@ -119,3 +168,34 @@ def secured_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredK
     security = new_security(tmp_path_factory.mktemp("kafka-certificates"))
     with Kafka(tmp_path_factory.mktemp("secured-kafka"), security=security) as server:
         yield SecuredKafka(server, security)
+
+
+@pytest.fixture
+def flow_type() -> Callable[..., Flow]:
+    """What makes the flow of a test."""
+    return Flow
+
+
+@pytest.fixture
+def flow(
+    flow_type: Callable[..., Flow],
+    kafka_server: Reachable,
+    redis_server: ReachableRedis,
+    zookeeper_server: Reachable,
+    tmp_path: Path,
+    topic: str,
+    group: str,
+    zookeeper_root: str,
+    key_prefix: str,
+) -> Iterator[Flow]:
+    empty_broker(redis_server)
+    flow = flow_type(
+        (kafka_server, redis_server, zookeeper_server),
+        tmp_path,
+        topic=topic,
+        group=group,
+        root=zookeeper_root,
+        prefix=key_prefix,
+    )
+    yield flow
+    flow.close()

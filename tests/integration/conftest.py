@@ -1,13 +1,15 @@
 """What several tests of the adapters start from."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import redis
 
-from servers import Reachable, ReachableRedis
+from servers import Reachable, ReachableRedis, Redis
 from tasks.cache import Cache
 from tests.kafka_helpers import Member, create_topic
+from tests.terminal import Terminal
 
 
 @pytest.fixture
@@ -24,6 +26,13 @@ def cache(redis_server: ReachableRedis, key_prefix: str) -> Iterator[Cache]:
     cache.close()
 
 
+@pytest.fixture(scope="module")
+def cache_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    """A Redis for the cache alone, which may fail without the Celery broker."""
+    with Redis(tmp_path_factory.mktemp("cache")) as server:
+        yield server
+
+
 @pytest.fixture
 def address(kafka_server: Reachable, topic: str) -> str:
     """Kafka's address; the topic is there, with one partition."""
@@ -35,3 +44,18 @@ def address(kafka_server: Reachable, topic: str) -> str:
 def member(address: str, topic: str, group: str) -> Iterator[Member]:
     with Member(address, topic, group) as member:
         yield member
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
+    terminals: list[Terminal] = []
+
+    def open_terminal(**environment: str) -> Terminal:
+        terminals.append(Terminal(tmp_path / "state", **environment))
+        return terminals[-1]
+
+    yield open_terminal
+    for each in terminals:
+        if each.up is not None:
+            each.up.kill()
+            each.up.wait(10)

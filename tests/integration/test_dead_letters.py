@@ -67,7 +67,7 @@ def wait_for_refusal(letters: DeadLetters) -> frozenset[int]:
 
 
 def test_a_letter_is_the_record_as_it_came_with_its_reason(
-    kafka_server: Reachable, topic: str, window: Window, letters: DeadLetters
+    kafka_server: Reachable, topic: str, window: Window, letters: DeadLetters, caplog: pytest.LogCaptureFixture
 ) -> None:
     create_topic(kafka_server.address, topic, 2)
     create_topic(kafka_server.address, f"{topic}-dlt")
@@ -87,6 +87,7 @@ def test_a_letter_is_the_record_as_it_came_with_its_reason(
     assert letters.under_way == 4
     assert set(deliver(letters, 4)) == {letter.entry for letter in sent}
     assert (letters.under_way, letters.refused()) == (0, frozenset())
+    assert "partition 0 offset 0: a reason: Größe \\ud800" in caplog.text
 
     found = {message.value(): message for message in read(kafka_server.address, f"{topic}-dlt", 4)}
     for record in records:
@@ -182,4 +183,101 @@ def test_more_letters_than_the_buffer_holds_are_all_delivered(
 
     assert set(deliver(letters, 25)) == {letter.entry for letter in sent}
     assert len(read(kafka_server.address, f"{topic}-dlt", 25)) == 25
+    letters.close(5)
+
+
+SMALL_TOPIC = {"max.message.bytes": "3000"}
+
+
+def ours(message: Message) -> dict[str, str]:
+    found = headers_of(message)
+    return {name.removeprefix(PREFIX): (value or b"").decode() for name, value in found if name.startswith(PREFIX)}
+
+
+@pytest.mark.parametrize(
+    ("given", "omitted"),
+    [
+        pytest.param(Given(b"42", b"v" * 9_000, [("own", b"1")]), {"value-omitted": "9000"}, id="value"),
+        pytest.param(
+            Given(b"42", b"v", [("own", b"h" * 8_997)]),
+            {"value-omitted": "1", "headers-omitted": "9000"},
+            id="headers",
+        ),
+        pytest.param(Given(b"42", None, [("own", b"h" * 8_997)]), {"headers-omitted": "9000"}, id="tombstone"),
+        pytest.param(Given(b"k" * 9_000, b""), {"key-omitted": "9000"}, id="key"),
+        pytest.param(
+            Given(b"k" * 9_000, b"v" * 5_000, [("own", b"1")]),
+            {"value-omitted": "5000", "headers-omitted": "4", "key-omitted": "9000"},
+            id="all",
+        ),
+    ],
+)
+def test_a_letter_too_large_for_its_topic_goes_without_a_part_and_says_so(
+    kafka_server: Reachable, topic: str, window: Window, letters: DeadLetters, given: Given, omitted: dict[str, str]
+) -> None:
+    create_topic(kafka_server.address, topic)
+    create_topic(kafka_server.address, f"{topic}-dlt", config=SMALL_TOPIC)
+    produce(kafka_server.address, topic, [given])
+    [record] = read(kafka_server.address, topic, 1)
+    letter = undecoded(window, record, "too long a reason " * 5_000)
+
+    letters.send(letter)
+    assert deliver(letters, 1) == [letter.entry]
+    assert (letters.under_way, letters.refused()) == (0, frozenset())
+
+    [message] = read(kafka_server.address, f"{topic}-dlt", 1)
+    found = ours(message)
+    assert {name: size for name, size in found.items() if name.endswith("-omitted")} == omitted
+    assert (message.value() or None) == (None if "value-omitted" in omitted else given.value or None)
+    assert message.key() == (None if "key-omitted" in omitted else given.key)
+    own = [] if "headers-omitted" in omitted else given.headers
+    assert [header for header in headers_of(message) if not header[0].startswith(PREFIX)] == own
+    assert (found["topic"], found["offset"]) == (topic, "0")
+    assert found["message"].startswith("too long a reason ")
+
+
+def test_a_letter_without_the_records_headers_still_has_a_known_version(
+    kafka_server: Reachable, topic: str, window: Window, letters: DeadLetters
+) -> None:
+    create_topic(kafka_server.address, topic)
+    create_topic(kafka_server.address, f"{topic}-dlt", config=SMALL_TOPIC)
+    produce(kafka_server.address, topic, [Given(b"42", b"v", [("own", b"h" * 9_000)])])
+    [record] = read(kafka_server.address, topic, 1)
+
+    letters.send(failed(window, record))
+    deliver(letters, 1)
+
+    [message] = read(kafka_server.address, f"{topic}-dlt", 1)
+    assert (VERSION_HEADER, str(UPDATE.version).encode()) in headers_of(message)
+
+
+def test_letters_that_fit_one_by_one_keep_everything(
+    kafka_server: Reachable, topic: str, window: Window, letters: DeadLetters
+) -> None:
+    create_topic(kafka_server.address, topic)
+    create_topic(kafka_server.address, f"{topic}-dlt", config=SMALL_TOPIC)
+    given = [b"%d" % number * 1_500 for number in range(9)]
+    produce(kafka_server.address, topic, [Given(value=value) for value in given])
+
+    for record in read(kafka_server.address, topic, len(given)):
+        letters.send(undecoded(window, record))
+    deliver(letters, len(given))
+
+    assert sorted(m.value() or b"" for m in read(kafka_server.address, f"{topic}-dlt", len(given))) == given
+
+
+def test_a_letter_too_large_for_the_client_goes_without_its_value(
+    kafka_server: Reachable, topic: str, window: Window
+) -> None:
+    create_topic(kafka_server.address, topic)
+    create_topic(kafka_server.address, f"{topic}-dlt")
+    produce(kafka_server.address, topic, [Given(b"42", b"v" * 9_000)])
+    [record] = read(kafka_server.address, topic, 1)
+    letters = DeadLetters({"bootstrap.servers": kafka_server.address, "message.max.bytes": 3_000}, f"{topic}-dlt")
+
+    letters.send(undecoded(window, record))
+    deliver(letters, 1)
+
+    [message] = read(kafka_server.address, f"{topic}-dlt", 1)
+    assert (message.value(), ours(message)["value-omitted"]) == (None, "9000")
     letters.close(5)

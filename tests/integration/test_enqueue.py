@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import redis
 from celery import Celery
+from kombu import Connection
 
 from bridge.enqueue import EnqueueError, Enqueuer
 from bridge.partition import Bounds
@@ -17,7 +18,9 @@ from servers import Redis
 from tasks.arguments import TASK_NAME, Arguments, unpack
 from tasks.contract import Update
 from tasks.version import Version
+from tests.celery_brokers import RabbitBroker
 from tests.kafka_helpers import at_most
+from tests.waiting import wait_until
 
 QUEUE = "lastword"
 TOO_LONG_S = 8.0  # for a call whose deadline is 5 s, on a machine that is busy
@@ -210,3 +213,26 @@ def test_an_unreachable_address_is_an_error_that_names_it() -> None:
     with at_most(1.5, "to connect to nobody"), pytest.raises(EnqueueError, match=r"127\.0\.0\.1:1"):
         enqueuer.send(entries(1))
     enqueuer.close()
+
+
+def test_a_bridge_that_has_nothing_to_send_keeps_its_connection_to_rabbitmq(rabbit_broker: RabbitBroker) -> None:
+    url = f"{rabbit_broker.url}?heartbeat=1"
+    enqueuer = Enqueuer(configured_app(url), "products", task_life_s=600)
+    enqueuer.send(entries(1))
+    with Connection(url) as other:
+        other.connect()
+
+        def is_cut_off() -> bool:
+            try:
+                other.drain_events(timeout=0.1)
+            except TimeoutError:
+                return False
+            except other.connection_errors:
+                return True
+            return False
+
+        wait_until(is_cut_off, what="the end of a connection that asked for heartbeats and sends none")
+    enqueuer.send(entries(1, first=1))
+    wait_until(lambda: rabbit_broker.queued() == 2, what="both tasks")
+    enqueuer.close()
+    rabbit_broker.wipe()

@@ -10,11 +10,12 @@ import msgspec
 import pytest
 from confluent_kafka import Message
 
+from bridge.murmur2 import murmur2, partition_of
 from bridge.publisher import Change, DeliveryError, InvalidUpdateError, Publisher, PublishError
 from servers import Reachable
 from tasks.contract import KeyForm, Rules, decode
 from tasks.version import Version
-from tests.kafka_helpers import create_topic, java_partition, murmur2, read
+from tests.kafka_helpers import create_topic, read
 from tests.waiting import wait_until
 
 PARTITIONS = 7
@@ -48,7 +49,7 @@ def change(number: int, product_id: str | int = 42) -> Change:
     ("data", "expected"),
     [(b"21", -973932308), (b"foobar", -790332482), (b"a-little-bit-long-string", -985981536)],
 )
-def test_the_murmur2_of_these_tests_is_kafkas(data: bytes, expected: int) -> None:
+def test_our_murmur2_is_kafkas(data: bytes, expected: int) -> None:
     # These pairs are in the tests of Apache Kafka's own Utils.murmur2.
     assert murmur2(data) == expected % 2**32
 
@@ -65,7 +66,7 @@ def test_a_key_goes_where_java_would_put_it(kafka_server: Reachable, topic: str)
         for key in keys:
             one.publish_record(key, b"{}", on_delivered=note)
 
-    assert found == {key: java_partition(key, PARTITIONS) for key in keys}
+    assert found == {key: partition_of(key, PARTITIONS) for key in keys}
     assert len(set(found.values())) == PARTITIONS
     assert (one.delivered, one.failed) == (len(keys), 0)
 

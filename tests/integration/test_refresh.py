@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -20,7 +20,7 @@ from tasks.errors import (
     TransientError,
     UnusableKeyError,
 )
-from tasks.lock import Locks
+from tasks.lock import Grant, Locks
 from tasks.outcome import Outcome
 from tasks.refresh import Answer, refresh
 from tasks.version import Version
@@ -312,6 +312,22 @@ def test_locks_that_come_too_late_are_not_written_under(
         assert all(isinstance(answer, LockExpiredError | SessionLostError) for answer in answers), answers
         assert cache.held(["a", "b"]) == {}
         wait_until(lambda: refresh([live("a", 1)], cache, locks) == [Outcome.APPLIED], what="another try succeeds")
+
+
+def test_nothing_is_written_under_locks_whose_time_is_over(
+    cache: Cache, locks: Locks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquire = locks.acquire
+
+    def too_late(wanted: Mapping[str, Version], *, wait_s: float = 0.0) -> Grant:
+        grant = acquire(wanted, wait_s=wait_s)
+        grant._deadline = time.monotonic()
+        return grant
+
+    monkeypatch.setattr(locks, "acquire", too_late)
+    [answer] = refresh([live("a", 1)], cache, locks)
+    assert isinstance(answer, LockExpiredError)
+    assert cache.held(["a"]) == {}
 
 
 def test_a_key_that_is_not_ours_costs_only_its_own_product(

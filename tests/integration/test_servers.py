@@ -1,9 +1,8 @@
-import contextlib
+import random
 import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -11,7 +10,6 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
-from kazoo.client import KazooClient
 from redis import Redis as RedisClient
 
 from servers import Kafka, Redis, Servers, ZooKeeper
@@ -21,6 +19,7 @@ from servers.redis import Program
 from servers.server import Server
 from tests.redis_forms import need
 from tests.waiting import gone, wait_until
+from tests.zookeeper_clients import zookeeper_client
 
 REPOSITORY = Path(__file__).parents[2]
 EACH = pytest.mark.parametrize("kind", [Redis, ZooKeeper, Kafka])
@@ -33,15 +32,15 @@ def redis_holds(server: Redis, key: str) -> bytes | None:
         return value
 
 
-@contextlib.contextmanager
-def zookeeper_client(server: ZooKeeper, **settings: float) -> Iterator[KazooClient]:
-    client = KazooClient(server.address, **settings)
-    client.start(timeout=20)
-    try:
-        yield client
-    finally:
-        client.stop()
-        client.close()
+def test_redis_is_ready_when_it_has_loaded_what_it_holds(tmp_path: Path) -> None:
+    slowly = {"key-load-delay": "2000", "loading-process-events-interval-bytes": "1024"}  # microseconds for each key
+    with Redis(tmp_path / "redis", options=slowly) as server:
+        with server.admin() as client:
+            for number in range(500):
+                client.set(f"k{number}", random.randbytes(20_000))
+        server.restart()
+        with server.admin() as client:
+            assert client.dbsize() == 500
 
 
 def test_redis_restarts_on_its_port_with_its_data(own_redis: Redis, key_prefix: str) -> None:
@@ -56,17 +55,17 @@ def test_redis_restarts_on_its_port_with_its_data(own_redis: Redis, key_prefix: 
 
 def test_zookeeper_restarts_on_its_port_with_its_data(own_zookeeper: ZooKeeper, zookeeper_root: str) -> None:
     address = own_zookeeper.address
-    with zookeeper_client(own_zookeeper) as client:
+    with zookeeper_client(own_zookeeper.address) as client:
         client.create(zookeeper_root, b"1")
     own_zookeeper.restart()
     assert own_zookeeper.address == address
-    with zookeeper_client(own_zookeeper) as client:
+    with zookeeper_client(own_zookeeper.address) as client:
         assert client.get(zookeeper_root)[0] == b"1"
 
 
 def test_zookeeper_bears_the_session_timeouts_we_ask_for(own_zookeeper: ZooKeeper) -> None:
     for asked_s in (2.0, 10.0):
-        with zookeeper_client(own_zookeeper, timeout=asked_s) as client:
+        with zookeeper_client(own_zookeeper.address, timeout=asked_s) as client:
             assert client._session_timeout == asked_s * 1000
 
 
@@ -148,7 +147,7 @@ def test_a_server_that_never_answers_is_given_up(tmp_path: Path) -> None:
 def test_a_given_port_that_is_taken_is_named(kind: type[Server], tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        with pytest.raises(PortInUseError, match=rf"{kind.name} cannot listen on 127\.0\.0\.1:{port}"):
+        with pytest.raises(PortInUseError, match=rf"{kind.kind} cannot listen on 127\.0\.0\.1:{port}"):
             kind(tmp_path, port=port).start()
 
 

@@ -1,88 +1,16 @@
 """`python -m servers` as a person uses it, from one shell and another."""
 
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
-import psutil
 import pytest
 
-from servers.ports import accepts, free_port
+from servers.ports import accepts
+from tests.terminal import Terminal
 from tests.waiting import gone, wait_until
-
-REPOSITORY = Path(__file__).parents[2]
-SERVER_PROGRAMS = {"java", "valkey-server"}
-
-
-class Terminal:
-    """``python -m servers up`` as a person has it in one shell, and other commands in another, in one directory."""
-
-    def __init__(self, directory: Path, **environment: str) -> None:
-        self.directory = directory
-        self.environment = {**os.environ, "COLUMNS": "200", **environment}
-        self.ports = {name: free_port() for name in ("kafka", "kafka-controller", "zookeeper", "redis")}
-        self.output = directory.with_suffix(".out")
-        self.up: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> subprocess.Popen[bytes]:
-        with self.output.open("wb") as output:
-            self.up = self._popen(self.up_arguments, output)
-        wait_until(self.is_up, deadline_s=110, what="`python -m servers up`")
-        return self.up
-
-    @property
-    def up_arguments(self) -> list[str]:
-        return ["up", *(part for name, port in self.ports.items() for part in (f"--{name}-port", str(port)))]
-
-    def is_up(self) -> bool:
-        assert self.up is not None
-        assert self.up.poll() is None, self.output.read_text()
-        return "Ctrl-C stops the servers." in self.output.read_text()
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self._command(arguments),
-            cwd=REPOSITORY,
-            env=self.environment,
-            text=True,
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-
-    def servers(self) -> list[psutil.Process]:
-        assert self.up is not None
-        children = psutil.Process(self.up.pid).children(recursive=True)
-        return [child for child in children if child.name() in SERVER_PROGRAMS]
-
-    def _popen(self, arguments: list[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            self._command(arguments), cwd=REPOSITORY, env=self.environment, stdout=output, stderr=subprocess.STDOUT
-        )
-
-    def _command(self, arguments: list[str] | tuple[str, ...]) -> list[str]:
-        return [sys.executable, "-m", "servers", arguments[0], "--directory", str(self.directory), *arguments[1:]]
-
-
-@pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
-    terminals: list[Terminal] = []
-
-    def open_terminal(**environment: str) -> Terminal:
-        terminals.append(Terminal(tmp_path / "state", **environment))
-        return terminals[-1]
-
-    yield open_terminal
-    for each in terminals:
-        if each.up is not None:
-            each.up.kill()
-            each.up.wait(10)
 
 
 def test_up_status_and_ctrl_c(terminal: Callable[..., Terminal]) -> None:
@@ -133,6 +61,24 @@ def test_up_ends_with_an_error_when_a_server_dies(terminal: Callable[..., Termin
     assert up.wait(40) == 1
     assert re.search(r"Error: Redis ended by itself.*server\.log", shell.output.read_text())
     assert all(gone(server.pid) for server in servers)
+
+
+def test_up_goes_on_without_a_server_that_was_stopped_by_name_and_takes_it_back(
+    terminal: Callable[..., Terminal],
+) -> None:
+    shell = terminal()
+    shell.start()
+    before = shell.status()
+    assert (before["ZooKeeper"].role, before["Redis"].role) == ("standalone", "primary")
+    assert before["Kafka"].role == "broker 1, controller"
+    assert shell.run("stop", "redis").returncode == 0
+    assert shell.status()["Redis"].state == "stopped"
+    start = shell.run("start", "redis")
+    assert start.returncode == 0, start.stderr
+    after = shell.status()["Redis"]
+    assert (after.state, after.address) == ("up", before["Redis"].address)
+    assert after.pid != before["Redis"].pid
+    assert shell.run("down").returncode == 0
 
 
 def test_status_and_down_after_up_was_killed(terminal: Callable[..., Terminal]) -> None:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import pytest
 
@@ -13,22 +12,11 @@ from tasks.cache import Failure
 from tasks.contract import Update
 from tasks.failures import failure_key
 from tests.lock_helpers import acquire_when_possible
-from tests.task_helpers import Site, TaskLog, live, open_site, task_events
+from tests.task_helpers import Running, Site, TaskLog, live, open_site, task_events
 from tests.waiting import wait_until
-from tests.worker_helpers import CeleryWorker, celery_worker
+from tests.worker_helpers import celery_worker
 
 POOLS = {"processes": ("-P", "processes", "-c", "2"), "threads": ("-P", "threads", "-c", "8")}
-
-
-class Running(NamedTuple):
-    site: Site
-    worker: CeleryWorker
-
-
-@pytest.fixture(scope="module")
-def cache_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    with Redis(tmp_path_factory.mktemp("cache")) as server:
-        yield server
 
 
 @pytest.fixture(scope="module", params=list(POOLS))

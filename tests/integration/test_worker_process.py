@@ -19,12 +19,6 @@ TICK_S = 1.0  # of the ZooKeeper server
 SLACK_S = 1.5  # for a machine that is busy
 
 
-@pytest.fixture(scope="module")
-def cache_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    with Redis(tmp_path_factory.mktemp("cache")) as server:
-        yield server
-
-
 @pytest.fixture
 def site(cache_server: Redis, redis_server: ReachableRedis, own_zookeeper: ZooKeeper) -> Iterator[Site]:
     with open_site(cache_server, redis_server, own_zookeeper) as site:

@@ -22,6 +22,7 @@ arguments = st.builds(
     nonce=st.text(st.characters(exclude_categories=["Cs"])),
     first_sent=times,
     not_after=times,
+    marked=st.booleans(),
 )
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters())
 anything = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10)

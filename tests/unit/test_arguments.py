@@ -20,6 +20,7 @@ BODY: dict[str, Any] = {
     "not_after": 1763800600.25,
     "data": '{"price": 1}',
     "deleted": False,
+    "marked": False,
 }
 
 
@@ -49,13 +50,15 @@ def test_the_format() -> None:
     ],
 )
 def test_an_update_arrives_as_it_was_sent(update: Update) -> None:
-    arguments = Arguments(update=update, nonce="n", first_sent=0.1, not_after=1e10)
+    arguments = Arguments(update=update, nonce="n", first_sent=0.1, not_after=1e10, marked=True)
     assert unpack(*through_the_broker(pack(arguments))) == arguments
 
 
 def test_what_a_later_release_adds_is_ignored_and_what_has_a_default_may_be_missing() -> None:
     short = {name: BODY[name] for name in ("id", "version", "nonce", "first_sent", "not_after")}
-    assert unpack(1, {**short, "added": [1]}).update == Update(product_id="42", version=UPDATE.version, data=None)
+    found = unpack(1, {**short, "added": [1]})
+    assert found.update == Update(product_id="42", version=UPDATE.version, data=None)
+    assert not found.marked
 
 
 @pytest.mark.parametrize("number", [0, 2, -1, "1", None, [], {"format": 1}, 1.5])
@@ -88,6 +91,7 @@ def test_a_long_number_is_not_quoted_at_length() -> None:
         ({**BODY, "data": {"price": 1}}, "`$.data`"),
         ({**BODY, "data": "\udfff"}, "surrogates"),
         ({**BODY, "deleted": 1}, "`$.deleted`"),
+        ({**BODY, "marked": 1}, "`$.marked`"),
     ],
 )
 def test_a_body_that_does_not_fit_the_format_is_not_understood(body: object, reason: str) -> None:

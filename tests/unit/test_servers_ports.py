@@ -1,5 +1,7 @@
 import socket
 
+import pytest
+
 from servers.ports import HIGHEST, LOWEST, accepts, free_port, is_free
 
 
@@ -31,3 +33,11 @@ def test_a_port_whose_last_connections_linger_is_free() -> None:
             accepted.close()  # The side that closes first keeps the connection, and the port, in TIME_WAIT.
             assert client.recv(1) == b""
     assert is_free(port)
+
+
+def test_no_port_is_drawn_twice_before_the_first_is_listened_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    draws = iter([21_000, 21_000, 21_001])
+    monkeypatch.setattr("servers.ports.is_free", lambda _: True)
+    monkeypatch.setattr("servers.ports._drawn", set())
+    monkeypatch.setattr("random.randrange", lambda *_: next(draws))
+    assert [free_port(), free_port()] == [21_000, 21_001]

@@ -22,9 +22,13 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     me = Process.of(os.getpid())
-    state = State(me, (ServerState("Redis", "9.1", "127.0.0.1:6379", "/log", me),))
+    state = State(me, (ServerState("redis", "Redis", "9.1", "127.0.0.1:6379", "/log", me),))
     state.write(tmp_path)
     assert read_state(tmp_path) == state
+    state = replace(state, servers=(replace(state.servers[0], process=None),))
+    state.write(tmp_path)
+    assert read_state(tmp_path) == state
+    assert state.processes == (me,)
     assert state.servers[0].port == 6379
     assert [path.name for path in tmp_path.iterdir()] == ["servers.json"]
 

@@ -1,6 +1,7 @@
 """The whole flow for one test: a topic of its own, a bridge and workers as subprocesses, and what must be visible."""
 
 import json
+import logging
 import os
 import random
 import signal
@@ -17,6 +18,8 @@ from servers import Reachable, ReachableRedis
 from servers.process import Child
 from tests.waiting import wait_until
 from tests.worker_helpers import REPOSITORY, worker_env
+
+logger = logging.getLogger(__name__)
 
 PARTITIONS = 4
 BEGIN_MS = 1_763_800_000_000
@@ -35,6 +38,7 @@ class Flow:
     ) -> None:
         kafka, cache, zookeeper = servers
         self.topic = topic
+        self.group = group
         self.prefix = prefix
         self.directory = directory
         self.environment = worker_env(cache, zookeeper, root=root, key_prefix=prefix) | {
@@ -49,8 +53,10 @@ class Flow:
         }
         self.cache = redis.Redis.from_url(cache.url())
         self.broker = redis.Redis.from_url(self.environment["CELERY_BROKER_URL"])
-        self.reader = Consumer({"bootstrap.servers": kafka.address, "group.id": group, "enable.auto.commit": False})
+        properties = {"bootstrap.servers": kafka.address, "group.id": group, "enable.auto.commit": False}
+        self.reader = Consumer(properties, logger=logger)
         self.newest: dict[str, tuple[int, int]] = {}
+        self.contents: dict[tuple[str, tuple[int, int]], bytes | None] = {}
         self.delivered: dict[int, list[tuple[int, str, tuple[int, int]]]] = {n: [] for n in range(PARTITIONS)}
 
     def close(self) -> None:
@@ -82,11 +88,16 @@ class Flow:
             self.publish_one(publisher, product, number, deleted=number % 17 == 0)
         publisher.close(30)
 
-    def publish_one(self, publisher: Publisher, product: str, number: int, *, deleted: bool = False) -> None:
+    def publish_one(
+        self, publisher: Publisher, product: str, number: int, *, deleted: bool = False, padding: str = ""
+    ) -> None:
         record = {"product_id": product, "updated_at": BEGIN_MS + number // 3, "sequence": number}
-        record |= {"deleted": True} if deleted else {"data": {"number": number}}
+        record |= (
+            {"deleted": True} if deleted else {"data": {"number": number} | ({"padding": padding} if padding else {})}
+        )
         version = ((BEGIN_MS + number // 3) * 1_000, number)
         self.newest[product] = max(version, self.newest.get(product, version))
+        self.contents[product, version] = json.dumps(record["data"]).encode() if "data" in record else None
         publisher.publish_record(
             product.encode(),
             json.dumps(record).encode(),
@@ -150,6 +161,10 @@ class Bridge:
             log_file=self.log_file,
             environment={**os.environ, **environment},
         )
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
 
     @property
     def log(self) -> str:

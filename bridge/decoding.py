@@ -1,0 +1,19 @@
+"""From a record to its updates, outside the bridge's loop."""
+
+from confluent_kafka import Message
+
+from bridge.letter import timestamp_of
+from bridge.records import headers_of
+from tasks.contract import Rules, Update, decode
+
+
+def updates_of(message: Message, rules: Rules) -> list[Update]:
+    """The updates in a record; InvalidUpdateError as in the bridge."""
+    return decode(
+        key=message.key(),
+        value=message.value(),
+        headers=headers_of(message),
+        offset=message.offset() or 0,
+        timestamp_ms=timestamp_of(message),
+        rules=rules,
+    )

@@ -1,0 +1,114 @@
+"""How far a consumer group has come in a topic, and who is in it. Looked at from outside: nobody joins."""
+
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from bridge.connection_trouble import Ear
+from bridge.refusal import Properties, is_refusal, refusal
+from tasks.startup import UnreachableError
+
+CALL_TIMEOUT_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One partition: it holds the offsets from ``begin`` to before ``end``; ``owner`` is the member that reads it.
+
+    ``committed`` is None where the group has committed nothing.
+    """
+
+    begin: int
+    end: int
+    committed: int | None = None
+    owner: str = ""
+
+    @property
+    def next(self) -> int:
+        """The offset at which the group goes on; one that is behind the end was committed before the topic was made."""
+        return self.begin if self.committed is None or self.committed > self.end else self.committed
+
+    @property
+    def lag(self) -> int:
+        """How many offsets lie between the committed one and the end."""
+        return max(0, self.end - max(self.next, self.begin))
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A consumer group and what it reads; ``members`` is None where Kafka does not say."""
+
+    name: str
+    members: int | None
+    progress: dict[int, Progress]
+
+    def has_passed(self, partition: int, offset: int) -> bool:
+        """Whether a record lies before the committed offset: it was confirmed, or is a dead letter."""
+        return partition in self.progress and offset < self.progress[partition].next
+
+
+def read_group(properties: Properties, topic: str, name: str) -> Group:
+    """Look at a group; UnreachableError when Kafka does not answer, KafkaRefusedError without the permission."""
+    ear = Ear()
+    consumer = Consumer(
+        {**properties, "group.id": name, "enable.auto.commit": False, "error_cb": ear.errors.append}, logger=ear.logger
+    )
+    admin = AdminClient(dict(properties), error_cb=ear.errors.append, logger=ear.logger)
+    try:
+        numbers = sorted(consumer.list_topics(topic, timeout=CALL_TIMEOUT_S).topics[topic].partitions)
+        partitions = [TopicPartition(topic, number) for number in numbers]
+        committed = committed_offsets(consumer, partitions)
+        # After the offsets: what is committed lies before the end.
+        marks = {p.partition: watermarks(consumer, p) for p in partitions}
+        members, owners = _members(admin, topic, name)
+    except KafkaException as error:
+        refused = ear.refused or (error.args[0] if is_refusal(error.args[0]) else None)
+        if refused is not None:
+            raise refusal(f"consumer group {name!r}", refused, properties) from error
+        reason = ear.reason(error.args[0], properties)
+        raise UnreachableError(
+            f"consumer group {name!r} of Kafka at {properties['bootstrap.servers']} cannot be looked at: {reason}"
+        ) from error
+    finally:
+        consumer.close()
+    progress = {number: Progress(*marks[number], committed[number], owners.get(number, "")) for number in numbers}
+    return Group(name, members, progress)
+
+
+def committed_offsets(consumer: Consumer, partitions: list[TopicPartition]) -> dict[int, int | None]:
+    """What the consumer's group has committed, by partition; None where it has not. KafkaException."""
+    found = consumer.committed(partitions, timeout=CALL_TIMEOUT_S)
+    for one in found:
+        if one.error is not None:  # else it would look as if nothing were committed
+            raise KafkaException(one.error)
+    return {one.partition: one.offset if one.offset >= 0 else None for one in found}
+
+
+def watermarks(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]:
+    """The first offset of a partition, and the one after its last. KafkaException."""
+    found = consumer.get_watermark_offsets(partition, timeout=CALL_TIMEOUT_S)
+    if found is None:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - the library's own name for the code
+    return found
+
+
+def _members(admin: AdminClient, topic: str, name: str) -> tuple[int | None, dict[int, str]]:
+    """How many members there are, and by partition the one that reads it."""
+    try:
+        future = admin.describe_consumer_groups([name], request_timeout=CALL_TIMEOUT_S)[name]
+        found = future.result(timeout=CALL_TIMEOUT_S + 1)
+    except KafkaException as error:
+        # A group that has never been is an error to newer servers.
+        return (0 if "not found" in error.args[0].str().lower() else None), {}
+    except FutureTimeoutError:
+        return None, {}
+    owners = {
+        assigned.partition: f"{member.client_id} at {member.host.removeprefix('/')}"
+        for member in found.members
+        for assigned in (member.assignment.topic_partitions if member.assignment else ())
+        if assigned.topic == topic
+    }
+    return len(found.members), owners

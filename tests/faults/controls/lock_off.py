@@ -1,0 +1,34 @@
+"""Every lock is granted at once, and ZooKeeper is not asked."""
+
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+from tasks.lock import Locks
+from tasks.version import Version
+
+
+class Granted(nullcontext[Any]):
+    """What a grant offers, with a token that nobody else has."""
+
+    def __init__(self, wanted: Mapping[str, Version]) -> None:
+        super().__init__(self)
+        self.tokens = dict.fromkeys(wanted, f"{time.monotonic_ns():016x}")
+        self.busy: list[str] = []
+        self._session = SimpleNamespace(_id=None)
+
+    def check(self) -> None:
+        """They are never lost."""
+
+    def release(self) -> None:
+        """There is nothing to give back."""
+
+
+def granted(_: Locks, wanted: Mapping[str, Version], *, wait_s: float = 0.0) -> AbstractContextManager[Any]:
+    del wait_s
+    return Granted(wanted)
+
+
+Locks.acquire = granted  # type: ignore[assignment,method-assign]

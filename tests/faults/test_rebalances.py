@@ -1,0 +1,116 @@
+"""Bridges that come and go, are stopped, killed, and paused until the group has given their partitions away."""
+
+import re
+import signal
+from contextlib import ExitStack
+
+import pytest
+
+from tests.faults.figures import measured
+from tests.faults.load import Load
+from tests.faults.pools import PREFORK
+from tests.flow import PARTITIONS, Bridge, Flow
+from tests.waiting import wait_until
+from tests.worker_helpers import celery_worker
+
+pytestmark = pytest.mark.timeout(240)
+
+PER_S = 60
+ALL = list(range(PARTITIONS))
+
+
+def partitions(bridge: Bridge) -> set[int]:
+    """Which partitions a bridge has, by what it has logged."""
+    held: set[int] = set()
+    for what, numbers in re.findall(r"partitions (assigned|revoked|lost): \[([\d, ]*)\]", bridge.log):
+        named = {int(number) for number in numbers.split(",") if number.strip()}
+        held = held | named if what == "assigned" else held - named
+    return held
+
+
+def wait_until_shared(*bridges: Bridge) -> None:
+    """Return when these have all partitions between them, and each has one at least."""
+
+    def shared() -> bool:
+        held = [partitions(bridge) for bridge in bridges]
+        return all(held) and sorted(number for each in held for number in each) == ALL
+
+    wait_until(shared, deadline_s=60, what="all partitions with the bridges that are left")
+
+
+def test_bridge_killed_again_and_again(flow: Flow) -> None:
+    with celery_worker(flow.environment, *PREFORK), ExitStack() as stack:
+        bridge = stack.enter_context(flow.bridge())
+        changes = stack.enter_context(Load(flow, per_s=PER_S))
+        with measured(flow, "bridge killed (-9), four times, and started again", under="prefork") as measurement:
+            for _ in range(4):
+                changes.wait_until_flowing()
+                bridge.kill()
+                assert bridge.exit_code == -signal.SIGKILL
+                bridge = stack.enter_context(flow.bridge())
+            measurement.over()
+            changes.wait_until_flowing()
+            changes.stop()
+            flow.wait_until_fresh()
+        flow.wait_until_all_is_committed()
+
+
+def test_bridges_come_and_go_under_load(flow: Flow) -> None:
+    """Two and three at a time: some are stopped, some killed, some paused past their session."""
+    with celery_worker(flow.environment, *PREFORK), ExitStack() as stack:
+
+        def start() -> Bridge:
+            return stack.enter_context(flow.bridge())
+
+        def go_on(*bridges: Bridge) -> None:
+            wait_until_shared(*bridges)
+            changes.wait_until_flowing()
+
+        first, second = start(), start()
+        changes = stack.enter_context(Load(flow, per_s=PER_S))
+        with measured(flow, "two and three bridges come and go", under="prefork") as measurement:
+            go_on(first, second)
+            third = start()
+            go_on(first, second, third)
+            assert first.stop() == 0
+            go_on(second, third)
+            second.kill()
+            go_on(third)
+            fourth = start()
+            go_on(third, fourth)
+            third.send(signal.SIGSTOP)
+            go_on(fourth)
+            fifth = start()
+            third.send(signal.SIGCONT)
+            go_on(third, fourth, fifth)
+            fourth.kill()
+            assert fifth.stop() == 0
+            go_on(third)
+            measurement.over()
+            changes.stop()
+            flow.wait_until_fresh()
+        flow.wait_until_all_is_committed()
+
+
+@pytest.mark.core
+def test_a_bridge_paused_past_its_session_commits_nothing_more(flow: Flow) -> None:
+    """It resumes with records in hand, and offsets to commit, of partitions that are another's by now."""
+    with celery_worker(flow.environment, *PREFORK), flow.bridge() as paused, Load(flow, per_s=PER_S) as changes:
+        changes.wait_until_flowing()
+        with measured(flow, "bridge paused (SIGSTOP) past its session", under="prefork") as measurement:
+            paused.send(signal.SIGSTOP)
+            with flow.bridge() as other:
+                wait_until(lambda: partitions(other) == set(ALL), deadline_s=60, what="its partitions with the other")
+                changes.wait_until_flowing()
+                measurement.taken_over()
+                changes.stop()
+                flow.wait_until_fresh()
+                flow.wait_until_all_is_committed()
+                before = flow.committed()
+                paused.send(signal.SIGCONT)
+                measurement.over()
+                paused.wait_for_log("partitions lost")
+                assert flow.committed() == before
+                wait_until_shared(paused, other)
+                assert flow.committed() == before
+        flow.wait_until_all_is_committed()

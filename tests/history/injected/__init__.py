@@ -1,0 +1,1 @@
+"""This folder goes onto the PYTHONPATH of workers and bridges, for its ``sitecustomize``."""

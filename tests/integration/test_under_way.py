@@ -1,0 +1,69 @@
+"""What Celery tells of tasks that are under way, over Redis and over RabbitMQ."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from servers import Redis, ZooKeeper
+from servers.ports import free_port
+from servers.rabbitmq import RabbitMQ, is_installed
+from tasks.under_way import read_under_way
+from tests.task_helpers import Sender, Site, client_app, live, open_site
+from tests.waiting import wait_until
+from tests.worker_helpers import celery_worker
+
+
+@pytest.fixture(scope="module")
+def broker_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    """Apart from the cache, whose writes a test withholds."""
+    with Redis(tmp_path_factory.mktemp("broker")) as server:
+        yield server
+
+
+@pytest.fixture
+def site(own_redis: Redis, broker_server: Redis, own_zookeeper: ZooKeeper) -> Iterator[Site]:
+    with open_site(own_redis, broker_server, own_zookeeper) as site:
+        yield site
+
+
+def test_tasks_that_wait_are_counted_and_nobody_answers(site: Site) -> None:
+    task_id = site.sender.send(live("42"))
+    found = read_under_way(site.app, [task_id])
+    assert (found.queued, found.workers, found.tasks) == (1, (), {})
+
+
+def test_a_task_that_a_worker_has_is_named(site: Site) -> None:
+    with celery_worker(site.env, "-P", "threads", "-c", "2") as worker:
+        assert read_under_way(site.app, ["none"]).workers == (worker.name,)
+        with site.writes_withheld():
+            task_id = site.sender.send(live("42"))
+            found = wait_until(
+                lambda: state if (state := read_under_way(site.app, [task_id]).tasks.get(task_id)) else None,
+                what="the task in a worker's hands",
+            )
+    assert found is not None
+    assert (found.worker, found.state) == (worker.name, "active")
+    assert found.since_s is not None
+
+
+def test_a_broker_that_is_not_there_is_an_error_without_its_password() -> None:
+    app = client_app(f"redis://:hunter2-and-more@127.0.0.1:{free_port()}/1")
+    with pytest.raises(ConnectionError, match=r"redis://:\*\*@127\.0\.0\.1:") as raised:
+        read_under_way(app, [])
+    assert "hunter2" not in str(raised.value)
+    app.close()
+
+
+@pytest.mark.skipif(not is_installed() and not os.environ.get("CI"), reason="RabbitMQ is not installed")
+def test_the_same_over_rabbitmq(tmp_path: Path) -> None:
+    with RabbitMQ(tmp_path / "rabbitmq") as server:
+        app = client_app(server.url)
+        app.conf.update(broker_transport_options={}, control_queue_exclusive=True, event_queue_exclusive=True)
+        assert read_under_way(app, []).queued == 0, "there is no queue yet"
+        task_id = Sender(app).send(live("42"))
+        found = wait_until(lambda: state if (state := read_under_way(app, [task_id])).queued else None)
+        assert found is not None
+        assert (found.queued, found.workers) == (1, ())
+        app.close()
