@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
+from kombu.transport import TRANSPORT_ALIASES
+
 
 def _refuse(variable: str, reason: str) -> NoReturn:
     # An exception would end in a traceback through all of Celery.
@@ -60,7 +62,8 @@ task_acks_late = False
 task_reject_on_worker_lost = False
 
 worker_send_task_events = True  # outcomes, for Flower and `celery events`
-worker_prefetch_multiplier = 8
+worker_pool = "tasks.pool:GroupPool"  # in place of prefork; `-P processes` and `-P threads` are Celery's own
+worker_prefetch_multiplier = 8  # the group pool has a prefetch of its own
 # After a lost connection Celery would fetch less for a while, and restore it from whichever thread begins a task: two
 # threads then read one AMQP connection, and the worker hangs or never stays connected again. Nothing is unacknowledged
 # while it is worked on here, so that there is nothing to be careful of.
@@ -76,6 +79,10 @@ if broker_url.startswith("rediss:"):
     broker_use_ssl = {"ssl_cert_reqs": "required"}
 
 if broker_url.startswith(("redis", "rediss", "sentinel")):
+    # A name, because Celery shows it where a worker starts; docs/decisions/0012-fetch-many.md
+    broker_transport = "lastword-sentinel" if broker_url.startswith("sentinel") else "lastword-redis"
+    TRANSPORT_ALIASES["lastword-redis"] = "tasks.transport:Transport"
+    TRANSPORT_ALIASES["lastword-sentinel"] = "tasks.transport:SentinelTransport"
     broker_transport_options = {
         # No list of unacknowledged messages: what a killed worker had fetched, the bridge sends again.
         "ack_emulation": False,

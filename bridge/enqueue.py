@@ -13,7 +13,7 @@ from kombu import Connection, Producer
 from kombu.exceptions import KombuError
 
 from bridge.evidence import is_marked
-from bridge.window import InFlight
+from bridge.in_flight import InFlight
 from tasks.arguments import TASK_NAME, Arguments, pack
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ Source: docs/decisions/0008-giving-up-on-evidence.md
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from bridge.window import InFlight, Mark
+from bridge.in_flight import InFlight, Mark
 from tasks.cache import Look
 
 MARKED_FROM: Final = 2

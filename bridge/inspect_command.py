@@ -23,9 +23,9 @@ from tasks.cache import Cache
 from tasks.errors import CacheUnavailableError, SessionLostError
 from tasks.held import Held, read_held, read_started
 from tasks.lock_holder import Locking, read_locking
+from tasks.resources import open_cache
 from tasks.startup import UnreachableError, broker_address, reach_cache, wait_for
 from tasks.under_way import UnderWay, read_under_way
-from tasks.worker import open_cache
 
 
 @click.command()

@@ -14,11 +14,12 @@ from bridge.dead_letters import DeadLetters, Letter
 from bridge.decoding import updates_of
 from bridge.enqueue import Enqueuer
 from bridge.evidence import Hopeless, hopeless
+from bridge.in_flight import InFlight
 from bridge.outbox import Outbox
 from bridge.records import Records, size_of
 from bridge.sweep import sweep
 from bridge.undecodable import Undecodable
-from bridge.window import InFlight, Window
+from bridge.window import Window
 from tasks.cache import Cache
 from tasks.contract import InvalidUpdateError, Rules, Update
 from tasks.errors import CacheUnavailableError

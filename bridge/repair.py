@@ -13,12 +13,13 @@ from typing import Final, NamedTuple, Self
 from bridge.back_off import BackOff
 from bridge.enqueue import Enqueuer
 from bridge.evidence import hopeless
+from bridge.in_flight import InFlight
 from bridge.outbox import BATCH, Outbox
 from bridge.records import RECORD_BYTES
 from bridge.run import open_window
 from bridge.settings import BridgeSettings
 from bridge.sweep import sweep
-from bridge.window import InFlight, Window
+from bridge.window import Window
 from tasks import app
 from tasks.cache import Cache
 from tasks.contract import Update

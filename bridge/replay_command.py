@@ -21,8 +21,8 @@ from bridge.repair import Repair, Unconfirmed
 from bridge.reporting import EXIT_FAILED, reported
 from bridge.sending_back import SentBack, Terms, send_back
 from tasks import app
+from tasks.resources import open_cache
 from tasks.startup import broker_address, complain, reach_broker, reach_cache, wait_for
-from tasks.worker import open_cache
 
 SHOWN = 50
 

@@ -16,10 +16,10 @@ from bridge.window import Window
 from tasks import app
 from tasks.cache import Cache
 from tasks.heartbeat import Heartbeat
+from tasks.resources import open_cache
 from tasks.seal import Stamps
 from tasks.settings import TaskSettings
 from tasks.startup import broker_address, reach_broker, reach_cache, wait_for
-from tasks.worker import open_cache
 
 logger = logging.getLogger(__name__)
 

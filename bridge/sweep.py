@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from bridge.evidence import marked_sends
-from bridge.window import InFlight
+from bridge.in_flight import InFlight
 from tasks.cache import Cache, Look
 from tasks.seal import Seal
 

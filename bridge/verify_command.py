@@ -23,8 +23,8 @@ from tasks import app
 from tasks.cache import Cache
 from tasks.contract import InvalidUpdateError, Update
 from tasks.errors import CacheUnavailableError
+from tasks.resources import open_cache
 from tasks.startup import UnreachableError, broker_address, reach_broker, reach_cache, wait_for
-from tasks.worker import open_cache
 
 LOOK_EVERY_S: Final = 0.5
 

@@ -4,14 +4,14 @@ Source: docs/decisions/0001-end-to-end-acknowledgement.md
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from enum import Enum, auto
+from dataclasses import replace
 from itertools import count
 from typing import NamedTuple
 
+from bridge.in_flight import InFlight, InHand, State
 from bridge.looks import Looks
-from bridge.partition import Bounds, Delivered, Partition
-from bridge.retransmit import Clocks, Retransmission, Sending
+from bridge.partition import Bounds, Partition
+from bridge.retransmit import Clocks, Retransmission
 from tasks.contract import Update
 from tasks.version import Version
 
@@ -24,36 +24,6 @@ class CommitPoint(NamedTuple):
     offset: int
 
 
-class State(Enum):
-    """Where an update is on its way; one that is sought is looked for before it is sent."""
-
-    SOUGHT = auto()
-    UNSENT = auto()
-    SENT = auto()
-    LETTER = auto()
-    DONE = auto()
-
-
-class Mark(NamedTuple):
-    """A worker's mark that it has begun a send: who it was, and since when the mark has been seen."""
-
-    who: str
-    since: float
-
-
-@dataclass(eq=False, slots=True, kw_only=True)
-class InFlight(Sending):
-    """One update on its way, or (``update`` is None) a record that is none and goes to the dead-letter topic."""
-
-    record: Delivered
-    update: Update | None
-    position: int = 0
-    nonces: list[str] = field(default_factory=list)
-    marks: dict[str, Mark] = field(default_factory=dict)
-    first_sent_at: float = 0.0
-    state: State = State.UNSENT
-
-
 class Window:
     """All records in hand, their updates, and the prefix of each partition that may be committed."""
 
@@ -64,7 +34,7 @@ class Window:
         self._partitions: dict[int, Partition] = {}
         self._epochs = count(1)
         self._unsent: dict[InFlight, None] = {}
-        self._by_product: dict[str, dict[InFlight, None]] = {}
+        self._in_hand = InHand()
 
     # Partitions come and go.
 
@@ -80,9 +50,7 @@ class Window:
         for number in numbers:
             if number in self._partitions:
                 self._partitions.pop(number).gone = True
-        for entry in self.in_hand():
-            if entry.record.partition.gone:
-                self._leave(entry, State.DONE)
+        self._leave([entry for entry in self._in_hand if entry.record.partition.gone], State.DONE)
 
     def look_up_until(self, number: int, offset: int) -> None:
         """Look for the updates of a partition's records before this offset before they are sent."""
@@ -139,12 +107,12 @@ class Window:
         record = partition.deliver(offset, len(last), size, source)
         for position, update in enumerate(last.values()):
             entry = InFlight(record=record, update=update, position=position)
-            self._by_product.setdefault(update.product_id, {})[entry] = None
+            self._in_hand.add(entry, update)
             if offset < partition.seen_until:
                 entry.state = State.SOUGHT
                 self.looks.at_once(entry)
             else:
-                self._unsent[entry] = None
+                self._to_be_sent(entry)
 
     def add_letter(self, number: int, offset: int, *, size: int, source: object) -> InFlight:
         """Take in a record that is no update; it is finished when ``finish`` is called, its dead letter delivered."""
@@ -154,8 +122,22 @@ class Window:
     # Updates go out.
 
     def unsent(self, most: int) -> list[InFlight]:
-        """Return up to ``most`` updates to be sent, in order; they stay unsent until ``sent`` is called."""
-        return [entry for entry, _ in zip(self._unsent, range(most), strict=False)]
+        """Return up to ``most`` updates to be sent, in order; they stay unsent until ``sent`` is called.
+
+        Of one product only the newest in hand: it confirms the others too.
+        """
+        found: list[InFlight] = []
+        overtaken: list[InFlight] = []
+        for entry in self._unsent:
+            if len(found) == most:
+                break
+            is_overtaken = entry.update is not None and self._in_hand.overtaken(entry.update)
+            (overtaken if is_overtaken else found).append(entry)
+        for entry in overtaken:
+            del self._unsent[entry]
+            entry.state = State.OVERTAKEN
+            self.looks.stop(entry)
+        return found
 
     def sent(self, entries: Sequence[InFlight], now: float) -> None:
         """Note that these left just now; the first look at each follows soon."""
@@ -177,8 +159,7 @@ class Window:
         """Put what is presumed lost back among the unsent, and return how many those are."""
         lost = self.retransmission.lost(now)
         for entry in lost:
-            entry.state = State.UNSENT
-            self._unsent[entry] = None
+            self._to_be_sent(entry)
         return len(lost)
 
     # Updates arrive, or never will.
@@ -187,26 +168,25 @@ class Window:
         """Note that the cache was asked about these: of those sought, what is not confirmed by now is to be sent."""
         for entry in entries:
             if entry.state is State.SOUGHT:
-                entry.state = State.UNSENT
                 self.looks.stop(entry)
-                self._unsent[entry] = None
+                self._to_be_sent(entry)
 
     def observe(self, product_id: str, held: Version, now: float) -> int:
         """Confirm every update of a product that is not newer than what the cache holds; return how many those are."""
-        confirmed = [e for e in self._by_product.get(product_id, ()) if e.update and e.update.version <= held]
+        confirmed = [e for e in self._in_hand.of(product_id) if e.update and e.update.version <= held]
         for entry in confirmed:
             if entry.state is not State.SOUGHT:
                 itself = entry.update is not None and entry.update.version == held
                 self.retransmission.confirmed(entry, now, itself=itself)
-            self._leave(entry, State.DONE)
             entry.record.partition.finish_one(entry.record)
+        self._leave(confirmed, State.DONE)
         return len(confirmed)
 
     def give_up(self, entry: InFlight) -> bool:
         """Stop sending an update that has failed for good; its record is finished when ``finish`` is called."""
-        if entry.state not in (State.UNSENT, State.SENT):
+        if entry.state not in (State.UNSENT, State.OVERTAKEN, State.SENT):
             return False
-        self._leave(entry, State.LETTER)
+        self._leave([entry], State.LETTER)
         return True
 
     def finish(self, entry: InFlight) -> None:
@@ -222,7 +202,7 @@ class Window:
 
     def in_hand(self) -> list[InFlight]:
         """All updates that are neither confirmed nor given up."""
-        return [entry for entries in self._by_product.values() for entry in entries]
+        return list(self._in_hand)
 
     def commit_points(self, numbers: Iterable[int] | None = None) -> list[CommitPoint]:
         """Return how far these partitions, or all, have come since they were last asked for."""
@@ -234,13 +214,15 @@ class Window:
                 partition.committable = None
         return points
 
-    def _leave(self, entry: InFlight, state: State) -> None:
-        entry.state = state
-        self._unsent.pop(entry, None)
-        self.retransmission.forget(entry)
-        self.looks.stop(entry)
-        if entry.update is not None:
-            others = self._by_product[entry.update.product_id]
-            del others[entry]
-            if not others:
-                del self._by_product[entry.update.product_id]
+    def _to_be_sent(self, entry: InFlight) -> None:
+        entry.state = State.UNSENT
+        self._unsent[entry] = None
+
+    def _leave(self, entries: Sequence[InFlight], state: State) -> None:
+        for entry in entries:
+            entry.state = state
+            self._unsent.pop(entry, None)
+            self.retransmission.forget(entry)
+            self.looks.stop(entry)
+        for entry in self._in_hand.remove(entries):
+            self._to_be_sent(entry)

@@ -1,12 +1,17 @@
 """The lock of a product in ZooKeeper: guarded by its session, garbage-free, taken in groups."""
 
+import contextlib
 import math
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from tasks.errors import LockExpiredError, SessionLostError, ZnodeForbiddenError
+from kazoo.interfaces import IAsyncResult
+
+from tasks.errors import LockExpiredError, SessionLostError, TransientError, ZnodeForbiddenError
 from tasks.lock_table import Slot, State
 from tasks.session import MULTI_MAX, Session
 from tasks.session_keeper import SessionKeeper
@@ -86,6 +91,96 @@ class _Batch(NamedTuple):
         return [_Batch([slot], self.narrowed) for slot in rest]
 
 
+class Asked:
+    """Locks that ZooKeeper has been asked for. ``grant()`` says which it gave; do call it, or ``give_up()``.
+
+    Each multi is all or nothing and none is waited for while another is held, so there is no deadlock.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        grant: Grant,
+        slots: Sequence[Slot],
+        certain: Callable[[Session], AbstractContextManager[None]],
+        *,
+        life_s: float,
+        call_timeout_s: float,
+    ) -> None:
+        self._session = session
+        self._grant = grant
+        self._certain = certain
+        self._life_s = life_s
+        self._call_timeout_s = call_timeout_s
+        self._forbidden = ""
+        self._sent_at = time.monotonic()
+        self._batches: list[_Batch] = []
+        self._replies: list[IAsyncResult] = []
+        self._send([_Batch(slots[start : start + MULTI_MAX], 0) for start in range(0, len(slots), MULTI_MAX)])
+
+    @property
+    def answered(self) -> bool:
+        """Whether ``grant()`` need not wait for the answers it waits for first, or may wait no longer."""
+        overdue = time.monotonic() >= self._sent_at + self._call_timeout_s
+        return overdue or all(reply.ready() for reply in self._replies)
+
+    def when_answered(self, call: Callable[[], object]) -> None:
+        """Call this once, from any thread, when ZooKeeper has answered; never, where it does not answer."""
+        left = len(self._replies)
+        mutex = threading.Lock()
+
+        def one_less(_: object) -> None:
+            nonlocal left
+            with mutex:
+                left -= 1
+                last = not left
+            if last:
+                call()
+
+        if not self._replies:
+            call()
+        for reply in self._replies:
+            reply.rawlink(one_less)
+
+    def grant(self) -> Grant:
+        """Wait for the answers, no longer than the call timeout, and return the locks. Raises as ``acquire`` does."""
+        with self._certain(self._session):
+            while self._batches:
+                self._send(self._following())
+        if self._forbidden:
+            # Rolled back, so it is certain what exists; the session, and what else it holds, can stay.
+            self._grant.release()
+            raise ZnodeForbiddenError(self._forbidden)
+        return self._grant
+
+    def give_up(self) -> None:
+        """Want the locks no longer: they are released when they come. Never raises."""
+        with contextlib.suppress(TransientError):
+            self.grant().release()
+
+    def _send(self, batches: list[_Batch]) -> None:
+        self._sent_at = time.monotonic()
+        self._batches = batches
+        self._replies = [self._session.create_locks(batch.product_ids) for batch in batches]
+
+    def _following(self) -> list[_Batch]:
+        """Take the answers to what was asked; return what to ask next, without the products that were refused."""
+        following: list[_Batch] = []
+        for batch, reply in zip(self._batches, self._replies, strict=True):
+            answer = self._session.answer(reply, batch.product_ids, self._sent_at + self._call_timeout_s)
+            self._forbidden = self._forbidden or answer.forbidden
+            if answer.refused is None:
+                self._session.table.acquired(batch.slots, answer.token, self._sent_at + self._life_s)
+                for slot in batch.slots:
+                    self._grant.add(slot)
+            else:
+                refused = batch.slots[answer.refused]
+                self._session.table.refused(refused)
+                self._grant.busy.append(refused.product_id)
+                following += batch.without(answer.refused)
+        return following
+
+
 class Locks:
     """The product locks of this process, in one ZooKeeper session that is opened when first needed.
 
@@ -124,18 +219,27 @@ class Locks:
         """
         session = self._keeper.current()
         grant = Grant(session)
-        try:
+        with self._certain(session):
             slots = self._claim(session, grant, wanted, wait_s)
-            forbidden = self._create(session, grant, [slot for slot in slots if slot.state is State.ACQUIRING])
-        except BaseException as error:
-            # Whatever it was, also a time limit that Celery raises in the middle: what we hold now is not certain.
-            self._keeper.abandon(session, repr(error))
-            raise
-        if forbidden:
-            # Rolled back, so it is certain what exists; the session, and what else it holds, can stay.
-            grant.release()
-            raise ZnodeForbiddenError(forbidden)
-        return grant
+        return self._ask(session, grant, slots).grant()
+
+    def ask(self, wanted: Mapping[str, Version]) -> "Asked":
+        """Ask for the locks like ``acquire``, not waiting for ZooKeeper's answer, nor for any thread of this process.
+
+        A lock of ours that is still being released counts as busy too. Raises SessionLostError when there is no usable
+        session.
+        """
+        session = self._keeper.current()
+        grant = Grant(session)
+        slots = []
+        with self._certain(session):
+            for product_id in wanted:
+                slot = session.table.claim_now(product_id, grant)
+                if slot is None:
+                    grant.busy.append(product_id)
+                else:
+                    slots.append(slot)
+        return self._ask(session, grant, slots)
 
     def wait(self, product_id: str, wait_s: float) -> bool:
         """Wait up to ``wait_s`` until the product's lock is free as far as we know; False when the time ran out.
@@ -173,28 +277,21 @@ class Locks:
                 grant.add(slot)
         return slots
 
-    def _create(self, session: Session, grant: Grant, slots: Sequence[Slot]) -> str:
-        """Ask ZooKeeper for the locks; return what to say if it forbids one.
+    def _ask(self, session: Session, grant: Grant, slots: Sequence[Slot]) -> "Asked":
+        acquiring = [slot for slot in slots if slot.state is State.ACQUIRING]
+        with self._certain(session):
+            return Asked(
+                session, grant, acquiring, self._certain, life_s=self._life_s, call_timeout_s=self._call_timeout_s
+            )
 
-        Each multi is all or nothing and none is waited for, so there is no deadlock.
+    @contextmanager
+    def _certain(self, session: Session) -> Iterator[None]:
+        """Abandon the session when anything is raised in here: what it holds is not certain any more.
+
+        Whatever it was, also a time limit that Celery raises in the middle.
         """
-        forbidden = ""
-        batches = [_Batch(slots[start : start + MULTI_MAX], 0) for start in range(0, len(slots), MULTI_MAX)]
-        while batches:
-            sent_at = time.monotonic()
-            replies = [session.create_locks(batch.product_ids) for batch in batches]
-            following: list[_Batch] = []
-            for batch, reply in zip(batches, replies, strict=True):
-                answer = session.answer(reply, batch.product_ids, sent_at + self._call_timeout_s)
-                forbidden = forbidden or answer.forbidden
-                if answer.refused is None:
-                    session.table.acquired(batch.slots, answer.token, sent_at + self._life_s)
-                    for slot in batch.slots:
-                        grant.add(slot)
-                else:
-                    refused = batch.slots[answer.refused]
-                    session.table.refused(refused)
-                    grant.busy.append(refused.product_id)
-                    following += batch.without(answer.refused)
-            batches = following
-        return forbidden
+        try:
+            yield
+        except BaseException as error:
+            self._keeper.abandon(session, repr(error))
+            raise

@@ -14,9 +14,9 @@ from kazoo.handlers.threading import KazooTimeoutError
 from tasks.errors import SessionLostError
 from tasks.lock_layout import left
 from tasks.lock_path import lock_path
+from tasks.resources import zookeeper_security
 from tasks.session_opening import forbidden
 from tasks.settings import TaskSettings
-from tasks.worker import zookeeper_security
 from tasks.zookeeper_client import open_client, trouble_of
 
 _NAMED: Final = 20

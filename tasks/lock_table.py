@@ -87,6 +87,11 @@ class LockTable:
                 return None
             return self._new_slot(product_id, owner)
 
+    def claim_now(self, product_id: str, owner: object) -> Slot | None:
+        """Like ``claim``, but None also while a lock of ours is being released: nothing is waited for."""
+        with self._changed:
+            return None if self._find(product_id) is not None else self._new_slot(product_id, owner)
+
     def claim_or_wait(self, product_id: str, version: Version, owner: object, wait_s: float) -> Slot | None:
         """Like ``claim``, but wait up to ``wait_s`` for the other threads; the newest version goes first.
 

@@ -1,13 +1,13 @@
 """How updates reach the cache: drop what it holds already, lock, write what is newer, release; an answer for each."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from tasks.cache import Cache, Write
 from tasks.contract import Update
 from tasks.errors import LockBusyError, PermanentError, TransientError
-from tasks.lock import Grant, Locks
+from tasks.lock import Asked, Grant, Locks
 from tasks.outcome import Outcome
 from tasks.version import Version
 
@@ -24,15 +24,38 @@ def refresh(updates: Sequence[Update], cache: Cache, locks: Locks, *, lock_wait_
     """Make the cache hold each update's version or a newer one; return what became of each, in order.
 
     An update that could not be applied is answered with the error that says whether another try can help. The busy lock
-    of a lone product is waited for, up to ``lock_wait_s``; in a group nobody waits.
+    of a lone product is waited for, up to ``lock_wait_s``.
     """
     jobs = [_Job(update) for update in updates]
     try:
         _refresh(jobs, cache, locks, lock_wait_s)
     except TransientError as error:
-        for job in _open(jobs):
-            job.answer = error
-    return [job.answer or LockBusyError(f"the lock of product {job.update.product_id!r} is busy") for job in jobs]
+        _answer(_open(jobs), error)
+    return _answers(jobs)
+
+
+def refresh_group(updates: Sequence[Update], cache: Cache, locks: Locks) -> Generator[Asked, None, list[Answer]]:
+    """Do as ``refresh`` does for a group, in which nobody waits for a busy lock; return its answers.
+
+    Between asking for the locks and using them it yields, so that other work can be done while ZooKeeper answers. One
+    that is closed there, and not gone on with, holds nothing.
+    """
+    jobs = [_Job(update) for update in updates]
+    try:
+        _drop_held(jobs, cache)
+        newest = _newest(_open(jobs))
+        if newest:
+            asked = locks.ask(newest)
+            try:
+                yield asked
+            except GeneratorExit:
+                asked.give_up()
+                raise
+            with asked.grant() as grant:
+                _write(_open(jobs), cache, grant)
+    except TransientError as error:
+        _answer(_open(jobs), error)
+    return _answers(jobs)
 
 
 def _refresh(jobs: Sequence[_Job], cache: Cache, locks: Locks, lock_wait_s: float) -> None:
@@ -72,18 +95,32 @@ def _newest(jobs: Sequence[_Job]) -> dict[str, Version]:
 
 
 def _write(jobs: Sequence[_Job], cache: Cache, grant: Grant) -> None:
-    """Write under the locks, the newest version of a product first, so that those it overtakes turn out stale."""
+    """Write under the locks: of each product the newest version, by which the others are overtaken."""
+    newest = _newest(jobs)
     locked = [job for job in jobs if job.update.product_id in grant.tokens]
-    locked.sort(key=lambda job: job.update.version, reverse=True)
-    if locked:
-        grant.check()
-        writes = [Write(job.update, grant.tokens[job.update.product_id]) for job in locked]
-        for job, answer in zip(locked, cache.write(writes), strict=True):
-            job.answer = answer
+    leading = [job for job in locked if job.update.version == newest[job.update.product_id]]
+    if not leading:
+        return
+    grant.check()
+    written = cache.write([Write(job.update, grant.tokens[job.update.product_id]) for job in leading])
+    for job, answer in zip(leading, written, strict=True):
+        job.answer = answer
+    errors = {job.update.product_id: job.answer for job in leading if not isinstance(job.answer, Outcome)}
+    for job in _open(locked):
+        job.answer = errors.get(job.update.product_id, Outcome.STALE)
 
 
 def _open(jobs: Sequence[_Job]) -> list[_Job]:
     return [job for job in jobs if job.answer is None]
+
+
+def _answer(jobs: Sequence[_Job], error: TransientError) -> None:
+    for job in jobs:
+        job.answer = error
+
+
+def _answers(jobs: Sequence[_Job]) -> list[Answer]:
+    return [job.answer or LockBusyError(f"the lock of product {job.update.product_id!r} is busy") for job in jobs]
 
 
 def _left(until: float) -> float:

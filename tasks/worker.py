@@ -2,9 +2,7 @@
 
 import logging
 import random
-import threading
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery, Task, signals
@@ -12,14 +10,15 @@ from celery.exceptions import Reject, Retry, SoftTimeLimitExceeded
 
 import tasks.flower  # noqa: F401 - makes `celery flower` safe
 from tasks.arguments import TASK_NAME, Arguments, UnknownFormatError, unpack
-from tasks.cache import Cache, Failure
+from tasks.cache import Failure
 from tasks.errors import LockBusyError, PermanentError, TransientError
+from tasks.grouped import GROUP_MAX, prepared
 from tasks.heartbeat import Heartbeat
-from tasks.lock import Locks
 from tasks.outcome import Outcome
+from tasks.pool import GroupPool
 from tasks.refresh import Answer, refresh
-from tasks.settings import SettingsError, TaskSettings, load, refuse_misspelt_settings
-from tasks.started import Started
+from tasks.resources import Resources, close_locks, open_locks, resources
+from tasks.settings import SettingsError, TaskSettings, refuse_misspelt_settings
 from tasks.startup import (
     EXIT_INTERRUPTED,
     EXIT_SETTINGS,
@@ -31,12 +30,15 @@ from tasks.startup import (
     reach_cache,
     wait_for,
 )
-from tasks.zookeeper_client import Security, tls_context
 
 logger = logging.getLogger(__name__)
 
 MACHINE_ERRORS = (SoftTimeLimitExceeded, MemoryError, OSError)
 """Errors that say something about the machine, or about time; no evidence against the update in hand."""
+
+GROUP_POOL = "tasks.pool:GroupPool"
+PREFETCH = 4 * GROUP_MAX
+"""Two groups under way, one that gathers, and one on its way from the broker."""
 
 app = Celery("tasks")
 app.config_from_object("celeryconfig")
@@ -44,78 +46,6 @@ app.config_from_object("celeryconfig")
 
 class GivenUpError(TransientError):
     """The task's time is over: it is not retried any longer, the bridge sends the update again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """What every task of a process shares. Both connect when first used, and anew in a forked child."""
-
-    settings: TaskSettings
-    cache: Cache
-    locks: Locks
-    started: Started
-
-
-_resources: Resources | None = None
-_resources_lock = threading.Lock()
-
-
-def resources() -> Resources:
-    """Return the settings, the cache and the locks of this process; SettingsError when a setting is wrong."""
-    global _resources  # noqa: PLW0603 - one per process is the point
-    with _resources_lock:
-        if _resources is None:
-            settings = load(TaskSettings)
-            cache = open_cache(settings)
-            _resources = Resources(settings, cache, open_locks(settings), Started(cache.note))
-        return _resources
-
-
-def open_cache(settings: TaskSettings) -> Cache:
-    """Return the cache that the settings name; it connects at the first call. SettingsError when it cannot be."""
-    try:
-        return Cache.connect(
-            settings.redis_url.get_secret_value(),
-            call_timeout_s=settings.call_timeout_s,
-            key_prefix=settings.key_prefix,
-            ttl_s=settings.ttl_s,
-            tombstone_ttl_s=settings.tombstone_ttl_s,
-        )
-    except ValueError as error:
-        raise SettingsError(f"setting REDIS_URL: {error}") from None
-
-
-def open_locks(settings: TaskSettings) -> Locks:
-    """Return the locks that the settings name; the session is opened at the first acquire. SettingsError likewise."""
-    try:
-        return Locks(
-            settings.zookeeper_hosts,
-            root=settings.zookeeper_root,
-            session_timeout_s=settings.session_timeout_s,
-            call_timeout_s=settings.call_timeout_s,
-            security=zookeeper_security(settings),
-        )
-    except ValueError as error:
-        raise SettingsError(f"setting ZOOKEEPER_HOSTS: {error}") from None
-
-
-def zookeeper_security(settings: TaskSettings) -> Security:
-    """Return how the settings want ZooKeeper spoken to; SettingsError when a file for TLS cannot be used."""
-    auth, key_password = settings.zookeeper_auth, settings.zookeeper_tls_key_password
-    try:
-        tls = (
-            None
-            if not settings.zookeeper_tls
-            else tls_context(
-                ca=settings.zookeeper_tls_ca,
-                cert=settings.zookeeper_tls_cert,
-                key=settings.zookeeper_tls_key,
-                key_password=key_password.get_secret_value() if key_password is not None else None,
-            )
-        )
-    except ValueError as error:
-        raise SettingsError(f"settings LASTWORD_ZOOKEEPER_TLS_...: {error}") from None
-    return Security(auth.get_secret_value() if auth is not None else None, tls)
 
 
 @signals.celeryd_init.connect
@@ -155,12 +85,18 @@ def reach_zookeeper(settings: TaskSettings) -> None:
         locks.close()
 
 
+@signals.worker_init.connect
+def fit_to_pool(sender: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
+    """Let a worker with the group pool prefetch whole groups; Celery reckons from the number of cores."""
+    if sender.pool_cls in {GROUP_POOL, GroupPool}:
+        sender.concurrency, sender.prefetch_multiplier = 1, PREFETCH
+
+
 @signals.worker_process_shutdown.connect
 @signals.worker_shutdown.connect
-def close_locks(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
+def end_session(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     """End the ZooKeeper session at once, so that nothing waits for it to expire."""
-    if _resources is not None:
-        _resources.locks.close()
+    close_locks()
 
 
 @app.task(
@@ -174,12 +110,13 @@ def update_product(self: "Task[Any, Any]", number: int, body: object, unexpected
 
     ``unexpected`` counts the retries after errors that nobody foresaw.
     """
-    arguments = unpack(number, body)
+    ready = prepared.get()
+    arguments = ready.arguments if ready else unpack(number, body)
     here = resources()
     # Only the first try waits: retries of tasks whose locks stay busy would occupy every process of the pool.
     lock_wait_s = 0.0 if self.request.retries else here.settings.lock_wait_s
     try:
-        answer = run(str(self.request.id), arguments, here, lock_wait_s=lock_wait_s)
+        answer = ready.answer if ready else run(str(self.request.id), arguments, here, lock_wait_s=lock_wait_s)
     except MACHINE_ERRORS as error:
         countdown_s = pause_s(TransientError(), self.request.retries, here.settings)
         raise again(self, arguments, error, countdown_s, unexpected=unexpected) from error

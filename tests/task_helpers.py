@@ -4,7 +4,7 @@ import itertools
 import re
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,8 +15,8 @@ from celery.events import EventReceiver
 from kazoo.client import KazooClient
 
 from bridge.enqueue import Enqueuer
+from bridge.in_flight import InFlight
 from bridge.partition import Partition
-from bridge.window import InFlight
 from servers import Reachable, ReachableRedis
 from tasks.arguments import TASK_NAME
 from tasks.cache import Cache
@@ -58,11 +58,20 @@ class Sender:
         return self.send_with_nonce(update, task_life_s=task_life_s)[0]
 
     def send_with_nonce(self, update: Update, *, task_life_s: float = 600.0) -> tuple[str, str]:
+        [sent] = self._send([update], task_life_s)
+        return sent
+
+    def send_all(self, updates: Sequence[Update]) -> list[str]:
+        """Enqueue the updates in one go and return their tasks' ids."""
+        return [task_id for task_id, _ in self._send(updates, 600.0)]
+
+    def _send(self, updates: Sequence[Update], task_life_s: float) -> list[tuple[str, str]]:
         enqueuer = Enqueuer(self._app, self._topic, task_life_s=task_life_s)
-        entry = InFlight(record=self._partition.deliver(next(self._offsets), 1, 100, None), update=update)
-        enqueuer.send([entry])
+        records = [self._partition.deliver(next(self._offsets), 1, 100, None) for _ in updates]
+        entries = [InFlight(record=record, update=update) for record, update in zip(records, updates, strict=True)]
+        enqueuer.send(entries)
         enqueuer.close()
-        return enqueuer.task_id(entry), entry.nonces[-1]
+        return [(enqueuer.task_id(entry), entry.nonces[-1]) for entry in entries]
 
     def send_marked(self, update: Update, *, before: Callable[[str], None]) -> str:
         """Enqueue an update's third send, whose nonce is MARKED, after ``before`` was called with the task's id."""
@@ -91,7 +100,7 @@ class TaskLog:
         def ended() -> list[str]:
             failed = self._all(task_id, r"raised (.*)")
             assert not failed, failed
-            return self._all(task_id, r"succeeded in [\d.]+s: '(\w+)'")
+            return self._all(task_id, r"succeeded in [\d.e-]+s: '(\w+)'")
 
         return wait_until(ended, what=f"the success of task {task_id}")[0]
 

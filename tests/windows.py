@@ -1,8 +1,9 @@
 """Windows to try, and records to put into them: one byte each unless told otherwise, at simulated times."""
 
+from bridge.in_flight import InFlight
 from bridge.partition import Bounds
 from bridge.retransmit import Clocks
-from bridge.window import InFlight, Window
+from bridge.window import Window
 from tasks.contract import Update
 from tasks.version import Version
 

@@ -10,8 +10,8 @@ from bridge.settings import BridgeSettings
 from tasks.cache import Cache, Write
 from tasks.contract import Update, decode
 from tasks.outcome import Outcome
+from tasks.resources import open_cache
 from tasks.settings import TaskSettings, load
-from tasks.worker import open_cache
 
 BATCH = 500
 POLL_S = 0.1

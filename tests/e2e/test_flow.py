@@ -17,11 +17,12 @@ from tests.worker_helpers import celery_worker
 pytestmark = pytest.mark.timeout(180)
 
 COUNT, PRODUCTS = 800, 150
-PREFORK = ("-c", "3")
+GROUP = ()
+PREFORK = ("-P", "processes", "-c", "3")
 THREADS = ("-P", "threads", "-c", "8")
 
 
-@pytest.mark.parametrize("pool", [PREFORK, THREADS], ids=["prefork", "threads"])
+@pytest.mark.parametrize("pool", [GROUP, PREFORK, THREADS], ids=["group", "prefork", "threads"])
 def test_every_product_ends_at_its_newest_and_every_offset_is_committed(flow: Flow, pool: tuple[str, ...]) -> None:
     with celery_worker(flow.environment, *pool), flow.bridge():
         flow.publish(COUNT, PRODUCTS)
@@ -66,17 +67,17 @@ def test_a_bridge_that_ends_in_order_leaves_no_stamp(flow: Flow) -> None:
 
 def test_worker_killed_in_the_middle(flow: Flow) -> None:
     with flow.bridge():
-        with celery_worker(flow.environment, *PREFORK) as worker:
+        with celery_worker(flow.environment, *GROUP) as worker:
             flow.publish(COUNT, PRODUCTS)
             flow.wait_until_visible(0.3)
             worker.kill()
-        with celery_worker(flow.environment, *PREFORK):
+        with celery_worker(flow.environment, *GROUP):
             flow.wait_until_fresh()
             flow.wait_until_all_is_committed()
 
 
 def test_bridge_killed_in_the_middle(flow: Flow) -> None:
-    with celery_worker(flow.environment, *PREFORK):
+    with celery_worker(flow.environment, *GROUP):
         with flow.bridge() as bridge:
             flow.publish(COUNT, PRODUCTS)
             flow.wait_until_visible(0.3)
@@ -87,7 +88,7 @@ def test_bridge_killed_in_the_middle(flow: Flow) -> None:
 
 
 def test_broker_wiped_in_the_middle(flow: Flow) -> None:
-    with celery_worker(flow.environment, *PREFORK), flow.bridge():
+    with celery_worker(flow.environment, *GROUP), flow.bridge():
         flow.publish(COUNT, PRODUCTS)
         flow.wait_until_visible(0.3)
         flow.broker.flushdb()
@@ -106,7 +107,7 @@ def test_broker_wiped_with_one_lone_update_in_flight(flow: Flow) -> None:
 
 
 def test_bridges_come_and_go(flow: Flow) -> None:
-    with celery_worker(flow.environment, *PREFORK), flow.bridge() as first:
+    with celery_worker(flow.environment, *GROUP), flow.bridge() as first:
         flow.publish(COUNT, PRODUCTS)
         with flow.bridge() as second:
             flow.publish(COUNT // 4, PRODUCTS, seed=8)
@@ -118,7 +119,7 @@ def test_bridges_come_and_go(flow: Flow) -> None:
 
 
 def test_sigterm_drains_what_is_in_hand(flow: Flow) -> None:
-    with celery_worker(flow.environment, *PREFORK) as worker:
+    with celery_worker(flow.environment, *GROUP) as worker:
         with flow.bridge() as bridge:
             flow.publish(COUNT, PRODUCTS)
             flow.wait_until_visible(0.1)

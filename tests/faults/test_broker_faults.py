@@ -8,7 +8,7 @@ from bridge.publisher import Publisher
 from tests.celery_brokers import CeleryBroker, RabbitBroker
 from tests.faults.figures import measured
 from tests.faults.load import Load, publish
-from tests.faults.pools import POOLS, PREFORK, THREADS
+from tests.faults.pools import GROUP, POOLS, THREADS
 from tests.flow import Flow
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
@@ -50,7 +50,7 @@ def test_broker_killed_under_load(flow: Flow, broker: CeleryBroker, pool: tuple[
 
 
 def test_broker_restarted_under_load(flow: Flow, broker: CeleryBroker) -> None:
-    with celery_worker(flow.environment, *PREFORK) as worker, flow.bridge(), Load(flow, per_s=PER_S) as changes:
+    with celery_worker(flow.environment, *GROUP) as worker, flow.bridge(), Load(flow, per_s=PER_S) as changes:
         changes.wait_until_flowing()
         with measured(flow, "Celery broker restarted in order", under=f"{broker.name}, prefork") as measurement:
             broker.server.restart()
@@ -64,7 +64,7 @@ def test_broker_restarted_under_load(flow: Flow, broker: CeleryBroker) -> None:
 
 def test_broker_paused_under_load(flow: Flow, broker: CeleryBroker) -> None:
     """Its connections stay open, and nothing comes back; what the bridge sends may or may not have left."""
-    with celery_worker(flow.environment, *PREFORK), flow.bridge() as bridge, Load(flow, per_s=PER_S) as changes:
+    with celery_worker(flow.environment, *GROUP), flow.bridge() as bridge, Load(flow, per_s=PER_S) as changes:
         changes.wait_until_flowing()
         with measured(flow, "Celery broker paused (SIGSTOP)", under=f"{broker.name}, prefork") as measurement:
             broker.server.pause()
@@ -138,12 +138,12 @@ def test_rabbitmq_takes_nothing_more(
     # A bridge that does not poll loses its partitions by then.
     polling = {"LASTWORD_KAFKA_MAX_POLL_INTERVAL_MS": "8000"}
     with (
-        celery_worker(flow.environment, *PREFORK),
+        celery_worker(flow.environment, *GROUP),
         flow.bridge(**polling) as bridge,
         Load(flow, per_s=PER_S) as changes,
     ):
         changes.wait_until_flowing()
-        with measured(flow, f"RabbitMQ's {alarm} alarm", under="prefork") as measurement:
+        with measured(flow, f"RabbitMQ's {alarm} alarm", under="group") as measurement:
             control(*on)
             assert alarm in control("eval", "rabbit_alarm:get_alarms().")
             publish_bulk(flow)

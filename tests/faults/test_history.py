@@ -1,14 +1,13 @@
 """The history of a run in which nothing goes wrong: every source has something to tell, and they agree."""
 
-import pytest
-
+from tests.faults.pools import POOLS
 from tests.history.recorded_flow import RecordedFlow
 from tests.worker_helpers import celery_worker
 
 COUNT, PRODUCTS = 300, 60
 
 
-@pytest.mark.parametrize("pool", [("-c", "3"), ("-P", "threads", "-c", "8")], ids=["prefork", "threads"])
+@POOLS
 def test_a_quiet_run_is_recorded_by_everybody(flow: RecordedFlow, pool: tuple[str, ...]) -> None:
     with celery_worker(flow.environment, *pool), flow.bridge():
         flow.publish(COUNT, PRODUCTS)

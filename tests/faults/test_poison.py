@@ -21,7 +21,8 @@ from tests.worker_helpers import celery_worker
 
 pytestmark = pytest.mark.timeout(180)
 
-PREFORK = ("-c", "3")
+GROUP = ()
+PREFORK = ("-P", "processes", "-c", "3")
 THREADS = ("-P", "threads", "-c", "8")
 ANY_PARTITION = -1
 POISONED = ("--include", "tests.faults.poison")
@@ -114,7 +115,12 @@ def errors_of(message: Message) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    "pool", [pytest.param(PREFORK, id="prefork", marks=pytest.mark.core), pytest.param(THREADS, id="threads")]
+    "pool",
+    [
+        pytest.param(GROUP, id="group", marks=pytest.mark.core),
+        pytest.param(PREFORK, id="prefork"),
+        pytest.param(THREADS, id="threads"),
+    ],
 )
 def test_an_update_that_kills_its_worker_each_time_is_dead_lettered_and_the_rest_flows_on(
     flow: RecordedFlow, pool: Sequence[str]

@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.figures import measured
 from tests.faults.load import Load
-from tests.faults.pools import PREFORK
+from tests.faults.pools import GROUP
 from tests.flow import PARTITIONS, Bridge, Flow
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
@@ -39,10 +39,10 @@ def wait_until_shared(*bridges: Bridge) -> None:
 
 
 def test_bridge_killed_again_and_again(flow: Flow) -> None:
-    with celery_worker(flow.environment, *PREFORK), ExitStack() as stack:
+    with celery_worker(flow.environment, *GROUP), ExitStack() as stack:
         bridge = stack.enter_context(flow.bridge())
         changes = stack.enter_context(Load(flow, per_s=PER_S))
-        with measured(flow, "bridge killed (-9), four times, and started again", under="prefork") as measurement:
+        with measured(flow, "bridge killed (-9), four times, and started again", under="group") as measurement:
             for _ in range(4):
                 changes.wait_until_flowing()
                 bridge.kill()
@@ -57,7 +57,7 @@ def test_bridge_killed_again_and_again(flow: Flow) -> None:
 
 def test_bridges_come_and_go_under_load(flow: Flow) -> None:
     """Two and three at a time: some are stopped, some killed, some paused past their session."""
-    with celery_worker(flow.environment, *PREFORK), ExitStack() as stack:
+    with celery_worker(flow.environment, *GROUP), ExitStack() as stack:
 
         def start() -> Bridge:
             return stack.enter_context(flow.bridge())
@@ -68,7 +68,7 @@ def test_bridges_come_and_go_under_load(flow: Flow) -> None:
 
         first, second = start(), start()
         changes = stack.enter_context(Load(flow, per_s=PER_S))
-        with measured(flow, "two and three bridges come and go", under="prefork") as measurement:
+        with measured(flow, "two and three bridges come and go", under="group") as measurement:
             go_on(first, second)
             third = start()
             go_on(first, second, third)
@@ -95,9 +95,9 @@ def test_bridges_come_and_go_under_load(flow: Flow) -> None:
 @pytest.mark.core
 def test_a_bridge_paused_past_its_session_commits_nothing_more(flow: Flow) -> None:
     """It resumes with records in hand, and offsets to commit, of partitions that are another's by now."""
-    with celery_worker(flow.environment, *PREFORK), flow.bridge() as paused, Load(flow, per_s=PER_S) as changes:
+    with celery_worker(flow.environment, *GROUP), flow.bridge() as paused, Load(flow, per_s=PER_S) as changes:
         changes.wait_until_flowing()
-        with measured(flow, "bridge paused (SIGSTOP) past its session", under="prefork") as measurement:
+        with measured(flow, "bridge paused (SIGSTOP) past its session", under="group") as measurement:
             paused.send(signal.SIGSTOP)
             with flow.bridge() as other:
                 wait_until(lambda: partitions(other) == set(ALL), deadline_s=60, what="its partitions with the other")

@@ -13,7 +13,7 @@ from tests.celery_brokers import RedisBroker
 from tests.faults.dead_letters import count_letters
 from tests.faults.figures import measured
 from tests.faults.load import Load
-from tests.faults.pools import POOLS, PREFORK, THREADS
+from tests.faults.pools import GROUP, POOLS, THREADS
 from tests.flow import Flow
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
@@ -100,8 +100,8 @@ def test_redis_paused_under_load(flow: Flow, cache: Redis, pool: tuple[str, ...]
 
 @pytest.mark.core
 def test_redis_forgets_its_scripts_under_load(flow: Flow, cache: Redis) -> None:
-    with celery_worker(flow.environment, *PREFORK), flow.bridge(), Load(flow, per_s=PER_S) as changes:
-        with cache.admin(decode_responses=True) as client, measured(flow, "SCRIPT FLUSH, ten times", under="prefork"):
+    with celery_worker(flow.environment, *GROUP), flow.bridge(), Load(flow, per_s=PER_S) as changes:
+        with cache.admin(decode_responses=True) as client, measured(flow, "SCRIPT FLUSH, ten times", under="group"):
             before = refused_scripts(client)
             for _ in range(10):
                 changes.wait_until_flowing()

@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.figures import measured
 from tests.faults.load import Load, is_visible, not_fresh, publish, times_to_visible
-from tests.faults.pools import POOLS, POOLS_OF_WHICH_ONE_IS_CORE, PREFORK
+from tests.faults.pools import GROUP, POOLS, POOLS_OF_WHICH_ONE_IS_CORE
 from tests.faults.stall import standing_worker
 from tests.faults.znodes import locked_elsewhere, znodes_of
 from tests.flow import Flow
@@ -51,12 +51,12 @@ def test_a_worker_killed_while_it_holds_locks(flow: Flow, pool: tuple[str, ...])
 
 def test_a_worker_killed_twice_in_a_minute(flow: Flow) -> None:
     with flow.bridge(), ExitStack() as workers, Load(flow, products=300, per_s=60) as changes:
-        doomed = workers.enter_context(celery_worker(flow.environment, *PREFORK))
+        doomed = workers.enter_context(celery_worker(flow.environment, *GROUP))
         wait_until(lambda: len(not_fresh(flow)) < 50, what="the first change of nearly every product")
         with measured(flow, "worker killed (-9) twice in a minute") as measurement:
             for _ in range(2):
                 doomed.kill()
-                doomed = workers.enter_context(celery_worker(flow.environment, *PREFORK))
+                doomed = workers.enter_context(celery_worker(flow.environment, *GROUP))
                 changes.wait_until_flowing()
             measurement.over()
             changes.stop()

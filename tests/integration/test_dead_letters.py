@@ -7,10 +7,11 @@ import pytest
 from confluent_kafka import Message
 
 from bridge.dead_letters import PREFIX, DeadLetters, Letter
+from bridge.in_flight import InFlight
 from bridge.partition import Bounds
 from bridge.records import headers_of
 from bridge.retransmit import Clocks
-from bridge.window import InFlight, Window
+from bridge.window import Window
 from servers import Reachable
 from tasks.contract import VERSION_HEADER, Update
 from tasks.version import Version

@@ -11,9 +11,10 @@ from celery import Celery
 from kombu import Connection
 
 from bridge.enqueue import EnqueueError, Enqueuer
+from bridge.in_flight import InFlight
 from bridge.partition import Bounds
 from bridge.retransmit import Clocks
-from bridge.window import InFlight, Window
+from bridge.window import Window
 from servers import Redis
 from tasks.arguments import TASK_NAME, Arguments, unpack
 from tasks.contract import Update

@@ -16,7 +16,7 @@ from tests.task_helpers import Running, Site, TaskLog, live, open_site, task_eve
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
-POOLS = {"processes": ("-P", "processes", "-c", "2"), "threads": ("-P", "threads", "-c", "8")}
+POOLS = {"group": (), "processes": ("-P", "processes", "-c", "2"), "threads": ("-P", "threads", "-c", "8")}
 
 
 @pytest.fixture(scope="module", params=list(POOLS))

@@ -16,6 +16,7 @@ from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
 POOLS = {
+    "group": (),
     "processes": ("-P", "processes", "-c", "1", "--soft-time-limit", "3"),
     "threads": ("-P", "threads", "-c", "8"),
 }

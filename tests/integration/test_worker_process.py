@@ -12,6 +12,7 @@ from tests.waiting import wait_until
 from tests.worker_helpers import SESSION_TIMEOUT_S, celery_worker
 
 POOLS = [
+    pytest.param((), 1, id="group"),
     pytest.param(("-P", "processes", "-c", "2"), 2, id="processes"),
     pytest.param(("-P", "threads", "-c", "8"), 1, id="threads"),
 ]
@@ -33,7 +34,7 @@ def test_each_process_has_a_session_and_a_warm_shutdown_ends_them_at_once(
     updates = [live("a"), live("b")]
     with celery_worker(site.env, *pool) as worker:
         with site.writes_withheld():
-            task_ids = [site.sender.send(update) for update in updates]
+            task_ids = site.sender.send_all(updates)
             wait_until(lambda: site.locks() == 2, what="both products locked")
             assert site.sessions() == sessions
             worker.send(signal.SIGTERM)

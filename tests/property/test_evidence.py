@@ -15,9 +15,10 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from bridge.evidence import hopeless, is_marked, marked_sends
+from bridge.in_flight import InFlight, State
 from bridge.partition import Bounds
 from bridge.retransmit import Clocks
-from bridge.window import InFlight, State, Window
+from bridge.window import Window
 from tasks.cache import Look
 from tasks.contract import Update
 from tasks.errors import CacheUnavailableError

@@ -22,9 +22,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from bridge.in_flight import InFlight, State
 from bridge.partition import Bounds
 from bridge.retransmit import Clocks
-from bridge.window import InFlight, State, Window
+from bridge.window import Window
 from tasks.contract import Update
 from tasks.version import Version
 

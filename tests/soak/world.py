@@ -17,7 +17,7 @@ from tests.soak.processes import BridgeProcess, Process, WorkerProcess
 from tests.soak.schedule import Fault
 
 THREADS: Final = ("-P", "threads", "-c", "4")
-PREFORK: Final = ("-P", "prefork", "-c", "2")
+PREFORK: Final = ("-P", "processes", "-c", "2")
 SETTINGS: Final = {
     # Servers go away just when a process starts: it waits for them instead of ending.
     "LASTWORD_STARTUP_DEADLINE_S": "60",
@@ -132,7 +132,7 @@ def _processes(flow: RecordedFlow, directory: Path, proxied: str) -> dict[str, P
     everybody = [
         BridgeProcess("bridge-1", environment, directory),
         BridgeProcess("bridge-2", environment, directory),
-        WorkerProcess("worker-1", environment, directory, *PREFORK),
+        WorkerProcess("worker-1", environment, directory),
         WorkerProcess("worker-2", through_proxies, directory, *THREADS),
         WorkerProcess("worker-3", environment, directory, *PREFORK),
     ]

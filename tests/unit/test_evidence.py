@@ -3,7 +3,7 @@
 import pytest
 
 from bridge.evidence import Hopeless, hopeless, is_marked, marked_sends
-from bridge.window import InFlight
+from bridge.in_flight import InFlight
 from tasks.cache import Failure, Look
 from tasks.errors import CacheUnavailableError
 from tasks.version import Version

@@ -1,6 +1,7 @@
 """The window's rules one by one; tests/property/test_window.py tries them in any order."""
 
-from bridge.window import CommitPoint, State
+from bridge.in_flight import State
+from bridge.window import CommitPoint
 from tasks.version import Version
 from tests.windows import change, offer, offsets, opened, send_all
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from bridge.window import InFlight, Window
+from bridge.in_flight import InFlight
+from bridge.window import Window
 
 sent = Window.sent
 

@@ -1,0 +1,190 @@
+"""Groups of tasks: their updates go to the cache together, and then each task ends by itself. For one thread.
+
+There is no time that a group waits to grow: while one is under way the next one gathers, so that groups are as large as
+the load makes them. A second one sets out when a full group is waiting, and its locks are on their way while the first
+one writes.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from tasks.arguments import Arguments
+from tasks.errors import LockBusyError
+from tasks.lock import Asked
+from tasks.refresh import Answer, refresh_group
+from tasks.resources import Resources
+
+logger = logging.getLogger(__name__)
+
+GROUP_MAX: Final = 256
+UNDER_WAY_MAX: Final = 2
+PAUSE_FIRST_S: Final = 0.02  # between two tries of a lock that is busy, doubling
+
+
+class Prepared(NamedTuple):
+    """What a task need not do any more: its arguments are read, and ``answer`` is what became of the update."""
+
+    arguments: Arguments
+    answer: Answer
+
+
+prepared: ContextVar[Prepared | None] = ContextVar("prepared", default=None)
+"""Of the task that runs just now; None: it does all by itself."""
+
+
+@dataclass(eq=False, slots=True)
+class Waiting:
+    """A task that waits for a group. ``finish`` runs it.
+
+    ``until`` (monotonic): how long a busy lock is waited for; ``not_before``: when it is tried again.
+    """
+
+    arguments: Arguments
+    finish: Callable[[Prepared | None], None]
+    until: float
+    not_before: float = 0.0
+    pause_s: float = PAUSE_FIRST_S
+
+    @property
+    def product_id(self) -> str:
+        """The product that it updates."""
+        return self.arguments.update.product_id
+
+
+@dataclass(eq=False, slots=True)
+class _Group:
+    tasks: Sequence[Waiting]
+    steps: Generator[Asked, None, list[Answer]]
+    asked: Asked
+    product_ids: frozenset[str]
+
+
+class Groups:
+    """The tasks that a worker has been handed, and the groups that are under way.
+
+    ``wake`` is called, from any thread, when ``advance`` may have something to do.
+    """
+
+    def __init__(self, resources: Callable[[], Resources], wake: Callable[[], object]) -> None:
+        self._resources = resources
+        self._wake = wake
+        self._waiting: deque[Waiting] = deque()
+        self._busy: list[Waiting] = []
+        self._under_way: list[_Group] = []
+
+    def add(self, task: Waiting) -> None:
+        """Take in a task, for the next group."""
+        self._waiting.append(task)
+
+    def advance(self) -> None:
+        """Do all that can be done without waiting for a lock, or for ZooKeeper."""
+        self._try_busy_again()
+        while True:
+            ended = [self._end(group) for group in list(self._under_way) if group.asked.answered]
+            # The locks of the next groups are on their way while the tasks of these come to an end.
+            started = self._start_groups()
+            for tasks, answers in ended:
+                self._finish(tasks, answers)
+            if not (ended or started):
+                return
+
+    def next_try(self) -> float | None:
+        """When the first of the busy locks is to be tried again (monotonic); None: none is busy."""
+        return min((task.not_before for task in self._busy), default=None)
+
+    def finish(self) -> None:
+        """Bring all that is here to an end, waiting for ZooKeeper as long as it takes, but for no busy lock."""
+        while self._waiting or self._under_way or self._busy:
+            for task in self._busy:
+                task.until = task.not_before = 0.0
+            self.advance()
+            for group in list(self._under_way):
+                self._finish(*self._end(group))
+
+    def forget(self) -> None:
+        """Drop all that is here: it is not run, and the locks that were asked for are released."""
+        self._waiting.clear()
+        self._busy.clear()
+        groups, self._under_way = self._under_way, []
+        for group in groups:
+            group.steps.close()
+
+    def _try_busy_again(self) -> None:
+        now = time.monotonic()
+        due = [task for task in self._busy if task.not_before <= now]
+        if due:
+            self._busy = [task for task in self._busy if task.not_before > now]
+            self._waiting.extendleft(reversed(due))
+
+    def _start_groups(self) -> bool:
+        started = False
+        while self._may_start():
+            if self._waiting[0].arguments.marked:
+                self._waiting.popleft().finish(None)  # alone: nothing else is under way
+            elif tasks := self._take():
+                self._start(tasks)
+            else:
+                break
+            started = True
+        return started
+
+    def _may_start(self) -> bool:
+        if not self._waiting or len(self._under_way) >= UNDER_WAY_MAX:
+            return False
+        return not self._under_way or (len(self._waiting) >= GROUP_MAX and not self._waiting[0].arguments.marked)
+
+    def _take(self) -> list[Waiting]:
+        """Take the next group: up to the first marked task, and without the products that are under way already."""
+        taken: list[Waiting] = []
+        passed_over: list[Waiting] = []
+        under_way = frozenset[str]().union(*(group.product_ids for group in self._under_way))
+        while self._waiting and len(taken) < GROUP_MAX and not self._waiting[0].arguments.marked:
+            task = self._waiting.popleft()
+            (passed_over if task.product_id in under_way else taken).append(task)
+        self._waiting.extendleft(reversed(passed_over))
+        return taken
+
+    def _start(self, tasks: Sequence[Waiting]) -> None:
+        here = self._resources()
+        steps = refresh_group([task.arguments.update for task in tasks], here.cache, here.locks)
+        try:
+            asked = next(steps)
+        except StopIteration as end:
+            self._finish(tasks, end.value)
+        except Exception:
+            logger.exception("%d tasks could not be begun as a group; they run one by one", len(tasks))
+            self._finish(tasks, None)
+        else:
+            product_ids = frozenset(task.product_id for task in tasks)
+            self._under_way.append(_Group(tasks, steps, asked, product_ids))
+            asked.when_answered(self._wake)
+
+    def _end(self, group: _Group) -> tuple[Sequence[Waiting], Sequence[Answer] | None]:
+        self._under_way.remove(group)
+        try:
+            next(group.steps)
+        except StopIteration as end:
+            return group.tasks, end.value
+        except Exception:
+            logger.exception("%d tasks could not be ended as a group; they run one by one", len(group.tasks))
+            return group.tasks, None
+        raise AssertionError("a group asks for locks once")
+
+    def _finish(self, tasks: Sequence[Waiting], answers: Sequence[Answer] | None) -> None:
+        if answers is None:
+            for task in tasks:
+                task.finish(None)
+            return
+        now = time.monotonic()
+        for task, answer in zip(tasks, answers, strict=True):
+            if isinstance(answer, LockBusyError) and now + task.pause_s < task.until:
+                task.not_before = now + task.pause_s
+                task.pause_s *= 2
+                self._busy.append(task)
+            else:
+                task.finish(Prepared(task.arguments, answer))

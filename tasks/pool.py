@@ -1,0 +1,166 @@
+"""Celery's worker pool that runs the updates of many tasks as one group, in the worker's own thread.
+
+Each task keeps its own result, retries, events and acknowledgement. ``celeryconfig.py`` names it to Celery, whose
+``-P processes`` and ``-P threads`` work as well. What a pool must do is in no document: pyproject.toml holds celery
+below 5.7, tests/integration/test_pool.py says what was seen to matter. Source: docs/decisions/0011-group-pool.md
+"""
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from billiard.einfo import ExceptionInfo
+from celery import signals
+from celery.concurrency.base import BasePool
+from celery.exceptions import WorkerShutdown, WorkerTerminate
+
+from tasks.arguments import TASK_NAME, UnknownFormatError, unpack
+from tasks.grouped import Groups, Prepared, Waiting, prepared
+from tasks.resources import resources
+
+logger = logging.getLogger(__name__)
+
+OVERDUE_EVERY_S: Final = 1.0
+"""How often to look for what ZooKeeper has not answered in time."""
+
+
+class _Task(NamedTuple):
+    """One task as Celery hands it to a pool, with what Celery wants to be told of it."""
+
+    target: Callable[..., Any]
+    args: tuple[Any, ...]
+    accepted: Callable[[int, float], None]
+    succeeded: Callable[[Any], None]
+    failed: Callable[[ExceptionInfo], None]
+
+    def run(self, ready: Prepared | None) -> None:
+        """Run it to its end; a task that takes down the worker still takes no other one with it."""
+        token = prepared.set(ready)
+        try:
+            self.accepted(os.getpid(), time.monotonic())
+            try:
+                returned = self.target(*self.args)
+            except (WorkerShutdown, WorkerTerminate):
+                raise
+            except BaseException:  # noqa: BLE001 - SystemExit too is the task's failure
+                self.failed(ExceptionInfo())
+            else:
+                self.succeeded(returned)
+        except Exception:
+            # What escapes from here would restart the consumer, or leave the group's other tasks unfinished.
+            logger.exception("task %s is left to the broker", self.args[1])
+        finally:
+            prepared.reset(token)
+
+
+class GroupPool(BasePool):
+    """The default pool: no processes or threads of its own, and no time limits, for each call has its deadline."""
+
+    body_can_be_buffer = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Celery's
+        super().__init__(*args, **kwargs)
+        self.limit = 1
+        self._hub: Any = None
+        self._awake = False
+        self._next_try: Any = None
+        self._groups = Groups(resources, self._wake_up)
+        self._ear, self._mouth = os.pipe()
+        for end in (self._ear, self._mouth):
+            os.set_blocking(end, False)
+
+    def on_start(self) -> None:
+        """Say that tasks may run in this process."""
+        signals.worker_process_init.send(sender=None)
+
+    def register_with_event_loop(self, hub: Any) -> None:  # noqa: ANN401 - kombu's
+        """Begin with a loop; at each new connection there is one, which knows nothing of the last one's timers."""
+        self._hub, self._next_try = hub, None
+        hub.add_reader(self._ear, self._woken)
+        hub.call_repeatedly(OVERDUE_EVERY_S, self._wake)
+
+    def on_apply(
+        self,
+        target: Callable[..., Any],
+        args: tuple[Any, ...],
+        _kwargs: object,
+        **told: Any,  # noqa: ANN401 - Celery's
+    ) -> None:
+        """Take in a task."""
+        if not self.active:
+            return  # it is not acknowledged and goes back
+        task = _Task(target, args, told["accept_callback"], told["callback"], told["error_callback"])
+        waiting = _waiting(task)
+        if waiting is None:
+            task.run(None)
+            return
+        self._groups.add(waiting)
+        if self._hub is None:  # a broker's transport without an event loop
+            self._groups.finish()
+        else:
+            self._wake()
+
+    def on_close(self) -> None:
+        """Finish what is here: the worker stops, and its connection to the broker is still open."""
+        self._groups.finish()
+
+    def flush(self) -> None:
+        """Drop what is here: the connection that it came by is gone, and the broker's to hand out again."""
+        self._groups.forget()
+
+    on_terminate = flush
+
+    def on_stop(self) -> None:
+        """Do nothing: all is finished or dropped by now."""
+
+    def terminate_job(self, _pid: int, _signal: object = None) -> None:
+        """Do nothing but say so: it would end the worker."""
+        logger.warning("a task cannot be terminated: it is one of a group in the worker's process")
+
+    def grow(self, n: int = 1) -> None:
+        """Do nothing: one process, one thread."""
+
+    shrink = grow
+
+    def _wake(self) -> None:
+        """Have ``_woken`` called in the loop's next turn, with all that has been delivered in this one."""
+        # Not by the hub's call_soon: from a timer, as a retry comes, that is heard of only after the next event.
+        if not self._awake:
+            self._awake = True
+            self._wake_up()
+
+    def _wake_up(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # it is full: there is enough in it to be heard
+            os.write(self._mouth, b".")
+
+    def _woken(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._ear, 4096)
+        self._awake = False
+        self._groups.advance()
+        self._plan_next_try()
+
+    def _plan_next_try(self) -> None:
+        due = self._groups.next_try()
+        if due is not None and self._next_try is None:
+            self._next_try = self._hub.call_later(max(0.001, due - time.monotonic()), self._try_again)
+
+    def _try_again(self) -> None:
+        self._next_try = None
+        self._wake()
+
+
+def _waiting(task: _Task) -> Waiting | None:
+    """The task as one that can wait for a group; None for one that cannot: another task, or another format."""
+    name, _, request, *_ = task.args
+    if name != TASK_NAME:
+        return None
+    try:
+        arguments = unpack(*request["args"])
+    except (UnknownFormatError, TypeError):
+        return None  # the task itself says so
+    patience_s = 0.0 if request.get("retries") else resources().settings.lock_wait_s
+    return Waiting(arguments, task.run, time.monotonic() + patience_s)

@@ -1,0 +1,88 @@
+"""What every task of a process shares: the settings, the cache, the locks."""
+
+import threading
+from dataclasses import dataclass
+
+from tasks.cache import Cache
+from tasks.lock import Locks
+from tasks.settings import SettingsError, TaskSettings, load
+from tasks.started import Started
+from tasks.zookeeper_client import Security, tls_context
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What every task of a process shares. Both connect when first used, and anew in a forked child."""
+
+    settings: TaskSettings
+    cache: Cache
+    locks: Locks
+    started: Started
+
+
+_resources: Resources | None = None
+_resources_lock = threading.Lock()
+
+
+def resources() -> Resources:
+    """Return the settings, the cache and the locks of this process; SettingsError when a setting is wrong."""
+    global _resources  # noqa: PLW0603 - one per process is the point
+    with _resources_lock:
+        if _resources is None:
+            settings = load(TaskSettings)
+            cache = open_cache(settings)
+            _resources = Resources(settings, cache, open_locks(settings), Started(cache.note))
+        return _resources
+
+
+def open_cache(settings: TaskSettings) -> Cache:
+    """Return the cache that the settings name; it connects at the first call. SettingsError when it cannot be."""
+    try:
+        return Cache.connect(
+            settings.redis_url.get_secret_value(),
+            call_timeout_s=settings.call_timeout_s,
+            key_prefix=settings.key_prefix,
+            ttl_s=settings.ttl_s,
+            tombstone_ttl_s=settings.tombstone_ttl_s,
+        )
+    except ValueError as error:
+        raise SettingsError(f"setting REDIS_URL: {error}") from None
+
+
+def open_locks(settings: TaskSettings) -> Locks:
+    """Return the locks that the settings name; the session is opened at the first acquire. SettingsError likewise."""
+    try:
+        return Locks(
+            settings.zookeeper_hosts,
+            root=settings.zookeeper_root,
+            session_timeout_s=settings.session_timeout_s,
+            call_timeout_s=settings.call_timeout_s,
+            security=zookeeper_security(settings),
+        )
+    except ValueError as error:
+        raise SettingsError(f"setting ZOOKEEPER_HOSTS: {error}") from None
+
+
+def zookeeper_security(settings: TaskSettings) -> Security:
+    """Return how the settings want ZooKeeper spoken to; SettingsError when a file for TLS cannot be used."""
+    auth, key_password = settings.zookeeper_auth, settings.zookeeper_tls_key_password
+    try:
+        tls = (
+            None
+            if not settings.zookeeper_tls
+            else tls_context(
+                ca=settings.zookeeper_tls_ca,
+                cert=settings.zookeeper_tls_cert,
+                key=settings.zookeeper_tls_key,
+                key_password=key_password.get_secret_value() if key_password is not None else None,
+            )
+        )
+    except ValueError as error:
+        raise SettingsError(f"settings LASTWORD_ZOOKEEPER_TLS_...: {error}") from None
+    return Security(auth.get_secret_value() if auth is not None else None, tls)
+
+
+def close_locks() -> None:
+    """End this process's ZooKeeper session at once, if it has one."""
+    if _resources is not None:
+        _resources.locks.close()

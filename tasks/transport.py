@@ -1,0 +1,98 @@
+"""Celery's Redis broker, fetched from by the hundred: kombu's transport takes one message in each round trip.
+
+``celeryconfig.py`` names these to kombu. With ``ack_emulation`` off nothing needs to be kept of what was fetched: the
+bridge sends again whatever a killed worker had in hand. Of kombu's own, ``_brpop_start`` and ``_brpop_read`` are
+replaced, which carry no promise: pyproject.toml holds kombu below 5.8, tests/integration/test_transport.py says what
+they must do.
+"""
+
+import time
+from collections import deque
+from queue import Empty
+from typing import Any, Final
+
+from kombu.transport import redis
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import loads
+from redis.exceptions import ResponseError
+
+FETCH_MAX: Final = 128
+"""The most messages in one reply, however many a worker may prefetch: they are in no queue until they are handled."""
+
+
+class Channel(redis.Channel):
+    """A channel whose BRPOP is a BLMPOP; on a Redis before 7.0 it stays a BRPOP."""
+
+    _one_by_one = False
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        if self._one_by_one:
+            super()._brpop_start(timeout)
+            return
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        if not queues:
+            return
+        keys = [self._q_for_pri(queue, step) for step in self.priority_steps for queue in queues]
+        if self.global_keyprefix:
+            keys = [f"{self.global_keyprefix}{key}" for key in keys]
+        room = self.qos.can_consume_max_estimate()
+        count = FETCH_MAX if room is None else max(1, min(FETCH_MAX, room))
+        self._in_poll = self.client.connection
+        self._brpop_sent_at = time.monotonic()
+        wait_s = self.brpop_timeout if timeout is None else timeout
+        self.client.connection.send_command("BLMPOP", wait_s or 0, len(keys), *keys, "RIGHT", "COUNT", count)
+
+    def _brpop_read(self, **options: Any) -> bool:  # noqa: ANN401 - kombu's own
+        if self._one_by_one:
+            return bool(super()._brpop_read(**options))
+        try:
+            answer = self._read_reply(options)
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+        if not answer:
+            raise Empty
+        key, messages = answer
+        queue = bytes_to_str(key).rsplit(self.sep, 1)[0].removeprefix(self.global_keyprefix or "")
+        self._queue_cycle.rotate(queue)
+        self._deliver_all(queue, bytes_to_str(key), deque(messages))
+        return True
+
+    def _read_reply(self, options: dict[str, Any]) -> Any:  # noqa: ANN401 - Redis's answer
+        try:
+            return self.client.parse_response(self.client.connection, "BLMPOP", **options)
+        except self.connection_errors:
+            self.client.connection.disconnect()  # so that the next turn connects again
+            raise
+        except ResponseError as error:
+            if "unknown command" not in str(error):
+                raise
+            self._one_by_one = True
+            return None
+
+    def _deliver_all(self, queue: str, key: str, messages: deque[bytes]) -> None:
+        try:
+            while messages:
+                message = messages.popleft()
+                self.connection._deliver(loads(bytes_to_str(message)), queue)  # noqa: SLF001 - as kombu's own does
+        finally:
+            # What interrupts a delivery ends the worker or its connection; the rest is in no queue any more.
+            if messages:
+                with self.conn_or_acquire() as client:
+                    client.rpush(key.removeprefix(self.global_keyprefix or ""), *reversed(messages))
+
+
+class SentinelChannel(Channel, redis.SentinelChannel):
+    """A channel to the primary that Sentinels name."""
+
+
+class Transport(redis.Transport):
+    """The broker is one Redis."""
+
+    Channel = Channel
+
+
+class SentinelTransport(redis.SentinelTransport):
+    """The broker is behind Redis Sentinels."""
+
+    Channel = SentinelChannel
