@@ -46,6 +46,10 @@ except ValueError:
         "unreadable host, port or database; in its user and password, before the @, write / ? # @ [ ] as "
         "%2F %3F %23 %40 %5B %5D",
     )
+# By the scheme, so that `celery -b URL` has it as well. docs/decisions/0012-fetch-many.md
+TRANSPORT_ALIASES.update(
+    redis="tasks.transport:Transport", rediss="tasks.transport:Transport", sentinel="tasks.transport:SentinelTransport"
+)
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # a worker outlives any outage of the broker
 broker_heartbeat = 30
@@ -79,10 +83,6 @@ if broker_url.startswith("rediss:"):
     broker_use_ssl = {"ssl_cert_reqs": "required"}
 
 if broker_url.startswith(("redis", "rediss", "sentinel")):
-    # A name, because Celery shows it where a worker starts; docs/decisions/0012-fetch-many.md
-    broker_transport = "lastword-sentinel" if broker_url.startswith("sentinel") else "lastword-redis"
-    TRANSPORT_ALIASES["lastword-redis"] = "tasks.transport:Transport"
-    TRANSPORT_ALIASES["lastword-sentinel"] = "tasks.transport:SentinelTransport"
     broker_transport_options = {
         # No list of unacknowledged messages: what a killed worker had fetched, the bridge sends again.
         "ack_emulation": False,

@@ -20,7 +20,10 @@ FETCH_MAX: Final = 128
 """The most messages in one reply, however many a worker may prefetch: they are in no queue until they are handled."""
 
 
-class Channel(redis.Channel):
+_KombuChannel: Any = redis.Channel  # whose stubs know little of what is used here
+
+
+class Channel(_KombuChannel):  # type: ignore[misc]
     """A channel whose BRPOP is a BLMPOP; on a Redis before 7.0 it stays a BRPOP."""
 
     _one_by_one = False
