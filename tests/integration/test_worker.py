@@ -81,7 +81,7 @@ def test_every_outcome_is_the_tasks_result(site: Site, log: TaskLog) -> None:
 
 
 # In the threads pool Celery 5.6 loses events: https://github.com/celery/celery/issues/10434
-@pytest.mark.parametrize("running", ["processes"], indirect=True)
+@pytest.mark.parametrize("running", ["group", "processes"], indirect=True)
 def test_events_tell_outcomes_and_retries_but_no_data(running: Running, site: Site, log: TaskLog) -> None:
     update = live("shown", data=b'"a price nobody may know"')
     with task_events(site.app, running.worker) as events:

