@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from celery import Celery
-from kombu import Connection, Producer
+from kombu import Connection
 from kombu.exceptions import KombuError
 
 from bridge.evidence import is_marked
 from bridge.in_flight import InFlight
-from tasks.arguments import TASK_NAME, Arguments, pack
+from bridge.task_message import TaskMessage, TaskMessages
+from tasks.arguments import Arguments
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,8 @@ class Enqueuer:
         self._topic = topic
         self._task_life_s = task_life_s
         self._connection: Connection | None = None
-        self._producer: Producer | None = None
+        self._channel: Any = None
+        self._messages = TaskMessages(app, timeout_s=PUBLISH_TIMEOUT_S)
         instance = secrets.token_hex(6)
         self._nonces = (f"{instance}-{number:x}" for number in itertools.count())
 
@@ -50,17 +52,16 @@ class Enqueuer:
         send that failed may have left all the same, and the next one has the same nonce.
         """
         now = time.time()
-        with self._open_producer() as producer, producer.batch(max_size=len(entries) or 1):
-            for entry in entries:
-                self._publish(producer, entry, now)
+        with self._open_channel() as channel:
+            self._messages.publish(channel, [self._task(entry, now) for entry in entries])
 
     def close(self) -> None:
         """Close the connection."""
-        connection, self._connection, self._producer = self._connection, None, None
+        connection, self._connection, self._channel = self._connection, None, None
         if connection is not None:
             connection.release()
 
-    def _publish(self, producer: Producer, entry: InFlight, now: float) -> None:
+    def _task(self, entry: InFlight, now: float) -> TaskMessage:
         assert entry.update is not None  # noqa: S101 - only updates are enqueued
         entry.first_sent_at = entry.first_sent_at or now
         if len(entry.nonces) == entry.sends:
@@ -72,42 +73,31 @@ class Enqueuer:
             not_after=now + self._task_life_s,
             marked=is_marked(entry.sends),
         )
-        task_id = self.task_id(entry)
-        message = self._app.amqp.as_task_v2(
-            task_id,
-            TASK_NAME,
-            args=tuple(pack(arguments)),
-            argsrepr=f"({entry.update.product_id!r}, {entry.update.version})",
-            kwargsrepr="{}",
-            origin="lastword-bridge",
-            ignore_result=True,
-        )
-        self._app.amqp.send_task_message(
-            producer, TASK_NAME, message, retry=False, timeout=PUBLISH_TIMEOUT_S, confirm_timeout=PUBLISH_TIMEOUT_S
-        )
+        return TaskMessage(self.task_id(entry), arguments)
 
     def task_id(self, entry: InFlight) -> str:
         """Return the task's id, the same at every send."""
         return task_id(self._topic, entry.record.partition.number, entry.record.offset, entry.position)
 
     @contextmanager
-    def _open_producer(self) -> Iterator[Any]:
+    def _open_channel(self) -> Iterator[Any]:
         try:
-            if self._producer is None:
+            if self._channel is None:
                 self._connection = self._app.connection_for_write(transport_options=self._transport_options())
                 # RabbitMQ would wait in vain for heartbeats of a bridge that has nothing to send, and hang up.
                 self._connection.heartbeat = 0
                 # Otherwise kombu connects at the first publish, and pauses for seconds before it tries again.
                 self._connection.ensure_connection(max_retries=1, interval_start=0, timeout=PUBLISH_TIMEOUT_S)
-                self._producer = self._app.amqp.Producer(self._connection)
-            yield self._producer
+                self._channel = self._connection.channel()
+                self._messages.declare(self._channel)
+            yield self._channel
         except self._errors() as error:
             self._drop()
             cause = error.__cause__ or error
             raise EnqueueError(str(cause) or type(cause).__name__) from error
 
     def _drop(self) -> None:
-        connection, self._connection, self._producer = self._connection, None, None
+        connection, self._connection, self._channel = self._connection, None, None
         if connection is not None:
             connection.collect(socket_timeout=FAREWELL_S)  # a silent broker would not answer a polite one
 

@@ -34,7 +34,7 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True):
     marked: bool = False
 
 
-class _Body(msgspec.Struct):
+class _Body(msgspec.Struct, omit_defaults=True):
     id: str
     version: str
     nonce: str
@@ -46,7 +46,7 @@ class _Body(msgspec.Struct):
 
 
 def pack(arguments: Arguments) -> list[Any]:
-    """Return the positional arguments of the Celery task: the format's number, then an object of JSON's own types."""
+    """Return the positional arguments of the Celery task, for msgspec to encode: the format's number and an object."""
     update = arguments.update
     body = _Body(
         id=update.product_id,
@@ -58,7 +58,7 @@ def pack(arguments: Arguments) -> list[Any]:
         deleted=update.deleted,
         marked=arguments.marked,
     )
-    return [FORMAT, msgspec.to_builtins(body)]
+    return [FORMAT, body]
 
 
 def unpack(number: object, body: object) -> Arguments:

@@ -1,6 +1,7 @@
 """Where the lock of a product lies in ZooKeeper: any product id is a valid, distinct path."""
 
 import hashlib
+from functools import lru_cache
 from typing import Final
 
 SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
@@ -11,6 +12,7 @@ _PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 _ESCAPED: Final = tuple(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in range(256))
 
 
+@lru_cache(maxsize=4096)  # it is needed again when the lock is released
 def lock_path(root: str, product_id: str) -> str:
     """The path of the product's lock under ``root``; two different ids never share one.
 
@@ -19,7 +21,7 @@ def lock_path(root: str, product_id: str) -> str:
     """
     raw = product_id.encode("utf-8", errors="surrogatepass")
     digest = hashlib.sha256(raw)
-    name = "p" + "".join(map(_ESCAPED.__getitem__, raw))
+    name = "p" + (product_id if _PLAIN.issuperset(raw) else "".join(map(_ESCAPED.__getitem__, raw)))
     if len(name) > _LONGEST_NAME:
         name = "h" + digest.hexdigest()
     return f"{root}/locks/{SHARDS[digest.digest()[0]]}/{name}"

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 import redis
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
 Command = tuple[str | bytes | int, ...]
@@ -78,13 +78,38 @@ def no_retry() -> Retry:
 
 def pipeline(client: redis.Redis, commands: Sequence[Command]) -> list[Any]:
     """The answers of one round trip, errors among them; the same error for each command if there was no answer."""
-    pipe = client.pipeline(transaction=False)
-    for command in commands:
-        pipe.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py leaves it without types
+    # As redis-py's own pipeline does it, which spends three times as much on each command.
+    pool: Any = client.connection_pool
+    known: Any = client.response_callbacks
+    connection: Any = None
     try:
-        return pipe.execute(raise_on_error=False)
+        connection = pool.get_connection()
+        connection.send_packed_command(connection.pack_commands(commands))
+        answers = [_read(connection) for _ in commands]
     except RedisError as error:
+        if connection is not None:
+            connection.disconnect()
         return [error] * len(commands)
+    except BaseException:  # in the middle of the answers, which nobody must take for those to another question
+        if connection is not None:
+            connection.disconnect()
+        raise
+    finally:
+        if connection is not None:
+            pool.release(connection)
+    callbacks = {command[0]: known.get(command[0]) for command in commands}
+    for index, command in enumerate(commands):
+        callback = callbacks[command[0]]
+        if callback is not None and not isinstance(answers[index], RedisError):
+            answers[index] = callback(answers[index])
+    return answers
+
+
+def _read(connection: Any) -> Any:  # noqa: ANN401 - redis-py's
+    try:
+        return connection.read_response()
+    except ResponseError as error:
+        return error
 
 
 def sealed(

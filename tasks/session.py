@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
-from kazoo.client import KazooState, TransactionRequest
+from kazoo.client import KazooState
 from kazoo.exceptions import (
     KazooException,
     NoAuthError,
@@ -26,6 +26,7 @@ from kazoo.interfaces import IAsyncResult
 from kazoo.protocol.states import WatchedEvent, ZnodeStat
 
 from tasks.lock_layout import left
+from tasks.lock_multi import create_locks, delete_locks
 from tasks.lock_path import lock_path
 from tasks.lock_table import AmbiguousError, LockTable, Slot
 from tasks.session_opening import forbidden, open_session
@@ -113,12 +114,7 @@ class Session:
 
     def create_locks(self, product_ids: Sequence[str]) -> IAsyncResult:
         """Send one multi that creates all these locks or none."""
-        multi: TransactionRequest = self._client.transaction()
-        # Its reply carries the zxid of the whole multi. That of a create would too, but kazoo cannot read create2's.
-        multi.set_data(self._guard, self._holder)
-        for product_id in product_ids:
-            multi.create(lock_path(self._root, product_id), self._holder, ephemeral=True)
-        return multi.commit_async()
+        return create_locks(self._client, self._guard, self._holder, [self._path(each) for each in product_ids])
 
     def answer(self, reply: IAsyncResult, product_ids: Sequence[str], until: float) -> Answer:
         """Wait until ``until`` (monotonic) for the reply to ``create_locks`` of these products.
@@ -155,7 +151,7 @@ class Session:
 
         One watch per product, however many threads wait, and however often.
         """
-        path = lock_path(self._root, product_id)
+        path = self._path(product_id)
         with self._mutex:
             event = self._watches.get(path)
             if event is not None:
@@ -200,11 +196,8 @@ class Session:
         atexit.unregister(self._client.handler.stop)  # would wait for threads that only the parent has
 
     def _delete_locks(self, slots: Sequence[Slot]) -> None:
-        multi: TransactionRequest = self._client.transaction()
-        multi.check(self._guard, -1)
-        for slot in slots:
-            multi.delete(lock_path(self._root, slot.product_id))
-        multi.commit_async().rawlink(partial(self._deleted, slots))
+        reply = delete_locks(self._client, self._guard, [self._path(slot.product_id) for slot in slots])
+        reply.rawlink(partial(self._deleted, slots))
 
     def _deleted(self, slots: Sequence[Slot], reply: IAsyncResult) -> None:
         # In kazoo's completion thread. Until `released` none of these locks can be acquired in this process, so that
@@ -227,8 +220,11 @@ class Session:
             log.warning("The lock of product %r was deleted by somebody else", slots[0].product_id)
             self.table.released(slots)
 
+    def _path(self, product_id: str) -> str:
+        return lock_path(self._root, product_id)
+
     def _forbidden(self, product_id: str) -> str:
-        shard, _, _ = lock_path(self._root, product_id).rpartition("/")
+        shard, _, _ = self._path(product_id).rpartition("/")
         return forbidden(self._hosts, shard, self._security)
 
     def _is_unowned(self, product_id: str, stat: ZnodeStat) -> bool:
@@ -251,7 +247,7 @@ class Session:
 def first_failure(results: Sequence[object]) -> tuple[int, BaseException] | None:
     """The operation that rolled a multi back, as its position and its error; None when the multi was committed.
 
-    kazoo does not raise: a multi that failed has an exception as the result of each operation.
+    A multi that failed has an exception as the result of each operation.
     """
     failures = [(index, result) for index, result in enumerate(results) if isinstance(result, BaseException)]
     named = (failure for failure in failures if not isinstance(failure[1], RolledBackError))

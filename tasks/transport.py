@@ -8,6 +8,7 @@ they must do.
 
 import time
 from collections import deque
+from collections.abc import Iterable, Iterator
 from queue import Empty
 from typing import Any, Final
 
@@ -19,6 +20,8 @@ from redis.exceptions import ResponseError
 FETCH_MAX: Final = 128
 """The most messages in one reply, however many a worker may prefetch: they are in no queue until they are handled."""
 
+PUT_BYTES: Final = 2**20
+"""About how much one command puts into a queue."""
 
 _KombuChannel: Any = redis.Channel  # whose stubs know little of what is used here
 
@@ -27,6 +30,13 @@ class Channel(_KombuChannel):  # type: ignore[misc]
     """A channel whose BRPOP is a BLMPOP; on a Redis before 7.0 it stays a BRPOP."""
 
     _one_by_one = False
+
+    def put_many(self, queue: str, messages: Iterable[bytes]) -> None:
+        """Put messages, in the form that they have in Redis, into a queue; some may be in it when this raises."""
+        with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipeline:
+            for some in _pieces(messages):
+                pipeline.lpush(self._q_for_pri(queue, self.priority_steps[0]), *some)
+            pipeline.execute()
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         if self._one_by_one:
@@ -83,6 +93,20 @@ class Channel(_KombuChannel):  # type: ignore[misc]
             if messages:
                 with self.conn_or_acquire() as client:
                     client.rpush(key.removeprefix(self.global_keyprefix or ""), *reversed(messages))
+
+
+def _pieces(messages: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """The messages in pieces that Redis takes into its memory one after the other."""
+    piece: list[bytes] = []
+    size = 0
+    for message in messages:
+        piece.append(message)
+        size += len(message)
+        if size >= PUT_BYTES:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece
 
 
 class SentinelChannel(Channel, redis.SentinelChannel):

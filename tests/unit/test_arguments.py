@@ -2,8 +2,9 @@
 
 from typing import Any
 
+import msgspec
 import pytest
-from kombu.serialization import dumps, loads
+from kombu.serialization import loads
 
 from tasks.arguments import Arguments, UnknownFormatError, pack, unpack
 from tasks.contract import Update
@@ -19,22 +20,36 @@ BODY: dict[str, Any] = {
     "first_sent": 1763800000.25,
     "not_after": 1763800600.25,
     "data": '{"price": 1}',
-    "deleted": False,
-    "marked": False,
 }
 
 
 def through_the_broker(packed: list[Any]) -> list[Any]:
-    """What Celery's JSON serializer makes of it on the other side."""
-    content_type, encoding, payload = dumps(packed, serializer="json")
-    found = loads(payload, content_type, encoding, accept=["application/json"])
+    """What Celery makes of it on the other side."""
+    found = loads(msgspec.json.encode(packed), "application/json", "utf-8", accept=["application/json"])
     assert isinstance(found, list)
     return found
 
 
 def test_the_format() -> None:
-    assert pack(ARGUMENTS) == [1, BODY]
+    assert through_the_broker(pack(ARGUMENTS)) == [1, BODY]
     assert unpack(1, BODY) == ARGUMENTS
+
+
+def test_the_format_of_a_marked_tombstone() -> None:
+    gone = Update(product_id="42", version=UPDATE.version, data=None, deleted=True)
+    packed = pack(Arguments(update=gone, nonce="abc-1", first_sent=1.5, not_after=2.5, marked=True))
+    assert through_the_broker(packed) == [
+        1,
+        {
+            "id": "42",
+            "version": "1763800000000123-7",
+            "nonce": "abc-1",
+            "first_sent": 1.5,
+            "not_after": 2.5,
+            "deleted": True,
+            "marked": True,
+        },
+    ]
 
 
 @pytest.mark.parametrize(
