@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from bridge.partition import Delivered
 from bridge.retransmit import Sending
-from tasks.contract import Kind, Update
+from tasks.contract import Update
 from tasks.version import Version
 
 
@@ -65,7 +65,7 @@ class InHand:
         product_id = update.product_id
         self._products.setdefault(product_id, {})[entry] = None
         self._newest[product_id] = max(update.version, self._newest.get(product_id, update.version))
-        if update.kind is Kind.NOTICE:
+        if update.is_notice:
             self._notices[product_id] = self._notices.get(product_id, 0) + 1
 
     def remove(self, entries: Iterable[InFlight]) -> list[InFlight]:
@@ -87,7 +87,7 @@ class InHand:
     def _remove(self, entry: InFlight, update: Update) -> None:
         product_id = update.product_id
         del self._products[product_id][entry]
-        if update.kind is Kind.NOTICE:
+        if update.is_notice:
             self._notices[product_id] -= 1
             if not self._notices[product_id]:
                 del self._notices[product_id]

@@ -68,6 +68,11 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
     deleted: bool = False
 
     @property
+    def is_notice(self) -> bool:
+        """Whether its state is not given, and to be loaded."""
+        return self.data is None and not self.deleted
+
+    @property
     def kind(self) -> Kind:
         """Whether the state is given, gone, or to be loaded."""
         if self.deleted:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import redis
+from hiredis import pack_command
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool
 from redis.exceptions import RedisError, ResponseError
@@ -84,7 +85,7 @@ def pipeline(client: redis.Redis, commands: Sequence[Command]) -> list[Any]:
     connection: Any = None
     try:
         connection = pool.get_connection()
-        connection.send_packed_command(connection.pack_commands(commands))
+        connection.send_packed_command([b"".join(map(_packed, commands))])
         answers = [_read(connection) for _ in commands]
     except RedisError as error:
         if connection is not None:
@@ -103,6 +104,12 @@ def pipeline(client: redis.Redis, commands: Sequence[Command]) -> list[Any]:
         if callback is not None and not isinstance(answers[index], RedisError):
             answers[index] = callback(answers[index])
     return answers
+
+
+def _packed(command: Command) -> bytes:
+    name, *arguments = command
+    packed: bytes = pack_command((*str(name).split(), *arguments))  # type: ignore[arg-type]  # its stubs: a tuple of one
+    return packed
 
 
 def _read(connection: Any) -> Any:  # noqa: ANN401 - redis-py's
