@@ -9,12 +9,13 @@ BASE = "default"
 def modes(rabbitmq_url: str | None) -> list[Mode]:
     """All modes, the one that ``celeryconfig.py`` has first; those on RabbitMQ where there is one."""
     late = {"task_acks_late": True, "task_reject_on_worker_lost": True}
+    pair = _pool("processes", 2)
     found = [
         Mode(BASE),
         *(Mode(f"prefork {count}", _pool("processes", count)) for count in (2, 4, 8, 16)),
         *(Mode(f"threads {count}", _pool("threads", count)) for count in (4, 8, 16, 32)),
         Mode("solo", ("--pool", "solo")),
-        *(Mode(f"default, prefetch {n}", settings={"worker_prefetch_multiplier": n}) for n in (1, 4, 32, 128)),
+        *(Mode(f"prefork 2, prefetch {n}", pair, {"worker_prefetch_multiplier": n}) for n in (1, 32, 128)),
         Mode("default, acks_late", settings=late),
     ]
     if hasattr(celeryconfig, "broker_transport_options"):  # a Redis

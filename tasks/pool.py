@@ -92,6 +92,10 @@ class GroupPool(BasePool):
         """Take in a task."""
         if not self.active:
             return  # it is not acknowledged and goes back
+        name, task_id, request, *_ = args
+        # Decoded once already: without a content type Celery takes the body as it is.
+        decoded = told["callback"].__self__.message.payload
+        args = (name, task_id, request, decoded, None, None)
         task = _Task(target, args, told["accept_callback"], told["callback"], told["error_callback"])
         waiting = _waiting(task)
         if waiting is None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from queue import Empty
 from typing import Any, Final
 
+import msgspec
 from kombu.transport import redis
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
@@ -23,6 +24,7 @@ FETCH_MAX: Final = 128
 PUT_BYTES: Final = 2**20
 """About how much one command puts into a queue."""
 
+_decoder = msgspec.json.Decoder()
 _KombuChannel: Any = redis.Channel  # whose stubs know little of what is used here
 
 
@@ -87,12 +89,19 @@ class Channel(_KombuChannel):  # type: ignore[misc]
         try:
             while messages:
                 message = messages.popleft()
-                self.connection._deliver(loads(bytes_to_str(message)), queue)  # noqa: SLF001 - as kombu's own does
+                self.connection._deliver(_decode(message), queue)  # noqa: SLF001 - as kombu's own does
         finally:
             # What interrupts a delivery ends the worker or its connection; the rest is in no queue any more.
             if messages:
                 with self.conn_or_acquire() as client:
                     client.rpush(key.removeprefix(self.global_keyprefix or ""), *reversed(messages))
+
+
+def _decode(message: bytes) -> Any:  # noqa: ANN401 - kombu's envelope
+    try:
+        return _decoder.decode(message)
+    except msgspec.DecodeError:  # NaN, or text that is not UTF-8: let kombu say what it thinks of it
+        return loads(bytes_to_str(message))
 
 
 def _pieces(messages: Iterable[bytes]) -> Iterator[list[bytes]]:

@@ -40,7 +40,7 @@ GROUP_POOL = "tasks.pool:GroupPool"
 PREFETCH = 4 * GROUP_MAX
 """Two groups under way, one that gathers, and one on its way from the broker."""
 
-app = Celery("tasks")
+app = Celery("tasks", events="tasks.events:Events")
 app.config_from_object("celeryconfig")
 
 
