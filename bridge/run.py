@@ -19,7 +19,7 @@ from tasks.heartbeat import Heartbeat
 from tasks.resources import open_cache
 from tasks.seal import Stamps
 from tasks.settings import TaskSettings
-from tasks.startup import broker_address, reach_broker, reach_cache, wait_for
+from tasks.startup import broker_address, collect_seldom, reach_broker, reach_cache, wait_for
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ def run(settings: BridgeSettings, task_settings: TaskSettings) -> None:
     _wait_for_servers(settings, task_settings, properties, cache)
     bridge = _assemble(settings, task_settings, properties, cache, heartbeat)
     signals.install()
+    collect_seldom()
     logger.info("bridging topic %s to Celery queue %s", settings.topic, app.conf.task_default_queue)
     bridge.run(signals.stopping, signals.leaving, shutdown_deadline_s=settings.shutdown_deadline_s)
     cache.close()

@@ -20,7 +20,8 @@ class Told:
         def accept(_pid: int, _when: float) -> None:
             self.accepted += 1
 
-        return _Task(target, ("tasks.update_product", "id"), accept, self.succeeded.append, self.failed.append)
+        args = ("tasks.update_product", "id")
+        return _Task(target, args, accept, self.succeeded.append, self.failed.append, lambda: True)
 
 
 def raising(error: BaseException) -> Any:  # noqa: ANN401 - what Celery would call
