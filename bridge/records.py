@@ -24,6 +24,10 @@ CONSUMER_DEFAULTS: Final[dict[str, str | int | bool]] = {
     "auto.commit.interval.ms": 1_000,
     "queued.min.messages": 2_000,
     "queued.max.messages.kbytes": 8_192,
+    # With a queue that was full once, librdkafka would fetch nothing for a second.
+    "fetch.queue.backoff.ms": 10,
+    # For so long a partition that is resumed waits while the others have nothing new.
+    "fetch.wait.max.ms": 50,
     "allow.auto.create.topics": False,
 }
 
