@@ -174,7 +174,8 @@ class Bridge:
             return
         seal = self._checkpoints.seal()
         try:
-            look, asked = sweep(due, self._cache, self._enqueuer.task_id, now, seal=seal)
+            usual_s = self._window.looks.usual_s
+            look, asked = sweep(due, self._cache, self._enqueuer.task_id, now, usual_s=usual_s, seal=seal)
         except CacheUnavailableError as error:
             logger.warning("Redis cannot be asked what it holds: %s", error)
             self._sweep_back_off.failed(time.monotonic())

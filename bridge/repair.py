@@ -198,7 +198,8 @@ class Repair:
         if not due or not self._cache_back_off.ready(now):
             return
         try:
-            look, asked = sweep(due, self._cache, self._enqueuer.task_id, now)
+            usual_s = self._window.looks.usual_s
+            look, asked = sweep(due, self._cache, self._enqueuer.task_id, now, usual_s=usual_s)
         except CacheUnavailableError as error:
             self._cache_failed(error)
             return

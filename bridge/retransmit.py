@@ -44,6 +44,11 @@ class Timeout:
         self._smoothed += SMOOTHING * (seconds - self._smoothed)
 
     @property
+    def smoothed_s(self) -> float:
+        """How long it takes of late from send to confirmation; 0 as long as nothing was measured."""
+        return self._smoothed or 0.0
+
+    @property
     def value_s(self) -> float:
         """The timeout of an update that is sent for the first time."""
         measured_s = 0.0 if self._smoothed is None else self._smoothed + 4 * self._deviation

@@ -9,7 +9,8 @@ from tasks.cache import Cache, Look
 from tasks.seal import Seal
 
 FAILURES_AFTER_S: Final = 0.05
-"""How old a send must be before anybody asks whether it has failed: hardly any has that fast."""
+FAILURES_AFTER_MAX_S: Final = 1.0
+"""How old a send must be before anybody asks whether it has failed: hardly any has before it is usually found."""
 
 
 class Sweep(NamedTuple):
@@ -20,10 +21,20 @@ class Sweep(NamedTuple):
 
 
 def sweep(
-    due: Sequence[InFlight], cache: Cache, task_id: Callable[[InFlight], str], now: float, *, seal: Seal | None = None
+    due: Sequence[InFlight],
+    cache: Cache,
+    task_id: Callable[[InFlight], str],
+    now: float,
+    *,
+    usual_s: float = 0.0,
+    seal: Seal | None = None,
 ) -> Sweep:
-    """Look for updates in one round trip; CacheUnavailableError when nothing could be read."""
-    asked = {task_id(e): e for e in due if e.sends and e.last_sent + FAILURES_AFTER_S <= now}
+    """Look for updates, which are usually found after ``usual_s``, in one round trip.
+
+    CacheUnavailableError when nothing could be read.
+    """
+    sent_before = now - min(max(FAILURES_AFTER_S, 1.5 * usual_s), FAILURES_AFTER_MAX_S)
+    asked = {task_id(e): e for e in due if e.sends and e.last_sent <= sent_before}
     sends = {name: nonces for name, e in asked.items() if (nonces := marked_sends(e))}
     look = cache.look([e.update.product_id for e in due if e.update], list(asked), sends, seal=seal)
     return Sweep(look, asked)

@@ -141,6 +141,7 @@ class Window:
 
     def sent(self, entries: Sequence[InFlight], now: float) -> None:
         """Note that these left just now; the first look at each follows soon."""
+        self.looks.usual_s = self.retransmission.timeout.smoothed_s
         for entry in entries:
             if entry.state is State.UNSENT:
                 del self._unsent[entry]

@@ -56,8 +56,8 @@ def wait_for(what: str, address: str, probe: Callable[[], object], *, deadline_s
 def collect_seldom() -> None:
     """Let Python look for garbage in cycles less often, and never among what is here now.
 
-    Messages and tasks by the thousand are alive at a time, and hardly any is in a cycle: looking through them all, again
-    and again, took a quarter of a worker's time. Memory grows by a few megabytes.
+    Messages and tasks by the thousand are alive at a time, hardly any of them in a cycle. To look through all of them
+    again and again took a quarter of a worker's time. Memory grows by a few megabytes.
     """
     gc.collect()
     gc.freeze()

@@ -15,6 +15,22 @@ def test_the_first_look_is_soon_and_the_others_at_doubling_intervals() -> None:
     assert looked_at == [1, 3, 7, 15, 25, 35, 45, 55]
 
 
+def test_where_it_usually_takes_long_the_looks_are_around_that_time() -> None:
+    looks = Looks[str](1, 100)
+    looks.usual_s = 40
+    looks.soon("a", 0)
+    looked_at = [now for now in range(300) if looks.due(now, 10)]
+    assert looked_at == [20, 30, 40, 50, 60, 80, 120, 200]
+
+
+def test_no_look_waits_longer_than_the_longest_pause() -> None:
+    looks = Looks[str](1, 10)
+    looks.usual_s = 1_000
+    looks.soon("a", 0)
+    looked_at = [now for now in range(50) if looks.due(now, 10)]
+    assert looked_at == [10, 20, 30, 40]
+
+
 def test_a_late_look_is_not_made_up_for() -> None:
     looks = Looks[str](1, 10)
     looks.soon("a", 0)
