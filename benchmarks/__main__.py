@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import report
-from benchmarks.contenders import naive, noop, pipeline, plain
+from benchmarks.article import is_possible
+from benchmarks.contenders import article, naive, noop, pipeline, plain
 from benchmarks.load import Load, hot, uniform
 from benchmarks.modes import BASE, modes
 from benchmarks.program import BenchmarkError
@@ -136,6 +137,11 @@ def peer_steps(site: Site, loads: list[Load], longer: list[Load]) -> list[Step]:
             (f"plain consumer, {load.name}", partial(plain, site, long)),
             (f"naive version, {load.name}", partial(naive, site, load, NAIVE_POOL)),
         ]
+        if is_possible():
+            steps += [
+                (f"article in Java, commit per {commit}, {load.name}", partial(article, site, load, commit))
+                for commit in ("record", "poll")
+            ]
     return steps
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from celery import Celery
 from confluent_kafka import Consumer, TopicPartition
 
+from benchmarks.article import java_command
 from benchmarks.load import PARTITIONS, Load
 from benchmarks.site import Measurement, Run, Site, require
 
@@ -75,6 +76,21 @@ def naive(site: Site, load: Load, pool: tuple[str, ...]) -> Measurement:
             worker.wait_for("finished all tasks", deadline_s=run.deadline_s)
         wrong = run.wrong_values(cache)
     return run.measured("naive version", meter, wrong=wrong)
+
+
+def article(site: Site, load: Load, commit: str) -> Measurement:
+    """The article's flow in Java; from the joining of its last consumer until every newest version is shown."""
+    name = f"article in Java, commit per {commit}"
+    with (
+        site.run(load) as run,
+        run.open_cache() as cache,
+        run.start("article", java_command(), COMMIT=commit) as program,
+    ):
+        program.wait_for(ASSIGNED)
+        with run.meter(program=program) as meter:
+            program.wait_until(run.all_written(cache), what="end of the run", deadline_s=run.deadline_s)
+        wrong = run.wrong_values(cache)
+    return run.measured(name, meter, wrong=wrong)
 
 
 def noop(site: Site, load: Load) -> Measurement:

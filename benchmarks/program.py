@@ -1,9 +1,8 @@
-"""The Python programs of a run as child processes, and the directory they run in."""
+"""The programs of a run as child processes, and the directory they run in."""
 
 import os
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -23,13 +22,13 @@ class BenchmarkError(Exception):
 
 
 class Program(AbstractContextManager["Program"]):
-    """A Python module that runs until the block ends, in ``directory``, where it may find Celery's settings."""
+    """A program that runs until the block ends, in ``directory``, where it may find Celery's settings."""
 
-    def __init__(self, directory: Path, environment: Mapping[str, str], module: str, *arguments: str) -> None:
-        self.module = module
-        self._log_file = directory / f"{module}-{len(list(directory.iterdir()))}.log"
+    def __init__(self, directory: Path, environment: Mapping[str, str], name: str, command: Sequence[str]) -> None:
+        self.name = name
+        self._log_file = directory / f"{name}-{len(list(directory.iterdir()))}.log"
         self._child = Child(
-            [sys.executable, "-m", module, *arguments],
+            command,
             directory=directory,
             log_file=self._log_file,
             environment={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
@@ -49,7 +48,7 @@ class Program(AbstractContextManager["Program"]):
         end = time.monotonic() + deadline_s
         while not condition():
             if self._child.exit_code is not None or time.monotonic() > end:
-                raise BenchmarkError(f"{self.module}: no {what}; its log says:\n{self._log[-LOG_END:]}")
+                raise BenchmarkError(f"{self.name}: no {what}; its log says:\n{self._log[-LOG_END:]}")
             time.sleep(LOOK_EVERY_S)
 
     @property

@@ -1,8 +1,9 @@
 """Where the runs take place: the servers, and for each run names and a directory of its own."""
 
 import json
+import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,10 +96,14 @@ class Run:
         return START_S + self.updates / SLOWEST
 
     def program(self, module: str, *arguments: str, **environment: str) -> Program:
-        """Start a program that knows the servers, the names and how many updates there are."""
+        """Start a Python module that knows the servers, the names and how many updates there are."""
+        return self.start(module, [sys.executable, "-m", module, *arguments], **environment)
+
+    def start(self, name: str, command: Sequence[str], **environment: str) -> Program:
+        """Start a program that knows the same."""
         given = {"UPDATES": str(self.updates), "QUEUE": self.names.queue}
         known = self.site.addresses.environment | self.names.environment | given
-        return Program(self.directory, known | environment, module, *arguments)
+        return Program(self.directory, known | environment, name, command)
 
     @contextmanager
     def worker(self, app: str, *arguments: str, **environment: str) -> Iterator[Program]:
@@ -161,6 +166,21 @@ class Run:
             not is_shown(cast("Mapping[Any, Any]", cache.hgetall(f"{self.names.key_prefix}{product}")), change)
             for product, change in self.load.newest.items()
         )
+
+    def all_written(self, cache: redis.Redis) -> Callable[[], bool]:
+        """What tells whether every product is at its newest, where each is the record itself."""
+        pending = sorted(self.load.newest.values(), key=lambda change: change.order)
+
+        def look() -> bool:
+            while pending:
+                change = pending[-1]
+                held = cast("bytes | None", cache.get(f"{self.names.key_prefix}{change.product}"))
+                if json.loads(held or b"{}").get("sequence") != change.order[1]:
+                    return False
+                pending.pop()
+            return True
+
+        return look
 
     def wrong_values(self, cache: redis.Redis) -> int:
         """How many products are not at their newest, where each is the record itself."""
