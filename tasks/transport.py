@@ -25,7 +25,9 @@ FETCH_MAX: Final = 128
 PUT_BYTES: Final = 2**20
 """About how much one command puts into a queue."""
 
-_KOMBU_TYPE: Final[dict[type, Any]] = {str: "__type__", bytes: b"__type__"}
+_KOMBU_TYPE: Final = b'"__type__"'
+"""What marks one of kombu's own types in JSON, in which quotes that are part of a string are escaped."""
+
 _JSON: Final = "application/json"
 _decoder = msgspec.json.Decoder()
 _KombuChannel: Any = redis.Channel  # whose stubs know little of what is used here
@@ -37,7 +39,7 @@ class Message(virtual.Message):
     def _decode(self) -> Any:  # noqa: ANN401 - whatever it is
         body: Any = self.body
         allowed = self.accept is None or _JSON in self.accept
-        if allowed and self.content_type == _JSON and _KOMBU_TYPE[type(body)] not in body:
+        if allowed and self.content_type == _JSON and isinstance(body, bytes) and _KOMBU_TYPE not in body:
             with contextlib.suppress(msgspec.DecodeError):
                 return _decoder.decode(body)
         return super()._decode()
@@ -103,22 +105,24 @@ class Channel(_KombuChannel):  # type: ignore[misc]
             return None
 
     def _deliver_all(self, queue: str, key: str, messages: deque[bytes]) -> None:
+        transport: Any = self.connection
+        consumed, deliver = transport._callbacks, transport._deliver  # noqa: SLF001 - as kombu's own does
         try:
-            while messages:
-                message = messages.popleft()
-                self.connection._deliver(_decode(message), queue)  # noqa: SLF001 - as kombu's own does
+            while messages and queue in consumed:
+                deliver(_decode(messages.popleft()), queue)
         finally:
-            # What interrupts a delivery ends the worker or its connection; the rest is in no queue any more.
+            # Nobody consumes any more, or an error has interrupted it: the rest is in no queue until it is put back.
             if messages:
                 with self.conn_or_acquire() as client:
                     client.rpush(key.removeprefix(self.global_keyprefix or ""), *reversed(messages))
 
 
 def _decode(message: bytes) -> Any:  # noqa: ANN401 - kombu's envelope
-    try:
-        return _decoder.decode(message)
-    except msgspec.DecodeError:  # NaN, or text that is not UTF-8: let kombu say what it thinks of it
-        return loads(bytes_to_str(message))
+    # kombu puts a body that it has seen as bytes back in a type of its own.
+    if _KOMBU_TYPE not in message:
+        with contextlib.suppress(msgspec.DecodeError):  # NaN, or text that is not UTF-8: kombu may know better
+            return _decoder.decode(message)
+    return loads(bytes_to_str(message))
 
 
 def _pieces(messages: Iterable[bytes]) -> Iterator[list[bytes]]:

@@ -207,7 +207,7 @@ def test_a_change_travels_and_a_service_that_dies_loses_nothing(
     assert http_get(port, "/api/workers")[0] == 401
     assert http_get(port, "/api/workers", login)[0] == 200
 
-    flow.publish(800, 150)
+    flow.publish(12_000, 8_000)
     flow.wait_until_visible(0.3)
     for name in ("worker", "bridge"):
         compose[name].die()

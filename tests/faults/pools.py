@@ -1,10 +1,11 @@
 """The worker's pools (the group pool is the default), for tests in which it matters which one it is."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import pytest
 
-GROUP: Final = ()
+GROUP: Final[tuple[str, ...]] = ()
 THREADS: Final = ("-P", "threads", "-c", "8")
 PREFORK: Final = ("-P", "processes", "-c", "3")
 POOLS: Final = pytest.mark.parametrize(
@@ -20,3 +21,13 @@ POOLS_OF_WHICH_ONE_IS_CORE: Final = pytest.mark.parametrize(
         pytest.param(PREFORK, id="prefork"),
     ],
 )
+
+
+def name_of(pool: Sequence[str]) -> str:
+    """What the pool is called in the figures."""
+    return {GROUP: "group", THREADS: "threads", PREFORK: "prefork"}[tuple(pool)]
+
+
+def long_run(pool: Sequence[str]) -> tuple[int, int]:
+    """How many changes of how many products keep a worker busy for seconds."""
+    return (12_000, 8_000) if tuple(pool) == GROUP else (1_500, 1_000)

@@ -9,7 +9,7 @@ from bridge.publisher import Publisher
 from tests.celery_brokers import CeleryBroker, RabbitBroker
 from tests.faults.figures import measured
 from tests.faults.load import Load, publish
-from tests.faults.pools import GROUP, POOLS, THREADS
+from tests.faults.pools import GROUP, POOLS, THREADS, name_of
 from tests.flow import Flow
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
@@ -38,7 +38,7 @@ def broker(request: pytest.FixtureRequest, flow: Flow) -> Iterator[CeleryBroker]
 def test_broker_killed_under_load(flow: Flow, broker: CeleryBroker, pool: tuple[str, ...]) -> None:
     with celery_worker(flow.environment, *pool) as worker, flow.bridge() as bridge, Load(flow, per_s=PER_S) as changes:
         changes.wait_until_flowing()
-        with measured(flow, "Celery broker killed (-9)", under=f"{broker.name}, {pool[1]}") as measurement:
+        with measured(flow, "Celery broker killed (-9)", under=f"{broker.name}, {name_of(pool)}") as measurement:
             broker.server.kill()
             bridge.wait_for_log(UNCERTAIN)
             worker.wait_for_log(LOST)
@@ -90,7 +90,7 @@ def test_broker_wiped_under_load(flow: Flow, broker: CeleryBroker, pool: tuple[s
             # In its first moment Celery does not hear that its queue is deleted: celery.worker.loops._quick_drain
             wait_until(lambda: worker.log.count(" received") > 70, what="more than was fetched ahead")
             nobody_s = time.monotonic() - nobody_since
-            with measured(flow, "Celery broker wiped", under=f"{broker.name}, {pool[1]}") as measurement:
+            with measured(flow, "Celery broker wiped", under=f"{broker.name}, {name_of(pool)}") as measurement:
                 broker.wipe()
                 changes.wait_until_flowing()
                 changes.stop()

@@ -7,7 +7,7 @@ import pytest
 
 from tests.faults.figures import measured
 from tests.faults.load import Load, is_visible, publish
-from tests.faults.pools import POOLS, THREADS
+from tests.faults.pools import POOLS, THREADS, name_of
 from tests.flow import Flow
 from tests.lock_helpers import V, open_locks
 from tests.waiting import wait_until
@@ -71,7 +71,7 @@ def test_the_workers_clock_is_set_under_load(flow: Flow, clock: Clock, pool: tup
         Load(flow, products=20, per_s=PER_S) as changes,
     ):
         changes.wait_until_flowing()
-        with measured(flow, CLOCK, under=f"the worker's, {by_s:+d} s, {pool[1]}"):
+        with measured(flow, CLOCK, under=f"the worker's, {by_s:+d} s, {name_of(pool)}"):
             before = hours(worker.log)
             clock.set(by_s)
             wait_until(lambda: hours(worker.log) != before, what="another hour in the worker's log")

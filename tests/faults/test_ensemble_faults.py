@@ -9,7 +9,7 @@ from servers import ZooKeeperEnsemble
 from servers.zookeeper_ensemble import ZooKeeperMember
 from tests.faults.figures import measured
 from tests.faults.load import Load
-from tests.faults.pools import POOLS, THREADS
+from tests.faults.pools import POOLS, THREADS, name_of
 from tests.flow import Flow
 from tests.waiting import wait_until
 from tests.worker_helpers import SESSION_TIMEOUT_S, CeleryWorker, celery_worker
@@ -96,7 +96,7 @@ def test_quorum_lost_for_two_session_timeouts(
     victims = [zookeeper_ensemble.leader, zookeeper_ensemble.followers[0]]
     with flow.bridge(), celery_worker(flow.environment, *pool) as worker, Load(flow) as changes:
         changes.wait_until_flowing()
-        with measured(flow, "ZooKeeper: quorum lost", under=pool[1]) as measurement:
+        with measured(flow, "ZooKeeper: quorum lost", under=name_of(pool)) as measurement:
             for victim in victims:
                 victim.kill()
             # By then no lock counts any more.

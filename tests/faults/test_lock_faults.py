@@ -5,7 +5,7 @@ import pytest
 from tasks.lock import Grant
 from tests.faults.figures import measured
 from tests.faults.load import is_visible, publish
-from tests.faults.pools import POOLS, POOLS_OF_WHICH_ONE_IS_CORE, PREFORK, THREADS
+from tests.faults.pools import POOLS, POOLS_OF_WHICH_ONE_IS_CORE, PREFORK, THREADS, name_of
 from tests.faults.stall import Point, Stall, standing_worker
 from tests.faults.znodes import Znodes, locked_elsewhere, znodes_of
 from tests.flow import Flow
@@ -22,7 +22,7 @@ def test_the_late_write_of_a_paused_worker_loses(flow: Flow, pool: tuple[str, ..
         znodes_of(flow) as znodes,
         standing_worker(flow, pool, "before write") as (stall, standing, _),
         celery_worker(flow.environment, *pool),
-        measured(flow, "worker paused (SIGSTOP) before its write", under=pool[1]) as measurement,
+        measured(flow, "worker paused (SIGSTOP) before its write", under=name_of(pool)) as measurement,
     ):
         assert znodes.owner("p") == standing.client_id[0], "it holds the lock"
         stall.pause(standing)
@@ -42,7 +42,7 @@ def test_a_paused_worker_releases_nobody_elses_lock(flow: Flow, pool: tuple[str,
     with (
         znodes_of(flow) as znodes,
         standing_worker(flow, pool, "before release") as (stall, standing, worker),
-        measured(flow, "worker paused (SIGSTOP) before its release", under=pool[1]) as measurement,
+        measured(flow, "worker paused (SIGSTOP) before its release", under=name_of(pool)) as measurement,
     ):
         assert is_visible(flow, "p", 1), "it has written"
         stall.pause(standing)
@@ -68,7 +68,7 @@ def test_a_session_that_somebody_else_closes(flow: Flow, pool: tuple[str, ...], 
     with (
         znodes_of(flow) as znodes,
         standing_worker(flow, pool, point) as (stall, standing, worker),
-        measured(flow, f"session closed by someone else {point.replace('before', 'before the')}", under=pool[1]),
+        measured(flow, f"session closed by someone else {point.replace('before', 'before the')}", under=name_of(pool)),
     ):
         close_session(flow.environment["ZOOKEEPER_HOSTS"], standing.client_id, znodes.client, standing.guard)
         with locked_elsewhere(flow, "p") as next_holder:

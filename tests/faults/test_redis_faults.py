@@ -13,7 +13,7 @@ from tests.celery_brokers import RedisBroker
 from tests.faults.dead_letters import count_letters
 from tests.faults.figures import measured
 from tests.faults.load import Load
-from tests.faults.pools import GROUP, POOLS, THREADS
+from tests.faults.pools import GROUP, POOLS, THREADS, name_of
 from tests.flow import Flow
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
@@ -47,7 +47,7 @@ def test_redis_down_and_back_under_load(flow: Flow, cache: Redis, pool: tuple[st
     """Shut down in order: what it holds, it saves."""
     with celery_worker(flow.environment, *pool) as worker, flow.bridge() as bridge, Load(flow, per_s=PER_S) as changes:
         changes.wait_until_flowing()
-        with measured(flow, "Redis (the cache) restarted in order", under=pool[1]) as measurement:
+        with measured(flow, "Redis (the cache) restarted in order", under=name_of(pool)) as measurement:
             cache.stop()
             bridge.wait_for_log("Redis cannot be asked what it holds")
             worker.wait_for_log("CacheUnavailableError")
@@ -85,7 +85,7 @@ def test_redis_paused_under_load(flow: Flow, cache: Redis, pool: tuple[str, ...]
     """Nothing tells but the deadline of each call."""
     with celery_worker(flow.environment, *pool) as worker, flow.bridge() as bridge, Load(flow, per_s=PER_S) as changes:
         changes.wait_until_flowing()
-        with measured(flow, "Redis (the cache) paused (SIGSTOP)", under=pool[1]) as measurement:
+        with measured(flow, "Redis (the cache) paused (SIGSTOP)", under=name_of(pool)) as measurement:
             cache.pause()
             bridge.wait_for_log("Redis cannot be asked what it holds")
             worker.wait_for_log("CacheUnavailableError")
@@ -124,7 +124,7 @@ def refused_scripts(client: redis.Redis) -> int:
 def test_redis_out_of_memory_under_load(flow: Flow, cache: Redis, pool: tuple[str, ...]) -> None:
     with celery_worker(flow.environment, *pool) as worker, flow.bridge() as bridge, Load(flow, per_s=PER_S) as changes:
         changes.wait_until_flowing()
-        with cache.admin() as client, measured(flow, "Redis out of memory", under=pool[1]) as measurement:
+        with cache.admin() as client, measured(flow, "Redis out of memory", under=name_of(pool)) as measurement:
             assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
             client.config_set("maxmemory", "1mb")
             worker.wait_for_log("OutOfMemoryError: command not allowed")

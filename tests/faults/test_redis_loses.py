@@ -12,6 +12,7 @@ import redis
 from servers import Redis
 from tests.faults.figures import measured
 from tests.faults.losses import COUNT, PRODUCTS, THREADS, publish_and_confirm, wait_until_all_is_back
+from tests.faults.pools import long_run
 from tests.flow import Bridge, Flow
 from tests.waiting import wait_until
 from tests.worker_helpers import CeleryWorker, celery_worker
@@ -71,7 +72,7 @@ def test_restarted_empty_while_no_bridge_ran(flow: Flow, own_cache: Redis) -> No
 def test_flushed_under_load(flow: Flow, own_cache: Redis) -> None:
     assert own_cache.running
     with celery_worker(flow.environment, *THREADS), flow.bridge() as bridge:
-        flow.publish(COUNT, PRODUCTS)
+        flow.publish(*long_run(THREADS))
         flow.wait_until_visible(0.5)
         before = len(flow.held())
         with measured(flow, "Redis (the cache) emptied (FLUSHALL)", under="threads"):

@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.figures import measured
 from tests.faults.load import Load, is_visible, not_fresh, publish, times_to_visible
-from tests.faults.pools import GROUP, POOLS, POOLS_OF_WHICH_ONE_IS_CORE
+from tests.faults.pools import GROUP, POOLS, POOLS_OF_WHICH_ONE_IS_CORE, long_run, name_of
 from tests.faults.stall import standing_worker
 from tests.faults.znodes import locked_elsewhere, znodes_of
 from tests.flow import Flow
@@ -34,7 +34,7 @@ def test_a_worker_killed_while_it_holds_locks(flow: Flow, pool: tuple[str, ...])
         Load(flow) as changes,
     ):
         changes.wait_until_flowing()
-        with measured(flow, "worker killed (-9) holding locks", under=pool[1]) as measurement:
+        with measured(flow, "worker killed (-9) holding locks", under=name_of(pool)) as measurement:
             assert znodes.owner("p") == standing.client_id[0], "it holds the lock"
             assert not is_visible(flow, "p"), "in the middle of its task"
             doomed.kill()
@@ -70,9 +70,9 @@ def test_ten_updates_stuck_and_the_broker_wiped(flow: Flow, pool: tuple[str, ...
         with locked_elsewhere(flow, *STUCK):
             publish(flow, *STUCK)
             wait_until(lambda: all(f"product {one!r}" in worker.log for one in STUCK), what="a try of each")
-            flow.publish(600, 150)
+            flow.publish(*long_run(pool))
             flow.wait_until_visible(0.2)
-            with measured(flow, "ten updates stuck and the broker wiped", under=pool[1]) as measurement:
+            with measured(flow, "ten updates stuck and the broker wiped", under=name_of(pool)) as measurement:
                 flow.broker.flushdb()
                 wait_until(lambda: not_fresh(flow) == set(STUCK), deadline_s=60, what="all others at their newest")
                 fresh_after_s = measurement.since_s
@@ -108,7 +108,7 @@ def test_a_worker_stopped_in_order_finishes_what_it_has_in_hand_and_leaves_no_zn
     ):
         changes.wait_until_flowing()
         before = set(znodes.guards())
-        with measured(flow, "worker stopped (SIGTERM) with tasks in hand", under=pool[1]):
+        with measured(flow, "worker stopped (SIGTERM) with tasks in hand", under=name_of(pool)):
             leaving.send(signal.SIGTERM)
             leaving.wait_for_log("Warm shutdown")
             assert znodes.owner("p") == standing.client_id[0], "it has a task in hand"

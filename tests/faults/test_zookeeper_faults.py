@@ -8,7 +8,7 @@ from servers import ZooKeeper
 from tests.blackhole import BlackHoleProxy
 from tests.faults.figures import measured
 from tests.faults.load import Load, is_visible, publish
-from tests.faults.pools import PREFORK, THREADS
+from tests.faults.pools import PREFORK, THREADS, name_of
 from tests.faults.stall import standing_worker
 from tests.faults.znodes import znodes_of
 from tests.flow import Flow
@@ -69,7 +69,7 @@ def test_a_black_hole_between_a_busy_worker_and_zookeeper(
         guards = znodes.guards()
         with (
             celery_worker(flow.environment, *pool),
-            measured(flow, "busy worker cut off from ZooKeeper", under=f"{pool[1]}, {ways}") as measurement,
+            measured(flow, "busy worker cut off from ZooKeeper", under=f"{name_of(pool)}, {ways}") as measurement,
         ):
             cut(proxy)
             for guard in guards:

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 from kombu import Connection, Consumer, Message, Queue
@@ -23,9 +24,10 @@ OPTIONS = celeryconfig.broker_transport_options
 class Broker:
     """A Redis with messages in a queue, and consumers of it as Celery has them."""
 
-    def __init__(self, server: Redis, stack: ExitStack, **options: object) -> None:
+    def __init__(self, server: Redis, stack: ExitStack, *, empty: bool = True, **options: object) -> None:
         self.raw = stack.enter_context(redis.Redis.from_url(server.url(1)))
-        self.raw.flushdb()
+        if empty:
+            self.raw.flushdb()
         self.raw.config_resetstat()
         self._stack = stack
         self._connection: Connection = stack.enter_context(
@@ -38,7 +40,19 @@ class Broker:
             for number in range(count):
                 producer.publish(number, routing_key=QUEUE, declare=[Queue(QUEUE, routing_key=QUEUE)])
 
-    def consume(self, *, prefetch: int = 0, fails_at: int = -1) -> Any:  # noqa: ANN401 - kombu's channel
+    def put(self, count: int) -> None:
+        """Messages as the bridge puts them."""
+        channel: Any = self._connection.channel()
+        with channel:
+            properties = {"delivery_info": {"exchange": "", "routing_key": QUEUE}, "body_encoding": "utf-8"}
+            content = {"content-type": "application/json", "content-encoding": "utf-8", "headers": {}}
+            envelopes = (
+                {"body": f"{number}", **content, "properties": {**properties, "delivery_tag": str(number)}}
+                for number in range(count)
+            )
+            channel.put_many(QUEUE, map(msgspec.json.encode, envelopes))
+
+    def consume(self, *, prefetch: int = 0, fails_at: int = -1) -> Any:  # noqa: ANN401 - kombu's consumer, whose types know too little
         def take(body: int, message: Message) -> None:
             if body == fails_at:
                 raise KeyboardInterrupt
@@ -47,10 +61,11 @@ class Broker:
                 message.ack()
 
         channel = self._connection.channel()
-        consumer = Consumer(channel, [Queue(QUEUE, routing_key=QUEUE)], on_message=None, callbacks=[take])
+        queue = Queue(QUEUE, routing_key=QUEUE)
+        consumer = Consumer(channel, [queue], callbacks=[take])
         consumer.qos(prefetch_count=prefetch)
         consumer.consume()
-        return channel
+        return consumer
 
     def drain(self, until: int) -> None:
         while len(self.received) < until:
@@ -140,6 +155,35 @@ def test_a_redis_before_7_is_fetched_from_one_by_one(program: Program, stack: Ex
 
     assert broker.received == list(range(30))
     assert broker.calls("brpop") >= 30
+
+
+def test_messages_put_by_the_hundred_come_in_order_and_again_when_they_went_back(
+    own_redis: Redis, stack: ExitStack
+) -> None:
+    with ExitStack() as inner:
+        first = Broker(own_redis, inner)
+        first.put(300)
+        first.consume(prefetch=20)
+        first.drain(20)
+        assert first.received == list(range(20))
+    second = Broker(own_redis, stack, empty=False)
+    second.consume()
+    second.drain(300)
+    assert sorted(second.received) == list(range(300))
+
+
+def test_a_reply_that_comes_when_nobody_consumes_any_more_goes_back_in_order(broker: Broker) -> None:
+    broker.publish(30)
+    consumer = broker.consume()
+    broker.raw.client_pause(300, all=True)
+    with pytest.raises(TimeoutError):
+        broker._connection.drain_events(timeout=0.1)
+    consumer.cancel()
+    consumer.channel.close()
+    assert broker.queued() == 30
+    broker.consume()
+    broker.drain(30)
+    assert broker.received == list(range(30))
 
 
 def test_messages_that_were_not_acknowledged_go_back_when_the_connection_is_closed(
