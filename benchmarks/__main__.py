@@ -44,7 +44,7 @@ console = Console()
 
 @click.command()
 @click.option("--modes", "compare_modes", is_flag=True, help="Compare the worker's pools and modes, not the peers.")
-@click.option("--updates", type=click.IntRange(1), help="Updates in a run; default 6000, with --modes 3000.")
+@click.option("--updates", type=click.IntRange(1), help="Updates in a run; default 20000, with --modes 3000.")
 @click.option("--products", type=click.IntRange(2), default=5_000, show_default=True)
 @click.option("--rounds", type=click.IntRange(1), help="Default 3, with --modes 2.")
 @click.option("--quick", is_flag=True, help="A tiny run that shows that everything works; its figures mean nothing.")
@@ -63,7 +63,7 @@ def main(
     write_docs: bool,
 ) -> None:
     """Measure, and print ratios first."""
-    updates = updates or (200 if quick else 3_000 if compare_modes else 6_000)
+    updates = updates or (200 if quick else 3_000 if compare_modes else 20_000)
     rounds = rounds or (1 if quick else 2 if compare_modes else 3)
     products = min(products, 50) if quick else products
     try:

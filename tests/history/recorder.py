@@ -12,7 +12,7 @@ from typing import Final
 
 from tasks import cache, write_script
 from tasks.cache import Cache, Write, Written
-from tasks.lock import Grant, Locks
+from tasks.lock import Asked, Grant, Locks
 from tasks.outcome import Outcome
 from tasks.version import Version
 
@@ -88,7 +88,15 @@ def _wrap_acquire() -> None:
         _session.id = grant._session._id  # the same thread writes under this grant
         return grant
 
+    granting = Asked.grant
+
+    def noting_grant(self: Asked) -> Grant:
+        grant = granting(self)
+        _session.id = grant._session._id  # a group's locks, which were asked for before
+        return grant
+
     Locks.acquire = noting_acquire  # type: ignore[method-assign]
+    Asked.grant = noting_grant  # type: ignore[method-assign]
 
 
 def _wrap_write(log: _Log) -> None:
