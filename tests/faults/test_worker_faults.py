@@ -64,6 +64,20 @@ def test_a_worker_killed_twice_in_a_minute(flow: Flow) -> None:
         flow.wait_until_all_is_committed()
 
 
+def test_a_worker_killed_with_all_that_it_has_fetched(flow: Flow) -> None:
+    with flow.bridge(), ExitStack() as workers:
+        doomed = workers.enter_context(celery_worker(flow.environment, *GROUP))
+        flow.publish(*long_run(GROUP))
+        flow.wait_until_visible(0.2)
+        with measured(flow, "worker killed (-9) with all that it has fetched", under="group") as measurement:
+            doomed.kill()
+            workers.enter_context(celery_worker(flow.environment, *GROUP))
+            measurement.over()
+            flow.wait_until_fresh()
+        assert measurement.figures.retransmissions, "nothing was lost with the worker: the test shows nothing"
+        flow.wait_until_all_is_committed()
+
+
 @POOLS
 def test_ten_updates_stuck_and_the_broker_wiped(flow: Flow, pool: tuple[str, ...]) -> None:
     with flow.bridge(), celery_worker(flow.environment, *pool) as worker:
