@@ -4,7 +4,6 @@ Whatever happens, no committed offset passes an update that the cache does not h
 once the network behaves, everything that can be confirmed is.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -268,7 +267,7 @@ class WindowMachine(RuleBasedStateMachine):
             self.no_committed_offset_passes_an_update_that_is_not_visible()
 
     def settled(self) -> bool:
-        stuck = {number: self.first_stuck(self.log[number]) for number in PARTITIONS}
+        stuck = {number: self.first_stuck(number) for number in PARTITIONS}
         in_hand = {e.update.product_id for e in self.window.in_hand() if e.update}
         read = all(self.position[n] > self.end(n) for n in PARTITIONS if stuck[n] is None)
         return (
@@ -282,10 +281,13 @@ class WindowMachine(RuleBasedStateMachine):
     def end(self, number: int) -> int:
         return self.log[number][-1].offset if self.log[number] else -1
 
-    def first_stuck(self, log: Iterable[Record]) -> int | None:
-        for record in log:
+    def first_stuck(self, number: int) -> int | None:
+        """The first record with an update that never succeeds and is in no letter, or was read again since it was."""
+        entries = (e for e in self.window.in_hand() if e.update and e.update.product_id == "never")
+        in_hand = {(e.record.partition.number, e.record.offset) for e in entries}
+        for record in self.log[number]:
             never = any(u.product_id == "never" for u in record.updates) and record.decodes
-            if never and "never" not in record.dead:
+            if never and ("never" not in record.dead or (number, record.offset) in in_hand):
                 return record.offset
         return None
 
