@@ -1,5 +1,6 @@
 """Celery's broker, Redis and RabbitMQ, killed, restarted, paused, wiped and full. It is never the cache's Redis."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -77,20 +78,24 @@ def test_broker_paused_under_load(flow: Flow, broker: CeleryBroker) -> None:
         flow.wait_until_all_is_committed()
 
 
+@pytest.mark.timeout(600)
 @POOLS
 def test_broker_wiped_under_load(flow: Flow, broker: CeleryBroker, pool: tuple[str, ...]) -> None:
     with flow.bridge(), Load(flow, per_s=PER_S) as changes:
         with celery_worker(flow.environment, *pool):
             changes.wait_until_flowing()
+        nobody_since = time.monotonic()
         wait_until(lambda: broker.queued() > 150, what="tasks that no worker takes")
         with celery_worker(flow.environment, *pool) as worker:
             # In its first moment Celery does not hear that its queue is deleted: celery.worker.loops._quick_drain
             wait_until(lambda: worker.log.count(" received") > 70, what="more than was fetched ahead")
+            nobody_s = time.monotonic() - nobody_since
             with measured(flow, "Celery broker wiped", under=f"{broker.name}, {pool[1]}") as measurement:
                 broker.wipe()
                 changes.wait_until_flowing()
                 changes.stop()
-                flow.wait_until_fresh(deadline_s=120)  # the timeout remembers the time without a worker
+                # The timeout remembers the time without a worker, twice as long for what was sent again in it.
+                flow.wait_until_fresh(deadline_s=60 + 6 * nobody_s)
             assert measurement.figures.retransmissions, "tasks were lost"
             flow.wait_until_all_is_committed()
 
