@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from tasks.arguments import Arguments
 from tasks.errors import LockBusyError
-from tasks.lock import Asked
+from tasks.grant import Asked
 from tasks.refresh import Answer, refresh_group
 from tasks.resources import Resources
 

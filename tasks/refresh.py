@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from tasks.cache import Cache, Write
 from tasks.contract import Update
 from tasks.errors import LockBusyError, PermanentError, TransientError
-from tasks.lock import Asked, Grant, Locks
+from tasks.grant import Asked, Grant
+from tasks.lock import Locks
 from tasks.outcome import Outcome
 from tasks.version import Version
 

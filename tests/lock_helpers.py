@@ -7,7 +7,8 @@ from kazoo.client import KazooClient
 from kazoo.protocol.states import ZnodeStat
 
 from tasks.errors import SessionLostError
-from tasks.lock import Grant, Locks
+from tasks.grant import Grant
+from tasks.lock import Locks
 from tasks.lock_path import SHARDS, lock_path
 from tasks.session import Session
 from tasks.version import Version

@@ -12,7 +12,7 @@ from typing import Any
 from kazoo.interfaces import IAsyncResult
 
 from tasks.cache import Cache, Write, Written
-from tasks.lock import Grant
+from tasks.grant import Grant
 from tasks.session import Session
 
 _directory = Path(os.environ["STALL_DIRECTORY"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.lock import Grant
+from tasks.grant import Grant
 from tests.faults.figures import measured
 from tests.faults.load import is_visible, publish
 from tests.faults.pools import POOLS, POOLS_OF_WHICH_ONE_IS_CORE, PREFORK, THREADS, name_of

@@ -12,7 +12,8 @@ from typing import Final
 
 from tasks import cache, write_script
 from tasks.cache import Cache, Write, Written
-from tasks.lock import Asked, Grant, Locks
+from tasks.grant import Asked, Grant
+from tasks.lock import Locks
 from tasks.outcome import Outcome
 from tasks.version import Version
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from kazoo.client import KazooClient
 
 from servers import Reachable
-from tasks.lock import Grant, Locks
+from tasks.grant import Grant
+from tasks.lock import Locks
 from tasks.version import Version
 from tests.lock_helpers import V, direct_client, lock_count, lock_stat, open_locks, session_of
 from tests.waiting import wait_until

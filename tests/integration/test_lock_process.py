@@ -12,7 +12,8 @@ from kazoo.client import KazooClient
 
 from servers import Reachable
 from tasks.errors import SessionLostError
-from tasks.lock import Grant, Locks
+from tasks.grant import Grant
+from tasks.lock import Locks
 from tasks.lock_path import lock_path
 from tests.blackhole import BlackHoleProxy
 from tests.lock_helpers import (

@@ -20,7 +20,8 @@ from tasks.errors import (
     TransientError,
     UnusableKeyError,
 )
-from tasks.lock import Grant, Locks
+from tasks.grant import Grant
+from tasks.lock import Locks
 from tasks.outcome import Outcome
 from tasks.refresh import Answer, refresh
 from tasks.version import Version
