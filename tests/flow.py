@@ -111,7 +111,7 @@ class Flow:
         with self.cache.pipeline(transaction=False) as pipeline:
             for product in products:
                 pipeline.hget(f"{self.prefix}{product}", "version")
-            versions = pipeline.execute()
+            versions = pipeline.execute(raise_on_error=False)
         for product, version in zip(products, versions, strict=True):
             if isinstance(version, bytes):
                 at, _, sequence = version.decode().partition("-")

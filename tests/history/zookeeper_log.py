@@ -24,6 +24,7 @@ _TXN_HEADER: Final = struct.Struct(">qiqqi")
 _CREATE: Final = {1, 15, 19, 21}  # create, create2, createContainer, createTTL: the path comes first in each
 _DELETE: Final = {2, 20}
 _MULTI: Final = 14
+_ERROR: Final = -1
 _CLOSE: Final = -11
 
 _COUNTER: Final = 0xFFFF_FFFF
@@ -132,12 +133,21 @@ def _operations(kind: int, body: bytes) -> Iterator[Operation]:
     elif kind == _CLOSE:
         yield Operation("close", "")
     elif kind == _MULTI:
-        (count,) = struct.unpack_from(">i", body)
-        at = 4
-        for _ in range(count):
-            part, length = struct.unpack_from(">ii", body, at)
-            yield from _operations(part, body[at + 8 : at + 8 + length])
-            at += 8 + length
+        parts = list(_parts(body))
+        # All or nothing: what came before the operation that failed is logged as if it had been done.
+        if all(part != _ERROR for part, _ in parts):
+            for part, content in parts:
+                yield from _operations(part, content)
+
+
+def _parts(body: bytes) -> Iterator[tuple[int, bytes]]:
+    """The operations of a multi: the type of each, and its bytes."""
+    (count,) = struct.unpack_from(">i", body)
+    at = 4
+    for _ in range(count):
+        part, length = struct.unpack_from(">ii", body, at)
+        yield part, body[at + 8 : at + 8 + length]
+        at += 8 + length
 
 
 def _text(body: bytes) -> str:
