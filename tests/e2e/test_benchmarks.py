@@ -11,6 +11,7 @@ import psutil
 import pytest
 import redis
 
+from benchmarks.article import is_possible
 from tests.commands import REPOSITORY, clean_env
 from tests.waiting import wait_until
 
@@ -35,10 +36,13 @@ def test_every_contender_carries_every_load(given: dict[str, str], tmp_path: Pat
     stored, said = bench(given, tmp_path / "results")
     [only_round] = stored["rounds"]
     contenders = ["pipeline", "no-op task", "plain consumer", "naive version"]
+    processes = [{"worker", "bridge"}, {"worker"}, {"consumer"}, {"worker", "consumer"}]
+    if is_possible():
+        contenders += ["article in Java, commit per record", "article in Java, commit per poll"]
+        processes += [{"program"}, {"program"}]
     assert [(one["load"], one["contender"]) for one in only_round] == [
         (load, contender) for load in ("uniform", "hot") for contender in contenders
     ]
-    processes = [{"worker", "bridge"}, {"worker"}, {"consumer"}, {"worker", "consumer"}]
     for one, expected in zip(only_round, processes * 2, strict=True):
         longer = 10 if one["contender"] == "plain consumer" else 1
         assert one["updates"] == 200 * longer
