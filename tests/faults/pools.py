@@ -13,6 +13,11 @@ POOLS: Final = pytest.mark.parametrize(
     [pytest.param(GROUP, id="group"), pytest.param(THREADS, id="threads"), pytest.param(PREFORK, id="prefork")],
 )
 
+CELERYS_POOLS: Final = pytest.mark.parametrize(
+    "pool", [pytest.param(THREADS, id="threads"), pytest.param(PREFORK, id="prefork")]
+)
+"""Without the group pool, which fetches whatever a small load leaves in the queue."""
+
 POOLS_OF_WHICH_ONE_IS_CORE: Final = pytest.mark.parametrize(
     "pool",
     [
