@@ -11,20 +11,16 @@ from confluent_kafka import Consumer, TopicPartition
 from bridge.publisher import Publisher
 from bridge.records import headers_of
 from tests.flow import PARTITIONS, Flow
+from tests.pools import GROUP, POOLS, THREADS, long_run
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
 pytestmark = pytest.mark.timeout(180)
 
 COUNT, PRODUCTS = 800, 150
-LONG = 12_000, 8_000
-"""Changes and products of a run that something can happen in the middle of: seconds."""
-GROUP = ()
-PREFORK = ("-P", "processes", "-c", "3")
-THREADS = ("-P", "threads", "-c", "8")
 
 
-@pytest.mark.parametrize("pool", [GROUP, PREFORK, THREADS], ids=["group", "prefork", "threads"])
+@POOLS
 def test_every_product_ends_at_its_newest_and_every_offset_is_committed(flow: Flow, pool: tuple[str, ...]) -> None:
     with celery_worker(flow.environment, *pool), flow.bridge():
         flow.publish(COUNT, PRODUCTS)
@@ -70,7 +66,7 @@ def test_a_bridge_that_ends_in_order_leaves_no_stamp(flow: Flow) -> None:
 def test_worker_killed_in_the_middle(flow: Flow) -> None:
     with flow.bridge():
         with celery_worker(flow.environment, *GROUP) as worker:
-            flow.publish(*LONG)
+            flow.publish(*long_run(GROUP))
             flow.wait_until_visible(0.3)
             worker.kill()
         with celery_worker(flow.environment, *GROUP):
@@ -81,7 +77,7 @@ def test_worker_killed_in_the_middle(flow: Flow) -> None:
 def test_bridge_killed_in_the_middle(flow: Flow) -> None:
     with celery_worker(flow.environment, *GROUP):
         with flow.bridge() as bridge:
-            flow.publish(*LONG)
+            flow.publish(*long_run(GROUP))
             flow.wait_until_visible(0.3)
             bridge.kill()
         with flow.bridge():
@@ -91,7 +87,7 @@ def test_bridge_killed_in_the_middle(flow: Flow) -> None:
 
 def test_broker_wiped_in_the_middle(flow: Flow) -> None:
     with celery_worker(flow.environment, *GROUP), flow.bridge():
-        flow.publish(*LONG)
+        flow.publish(*long_run(GROUP))
         flow.wait_until_visible(0.3)
         flow.broker.flushdb()
         flow.wait_until_fresh()
@@ -123,7 +119,7 @@ def test_bridges_come_and_go(flow: Flow) -> None:
 def test_sigterm_drains_what_is_in_hand(flow: Flow) -> None:
     with celery_worker(flow.environment, *GROUP) as worker:
         with flow.bridge() as bridge:
-            flow.publish(*LONG)
+            flow.publish(*long_run(GROUP))
             flow.wait_until_visible(0.1)
             bridge.send(signal.SIGTERM)
             wait_until(lambda: bridge.exit_code is not None, deadline_s=30, what="the bridge's end")

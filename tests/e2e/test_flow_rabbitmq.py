@@ -4,17 +4,15 @@ import pytest
 
 from tests.celery_brokers import RabbitBroker
 from tests.flow import Flow
+from tests.pools import POOLS
 from tests.worker_helpers import celery_worker
 
 pytestmark = pytest.mark.timeout(180)
 
 COUNT, PRODUCTS = 800, 150
-GROUP = ()
-PREFORK = ("-P", "processes", "-c", "3")
-THREADS = ("-P", "threads", "-c", "8")
 
 
-@pytest.mark.parametrize("pool", [GROUP, PREFORK, THREADS], ids=["group", "prefork", "threads"])
+@POOLS
 def test_every_product_ends_at_its_newest_and_every_offset_is_committed(
     flow: Flow, rabbit_broker: RabbitBroker, pool: tuple[str, ...]
 ) -> None:

@@ -19,12 +19,12 @@ from bridge.publisher import Publisher
 from tests.commands import BRIDGE, Ended, clean_env, run, running
 from tests.flow import BEGIN_MS, PARTITIONS, Flow
 from tests.kafka_helpers import create_topic
+from tests.pools import THREADS
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
 pytestmark = pytest.mark.timeout(180)
 
-THREADS = ("-P", "threads", "-c", "8")
 COUNT, PRODUCTS = 600, 120
 EVERYTHING = ("--all-records", "--deadline", "60")
 

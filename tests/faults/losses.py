@@ -4,7 +4,6 @@ from tests.flow import Flow
 from tests.waiting import wait_until
 
 COUNT, PRODUCTS = 400, 120
-THREADS = ("-P", "threads", "-c", "8")
 
 
 def publish_and_confirm(flow: Flow, *, seed: int = 7) -> None:

@@ -9,8 +9,8 @@ from bridge.publisher import Publisher
 from tests.celery_brokers import CeleryBroker, RabbitBroker
 from tests.faults.figures import measured
 from tests.faults.load import Load, publish
-from tests.faults.pools import CELERYS_POOLS, GROUP, POOLS, THREADS, name_of
 from tests.flow import Flow
+from tests.pools import CELERYS_POOLS, GROUP, POOLS, THREADS, name_of
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 

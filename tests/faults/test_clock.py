@@ -7,9 +7,9 @@ import pytest
 
 from tests.faults.figures import measured
 from tests.faults.load import Load, is_visible, publish
-from tests.faults.pools import POOLS, THREADS, name_of
 from tests.flow import Flow
 from tests.lock_helpers import V, open_locks
+from tests.pools import POOLS, THREADS, name_of
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 

@@ -7,12 +7,12 @@ import pytest
 from tests.history.recorded_flow import RecordedFlow
 from tests.history.report import Report, Rule
 from tests.lock_helpers import V, open_locks
+from tests.pools import THREADS
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
 pytestmark = [pytest.mark.core, pytest.mark.timeout(300)]
 
-THREADS = ("-P", "threads", "-c", "8")
 COUNT, PRODUCTS = 400, 20
 ROUNDS = 10
 

@@ -9,8 +9,8 @@ from servers import ZooKeeperEnsemble
 from servers.zookeeper_ensemble import ZooKeeperMember
 from tests.faults.figures import measured
 from tests.faults.load import Load
-from tests.faults.pools import POOLS, THREADS, name_of
 from tests.flow import Flow
+from tests.pools import POOLS, THREADS, name_of
 from tests.waiting import wait_until
 from tests.worker_helpers import SESSION_TIMEOUT_S, CeleryWorker, celery_worker
 

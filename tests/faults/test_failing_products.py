@@ -7,10 +7,10 @@ from confluent_kafka import Producer
 
 from tests.faults.load import Load
 from tests.faults.poison import RAISES
-from tests.faults.pools import POOLS_OF_WHICH_ONE_IS_CORE
 from tests.flow import BEGIN_MS
 from tests.history.kafka_log import read_letters
 from tests.history.recorded_flow import RecordedFlow
+from tests.pools import POOLS_OF_WHICH_ONE_IS_CORE
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 

@@ -1,7 +1,7 @@
 """The history of a run in which nothing goes wrong: every source has something to tell, and they agree."""
 
-from tests.faults.pools import POOLS
 from tests.history.recorded_flow import RecordedFlow
+from tests.pools import POOLS
 from tests.worker_helpers import celery_worker
 
 COUNT, PRODUCTS = 300, 60

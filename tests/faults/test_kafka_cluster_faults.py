@@ -10,8 +10,8 @@ from servers import KafkaCluster
 from servers.kafka_cluster import KafkaNode
 from tests.faults.figures import measured
 from tests.faults.load import Load
-from tests.faults.pools import GROUP
 from tests.flow import Flow
+from tests.pools import GROUP
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 

@@ -7,8 +7,8 @@ import pytest
 from servers import Kafka
 from tests.faults.figures import measured
 from tests.faults.load import Load
-from tests.faults.pools import GROUP
 from tests.flow import Flow
+from tests.pools import GROUP
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 

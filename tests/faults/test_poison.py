@@ -16,14 +16,12 @@ from tests.faults.poison import KILLS, KILLS_LATE, RAISES
 from tests.flow import BEGIN_MS, PARTITIONS, Flow
 from tests.history.recorded_flow import RecordedFlow
 from tests.kafka_helpers import create_topic
+from tests.pools import POOLS_OF_WHICH_ONE_IS_CORE, PREFORK, THREADS
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
 pytestmark = pytest.mark.timeout(180)
 
-GROUP = ()
-PREFORK = ("-P", "processes", "-c", "3")
-THREADS = ("-P", "threads", "-c", "8")
 ANY_PARTITION = -1
 POISONED = ("--include", "tests.faults.poison")
 QUICK = {
@@ -114,14 +112,7 @@ def errors_of(message: Message) -> dict[str, str]:
     return {name.removeprefix(PREFIX): (value or b"").decode() for name, value in found if name.startswith(PREFIX)}
 
 
-@pytest.mark.parametrize(
-    "pool",
-    [
-        pytest.param(GROUP, id="group", marks=pytest.mark.core),
-        pytest.param(PREFORK, id="prefork"),
-        pytest.param(THREADS, id="threads"),
-    ],
-)
+@POOLS_OF_WHICH_ONE_IS_CORE
 def test_an_update_that_kills_its_worker_each_time_is_dead_lettered_and_the_rest_flows_on(
     flow: RecordedFlow, pool: Sequence[str]
 ) -> None:

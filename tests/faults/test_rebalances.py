@@ -8,8 +8,8 @@ import pytest
 
 from tests.faults.figures import measured
 from tests.faults.load import Load
-from tests.faults.pools import GROUP
 from tests.flow import PARTITIONS, Bridge, Flow
+from tests.pools import GROUP
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 

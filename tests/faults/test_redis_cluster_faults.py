@@ -13,8 +13,8 @@ from servers.redis_cluster import SLOTS
 from tests.celery_brokers import RedisBroker
 from tests.faults.dead_letters import count_letters
 from tests.faults.figures import measured
-from tests.faults.pools import THREADS
 from tests.flow import Flow
+from tests.pools import THREADS
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 

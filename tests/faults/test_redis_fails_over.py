@@ -13,8 +13,9 @@ from servers.ports import free_port
 from servers.redis_cluster import BUS
 from servers.redis_sentinel import SERVICE
 from tests.faults.figures import measured
-from tests.faults.losses import COUNT, PRODUCTS, THREADS, publish_and_confirm, wait_until_all_is_back
+from tests.faults.losses import COUNT, PRODUCTS, publish_and_confirm, wait_until_all_is_back
 from tests.flow import Flow
+from tests.pools import THREADS
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 

@@ -13,8 +13,8 @@ from tests.celery_brokers import RedisBroker
 from tests.faults.dead_letters import count_letters
 from tests.faults.figures import measured
 from tests.faults.load import Load
-from tests.faults.pools import GROUP, POOLS, THREADS, name_of
 from tests.flow import Flow
+from tests.pools import GROUP, POOLS, THREADS, name_of
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 

@@ -11,9 +11,9 @@ import redis
 
 from servers import Redis
 from tests.faults.figures import measured
-from tests.faults.losses import COUNT, PRODUCTS, THREADS, publish_and_confirm, wait_until_all_is_back
-from tests.faults.pools import long_run
+from tests.faults.losses import COUNT, PRODUCTS, publish_and_confirm, wait_until_all_is_back
 from tests.flow import Bridge, Flow
+from tests.pools import THREADS, long_run
 from tests.waiting import wait_until
 from tests.worker_helpers import CeleryWorker, celery_worker
 

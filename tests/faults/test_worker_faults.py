@@ -8,10 +8,10 @@ import pytest
 
 from tests.faults.figures import measured
 from tests.faults.load import Load, is_visible, not_fresh, publish, times_to_visible
-from tests.faults.pools import GROUP, POOLS, POOLS_OF_WHICH_ONE_IS_CORE, long_run, name_of
 from tests.faults.stall import standing_worker
 from tests.faults.znodes import locked_elsewhere, znodes_of
 from tests.flow import Flow
+from tests.pools import GROUP, POOLS, POOLS_OF_WHICH_ONE_IS_CORE, long_run, name_of
 from tests.waiting import wait_until
 from tests.worker_helpers import SESSION_TIMEOUT_S, STOP_DEADLINE_S, celery_worker
 

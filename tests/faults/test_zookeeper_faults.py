@@ -8,10 +8,10 @@ from servers import ZooKeeper
 from tests.blackhole import BlackHoleProxy
 from tests.faults.figures import measured
 from tests.faults.load import Load, is_visible, publish
-from tests.faults.pools import PREFORK, THREADS, name_of
 from tests.faults.stall import standing_worker
 from tests.faults.znodes import znodes_of
 from tests.flow import Flow
+from tests.pools import PREFORK, THREADS, name_of
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
