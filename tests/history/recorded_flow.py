@@ -163,6 +163,5 @@ class RecordedFlow(Flow):
 
 
 def transaction_logs(server: Reachable) -> list[Path]:
-    """The data directory of a ZooKeeper that is our child process, or of each member of an ensemble that runs."""
-    members = getattr(server, "members", [server])
-    return [member.directory / "data" for member in members if member.running]
+    """The data directory of a ZooKeeper that is our child process, or of each member of an ensemble."""
+    return [member.directory / "data" for member in getattr(server, "members", [server])]

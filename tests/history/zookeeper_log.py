@@ -10,6 +10,7 @@ Source: https://github.com/apache/zookeeper/blob/release-3.9.5/zookeeper-jute/sr
 import mmap
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -51,17 +52,22 @@ class Transaction(NamedTuple):
 
 
 def read_log(directories: Iterable[Path]) -> list[Transaction]:
-    """All transactions in the data directories of one server, or of the members of an ensemble, in their order.
+    """All committed transactions in the data directories of one server, or of all members of an ensemble, in order.
 
-    Of an ensemble, members that run: one that is down may have logged what was never committed. LogError otherwise.
+    Committed is what more than half of the members have logged: a leader that is cut off logs what it proposes to
+    nobody, and keeps it until it has rejoined. Source:
+    https://zookeeper.apache.org/doc/r3.9.5/zookeeperInternals.html#sc_activeMessaging. LogError for what is no log.
     """
     found: dict[int, Transaction] = {}
-    for directory in directories:
-        for file in sorted(directory.glob("version-2/log.*")):
-            for transaction in _read_file(file):
-                if found.setdefault(transaction.zxid, transaction) != transaction:
-                    raise LogError(f"two members disagree about zxid {transaction.zxid:#x}, one of them in {file}")
-    return [found[zxid] for zxid in sorted(found)]
+    logged: Counter[int] = Counter()
+    members = list(directories)
+    for directory in members:
+        own = {transaction.zxid: transaction for file in _files(directory) for transaction in _read_file(file)}
+        for zxid, transaction in own.items():
+            if found.setdefault(zxid, transaction) != transaction:
+                raise LogError(f"two members disagree about zxid {zxid:#x}, one of them in {directory}")
+        logged.update(own.keys())
+    return [found[zxid] for zxid in sorted(found) if logged[zxid] > len(members) // 2]
 
 
 def gaps(transactions: Sequence[Transaction]) -> list[str]:
@@ -97,6 +103,10 @@ def lock_intervals(transactions: Iterable[Transaction], root: str) -> list[Inter
 
 def _is_lock(path: str, root: str) -> bool:
     return path.startswith(f"{root}/locks/") and path.count("/") == root.count("/") + 3
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(directory.glob("version-2/log.*"))
 
 
 def _read_file(file: Path) -> Iterator[Transaction]:

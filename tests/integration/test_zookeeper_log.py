@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from servers import ZooKeeper
+from servers import ZooKeeper, ZooKeeperEnsemble
 from tasks.lock_path import lock_path
 from tests.history.events import End
 from tests.history.zookeeper_log import LogError, Transaction, gaps, lock_intervals, read_log
@@ -108,3 +108,36 @@ def test_members_of_an_ensemble_must_agree(server: ZooKeeper, tmp_path: Path) ->
         assert session_of(locks).was_open
     with pytest.raises(LogError, match="two members disagree about zxid"):
         read_log([data, tmp_path / "other" / "data"])
+
+
+def test_what_a_leader_proposed_to_nobody_never_was(zookeeper_ensemble: ZooKeeperEnsemble) -> None:
+    """Neither while it is down nor after it has rejoined."""
+    logs = [member.directory / "data" for member in zookeeper_ensemble.members]
+    leader, followers = zookeeper_ensemble.leader, zookeeper_ensemble.followers
+    with direct_client(leader.address) as client:
+        client.create("/before")
+        for follower in followers:
+            follower.pause()
+        client.create_async("/proposed")
+        wait_until(lambda: "/proposed" in _created([leader.directory / "data"]), what="the leader's log")
+        # Killed while they are stopped, so that the proposal is lost with their sockets.
+        for member in (leader, *followers):
+            member.kill()
+    for follower in followers:
+        follower.launch()
+    for follower in followers:
+        follower.wait_ready()
+    with direct_client(followers[0].address) as client:
+        client.create("/after")
+    assert {"/before", "/after"} <= _created(logs)
+    assert "/proposed" not in _created(logs)
+    leader.launch()
+    leader.wait_ready()
+    with direct_client(leader.address) as client:
+        client.create("/rejoined")
+    assert "/rejoined" in _created(logs)
+    assert "/proposed" not in _created(logs)
+
+
+def _created(logs: list[Path]) -> set[str]:
+    return {change.path for transaction in read_log(logs) for change in transaction.operations}
