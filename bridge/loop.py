@@ -190,7 +190,7 @@ class Bridge:
         self._checkpoints.sealed(seal)
         for product_id, held in look.versions.items():
             self._window.observe(product_id, held, now)
-        self._window.looked_for(due)
+        self._window.looked_for(due, now)
         working_s = max(self._started_max_s, self._window.retransmission.timeout.value_s)
         for found in hopeless(asked, look, now, working_s):
             self._give_up(found)

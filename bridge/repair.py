@@ -210,6 +210,7 @@ class Repair:
             if confirmed := self._window.observe(product_id, version, now):
                 self.confirmed += confirmed
                 self._last_progress = now
+        self._window.looked_for(due, now)
         working_s = max(self._started_max_s, self._window.retransmission.timeout.value_s)
         for found in hopeless(asked, look, now, working_s):
             self._leave(found.entry, f"{found.error}: {found.reason}")

@@ -35,6 +35,7 @@ class Window:
         self._epochs = count(1)
         self._unsent: dict[InFlight, None] = {}
         self._in_hand = InHand()
+        self._share = bounds
 
     # Partitions come and go.
 
@@ -44,12 +45,14 @@ class Window:
         self.revoke(numbers)
         for number in numbers:
             self._partitions[number] = Partition(number, next(self._epochs))
+        self._divide()
 
     def revoke(self, numbers: Iterable[int]) -> None:
         """Drop all that is in hand of these partitions; nothing of this assignment is committed any more."""
         for number in numbers:
             if number in self._partitions:
                 self._partitions.pop(number).gone = True
+        self._divide()
         self._leave([entry for entry in self._in_hand if entry.record.partition.gone], State.DONE)
 
     def look_up_until(self, number: int, offset: int) -> None:
@@ -78,20 +81,19 @@ class Window:
         partition = self._partitions[number]
         if partition.full or partition.letters_refused:
             return False
-        fits = partition.has_room(updates, size, self._share()) and (not partition.updates or self._fits(updates, size))
+        fits = partition.has_room(updates, size, self._share) and (not partition.updates or self._fits(updates, size))
         partition.full = not fits
         return fits
 
     def paused(self) -> frozenset[int]:
         """The partitions to be paused: the full ones, and those whose dead letters cannot be delivered."""
-        share = self._share()
         for partition in self._partitions.values():
-            partition.full = partition.full and not partition.is_half_empty(share)
+            partition.full = partition.full and not partition.is_half_empty(self._share)
         return frozenset(p.number for p in self._partitions.values() if p.full or p.letters_refused)
 
-    def _share(self) -> Bounds:
+    def _divide(self) -> None:
         parts = max(1, len(self._partitions))
-        return replace(self.bounds, updates=self.bounds.updates // parts, bytes=self.bounds.bytes // parts)
+        self._share = replace(self.bounds, updates=self.bounds.updates // parts, bytes=self.bounds.bytes // parts)
 
     def _fits(self, updates: int, size: int) -> bool:
         # Shares shrink when partitions are added; what is already in hand does not.
@@ -142,19 +144,19 @@ class Window:
     def sent(self, entries: Sequence[InFlight], now: float) -> None:
         """Note that these left just now; the first look at each follows soon."""
         self.looks.usual_s = self.retransmission.timeout.smoothed_s
-        for entry in entries:
-            if entry.state is State.UNSENT:
-                del self._unsent[entry]
-                entry.state = State.SENT
-                self.retransmission.sent(entry, now)
-                self.looks.soon(entry, now)
+        left = [entry for entry in entries if entry.state is State.UNSENT]
+        for entry in left:
+            del self._unsent[entry]
+            entry.state = State.SENT
+            self.retransmission.sent(entry, now)
+        self.looks.soon(left, now)
 
     def uncertain(self, entries: Sequence[InFlight], now: float) -> None:
         """Note that sending these failed: they stay unsent, but may have left all the same and are looked for."""
-        for entry in entries:
-            if entry.state is State.UNSENT:
-                self.retransmission.attempted(entry, now)
-                self.looks.soon(entry, now)
+        unsure = [entry for entry in entries if entry.state is State.UNSENT]
+        for entry in unsure:
+            self.retransmission.attempted(entry, now)
+        self.looks.soon(unsure, now)
 
     def presume_lost(self, now: float) -> int:
         """Put what is presumed lost back among the unsent, and return how many those are."""
@@ -165,9 +167,9 @@ class Window:
 
     # Updates arrive, or never will.
 
-    def looked_for(self, entries: Iterable[InFlight]) -> None:
+    def looked_for(self, entries: Sequence[InFlight], now: float) -> None:
         """Note that the cache was asked about these: of those sought, what is not confirmed by now is to be sent."""
-        for entry in entries:
+        for entry in [*entries, *self.looks.looked_for(now)]:
             if entry.state is State.SOUGHT:
                 self.looks.stop(entry)
                 self._to_be_sent(entry)

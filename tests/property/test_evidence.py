@@ -197,6 +197,7 @@ class EvidenceMachine(RuleBasedStateMachine):
         for entry in due:
             if entry.update and entry.update.product_id in self.held and missed is not Missed.VERSIONS:
                 self.window.observe(entry.update.product_id, entry.update.version, self.now)
+        self.window.looked_for(due, self.now)
         for found in list(hopeless(asked, seen, self.now, WORKING_S)):
             if self.window.give_up(found.entry):
                 self.judge(found.entry)

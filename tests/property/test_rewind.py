@@ -242,7 +242,7 @@ class SimulatedBridge:
         self.checkpoints.sealed(seal)
         for product, held in look.versions.items():
             self.window.observe(product, held, self.now)
-        self.window.looked_for(due)
+        self.window.looked_for(due, self.now)
 
 
 numbers = st.sampled_from(PARTITIONS)

@@ -173,7 +173,7 @@ class WindowMachine(RuleBasedStateMachine):
         for product in {e.update.product_id for e in due if e.update}:
             if product in self.cache:
                 self.window.observe(product, self.cache[product], self.now)
-        self.window.looked_for(due)
+        self.window.looked_for(due, self.now)
 
     @rule(pick=st.integers(0, 99))
     def fail_for_good(self, pick: int) -> None:

@@ -110,7 +110,7 @@ def test_what_was_sought_and_not_found_is_overtaken_like_the_rest() -> None:
     offer(window, 0, 1, change("a", 9))
     sought = window.looks.due(0.0, 9)
     assert [entry.record.offset for entry in sought] == [0, 1]
-    window.looked_for(sought)
+    window.looked_for(sought, 0.0)
     assert sent_offsets(window) == [1]
 
 

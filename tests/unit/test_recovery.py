@@ -63,9 +63,11 @@ class Simulation:
         self.now += STEP_S
         if self.alive:
             self._work()
-        for product in {e.update.product_id for e in self.window.looks.due(self.now, 1_000) if e.update}:
+        due = self.window.looks.due(self.now, 1_000)
+        for product in {e.update.product_id for e in due if e.update}:
             if product in self._cache:
                 self.window.observe(product, self._cache[product], self.now)
+        self.window.looked_for(due, self.now)
 
     def _bridge(self) -> None:
         while not self.window.paused() and self.topic and self.window.admits(0, 100):
