@@ -1,4 +1,4 @@
-"""One Celery task for each update, many in one round trip where the broker allows it, each call with a deadline."""
+"""Celery tasks for updates, many in one round trip where the broker allows it, each call with a deadline."""
 
 import itertools
 import logging
@@ -15,12 +15,15 @@ from kombu.exceptions import KombuError
 from bridge.evidence import is_marked
 from bridge.in_flight import InFlight
 from bridge.task_message import TaskMessage, TaskMessages
-from tasks.arguments import Arguments
+from tasks.arguments import Arguments, Send
 
 logger = logging.getLogger(__name__)
 
 PUBLISH_TIMEOUT_S = 5
 FAREWELL_S = 0.5
+
+PACK_BYTES = 2**20
+"""About the most data in one task."""
 
 
 class EnqueueError(Exception):
@@ -33,12 +36,16 @@ def task_id(topic: str, partition: int, offset: int, position: int = 0) -> str:
 
 
 class Enqueuer:
-    """Hands updates to Celery. Connects when first used, and again after an error."""
+    """Hands updates to Celery. Connects when first used, and again after an error.
 
-    def __init__(self, app: Celery, topic: str, *, task_life_s: float) -> None:
+    Each has a task of its own, unless there are ``updates_per_task`` at once or more: then so many share one.
+    """
+
+    def __init__(self, app: Celery, topic: str, *, task_life_s: float, updates_per_task: int = 1) -> None:
         self._app = app
         self._topic = topic
         self._task_life_s = task_life_s
+        self._updates_per_task = updates_per_task
         self._connection: Connection | None = None
         self._channel: Any = None
         self._messages = TaskMessages(app, timeout_s=PUBLISH_TIMEOUT_S)
@@ -46,14 +53,14 @@ class Enqueuer:
         self._nonces = (f"{instance}-{number:x}" for number in itertools.count())
 
     def send(self, entries: Sequence[InFlight]) -> None:
-        """Enqueue a task for each, in order; EnqueueError when some may not have been taken.
+        """Enqueue all of them, in order; EnqueueError when some may not have been taken.
 
         Each send has a nonce of its own, noted before it leaves: what comes back is believed only if it bears one. A
         send that failed may have left all the same, and the next one has the same nonce.
         """
         now = time.time()
         with self._open_channel() as channel:
-            self._messages.publish(channel, [self._task(entry, now) for entry in entries])
+            self._messages.publish(channel, self._tasks(entries, now))
 
     def close(self) -> None:
         """Close the connection."""
@@ -61,7 +68,35 @@ class Enqueuer:
         if connection is not None:
             connection.release()
 
-    def _task(self, entry: InFlight, now: float) -> TaskMessage:
+    def _tasks(self, entries: Sequence[InFlight], now: float) -> list[TaskMessage]:
+        if len(entries) < self._updates_per_task or self._updates_per_task == 1:
+            return [TaskMessage.of(self._send(entry, now)) for entry in entries]
+        # One that has left before, or may have, is alone: it may be what kills workers.
+        fresh = [entry for entry in entries if not entry.nonces and entry.update and not entry.update.is_notice]
+        packs = [self._pack(pack, now) for pack in self._divided(fresh)]
+        packed = set(fresh)
+        return [*packs, *(TaskMessage.of(self._send(entry, now)) for entry in entries if entry not in packed)]
+
+    def _divided(self, entries: Sequence[InFlight]) -> Iterator[list[InFlight]]:
+        pack: list[InFlight] = []
+        size = 0
+        for entry in entries:
+            size += entry.record.size
+            if pack and (len(pack) == self._updates_per_task or size > PACK_BYTES):
+                yield pack
+                pack, size = [], entry.record.size
+            pack.append(entry)
+        if pack:
+            yield pack
+
+    def _pack(self, entries: Sequence[InFlight], now: float) -> TaskMessage:
+        nonce = next(self._nonces)
+        for entry in entries:
+            entry.nonces.append(nonce)
+        sends = [self._send(entry, now) for entry in entries]
+        return TaskMessage.of_many(sends) if len(sends) > 1 else TaskMessage.of(sends[0])
+
+    def _send(self, entry: InFlight, now: float) -> Send:
         assert entry.update is not None  # noqa: S101 - only updates are enqueued
         entry.first_sent_at = entry.first_sent_at or now
         if len(entry.nonces) == entry.sends:
@@ -73,7 +108,7 @@ class Enqueuer:
             not_after=now + self._task_life_s,
             marked=is_marked(entry.sends),
         )
-        return TaskMessage(self.task_id(entry), arguments)
+        return Send(self.task_id(entry), arguments)
 
     def task_id(self, entry: InFlight) -> str:
         """Return the task's id, the same at every send."""

@@ -17,8 +17,11 @@ L = TypeVar("L", bound=Hashable)
 EVEN: Final = 4
 """How many looks follow the first one at even intervals, a quarter of the usual time each."""
 
-SAMPLE: Final = 16
-"""How many of those that were sent together are looked for before all are."""
+STEP: Final = 32
+"""Of twice as many that were sent together, or more, one in so many is looked for before all are."""
+
+CHEAPER: Final = 4
+"""How many times as often a sample is looked for: it costs little, and what is not seen to arrive fills the window."""
 
 
 @dataclass(eq=False, slots=True)
@@ -61,8 +64,10 @@ class Looks(Generic[L]):
 
     def soon(self, looked: Iterable[L], now: float) -> None:
         """Begin to look for these, in the order in which they were sent."""
-        seconds = min(max(self._first_s, self.usual_s / 2), self._max_s)
-        self._plan(self._moved(looked, _Batch({}, seconds)), now + seconds)
+        batch = self._moved(looked, _Batch({}, 0.0))
+        often = CHEAPER if len(batch.looked) >= 2 * STEP else 1
+        batch.seconds = min(max(self._first_s, self.usual_s / 2 / often), self._max_s)
+        self._plan(batch, now + batch.seconds)
 
     def at_once(self, looked: L) -> None:
         """Look for it before everything else."""
@@ -87,10 +92,9 @@ class Looks(Generic[L]):
             if batch is self._sought:
                 self._sought = _Batch({}, self._first_s, sought=True)
             room = most - len(found)
-            step = len(batch.looked) // SAMPLE
-            if step > 1 and batch.looks < EVEN:
+            if len(batch.looked) >= 2 * STEP and batch.looks < EVEN * CHEAPER:
                 order = list(batch.looked)
-                places = range(0, len(order), step)[:room]
+                places = range(0, len(order), STEP)[:room]
                 self._sampled.append(_Sampled(batch, order, places))
                 found += [order[place] for place in places]
             else:
@@ -109,8 +113,8 @@ class Looks(Generic[L]):
             arrived = [place for place in places if self._batch_of.get(order[place]) is not batch]
             if arrived:
                 # Up to the next of the sample, which has not arrived.
-                before = (one for one in order[: arrived[-1] + places.step] if self._batch_of.get(one) is batch)
-                self._plan(self._moved(before, _Batch({}, self.usual_s / 4, EVEN)), now)
+                before = (one for one in order[: arrived[-1] + STEP] if self._batch_of.get(one) is batch)
+                self._plan(self._moved(before, _Batch({}, self.usual_s / 4, EVEN * CHEAPER)), now)
                 batch.looks = 0
             elif batch.sought:
                 absent += batch.looked
@@ -132,8 +136,9 @@ class Looks(Generic[L]):
         return first
 
     def _again(self, batch: _Batch[L], now: float) -> None:
-        even_s = self.usual_s / 4
-        is_even = batch.looks < EVEN and even_s > self._first_s
+        often = CHEAPER if len(batch.looked) >= 2 * STEP else 1
+        even_s = self.usual_s / 4 / often
+        is_even = batch.looks < EVEN * often and even_s > self._first_s
         batch.seconds = min(even_s if is_even else max(self._first_s, batch.seconds * 2), self._max_s)
         batch.looks += 1
         self._plan(batch, now + batch.seconds)

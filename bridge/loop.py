@@ -16,7 +16,7 @@ from bridge.enqueue import Enqueuer
 from bridge.evidence import Hopeless, hopeless
 from bridge.in_flight import InFlight
 from bridge.outbox import Outbox
-from bridge.records import Records, size_of
+from bridge.records import Records, headers_of, size_of
 from bridge.sweep import sweep
 from bridge.undecodable import Undecodable
 from bridge.window import Window
@@ -144,11 +144,13 @@ class Bridge:
         return self._window.admits(number, arrived.size, len(arrived.updates) or 1)
 
     def _decode(self, message: Message) -> "Arrived":
+        headers: list[tuple[str, bytes | None]] = []
         try:
-            updates = updates_of(message, self._rules)
+            headers = headers_of(message)
+            updates = updates_of(message, self._rules, headers)
         except InvalidUpdateError as error:
-            return Arrived(message, size_of(message), [], error)
-        return Arrived(message, size_of(message), updates)
+            return Arrived(message, size_of(message, headers), [], error)
+        return Arrived(message, size_of(message, headers), updates)
 
     def _admit(self, number: int, arrived: "Arrived") -> None:
         message, size, updates, error = arrived

@@ -280,12 +280,8 @@ def _close(consumer: Consumer) -> None:
         logger.warning("the consumer did not leave its group: %s", error)
 
 
-def size_of(message: Message) -> int:
+def size_of(message: Message, headers: Iterable[tuple[str, bytes | None]]) -> int:
     """Return about how many bytes a record takes up in memory; ``len`` of a message is that of its value alone."""
-    try:
-        headers = headers_of(message)
-    except InvalidUpdateError:
-        headers = []
     return RECORD_BYTES + len(message) + len(message.key() or b"") + sum(len(n) + len(v or b"") for n, v in headers)
 
 

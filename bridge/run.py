@@ -89,7 +89,9 @@ def _assemble(
     return Bridge(
         open_records=open_records,
         window=open_window(settings),
-        enqueuer=Enqueuer(app, settings.topic, task_life_s=settings.task_life_s),
+        enqueuer=Enqueuer(
+            app, settings.topic, task_life_s=settings.task_life_s, updates_per_task=settings.updates_per_task
+        ),
         cache=cache,
         stamps=Stamps(
             task_settings.key_prefix,

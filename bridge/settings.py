@@ -39,6 +39,13 @@ class BridgeSettings(Settings):
     )
     fetch_max: int = Field(500, ge=1, le=10_000, description="The most records taken from Kafka's client at once")
 
+    updates_per_task: int = Field(
+        1,
+        ge=1,
+        le=1_000,
+        description="The most updates in one task: more than 1 lets a backlog share tasks (200 is much faster); at the "
+        "head of the topic each update has its own all the same",
+    )
     task_life_s: float = Field(600.0, gt=0, description="How long after it was sent a task may still be retried")
     silence_max_s: float = Field(
         60.0, gt=0, description="The longest pause between probes while nothing at all is confirmed"

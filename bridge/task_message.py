@@ -5,13 +5,13 @@ https://docs.celeryq.dev/en/stable/internals/protocol.html, docs/decisions/0014-
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 from celery import Celery
 from kombu.common import maybe_declare
 
-from tasks.arguments import TASK_NAME, Arguments, pack
+from tasks.arguments import PACK_NAME, TASK_NAME, Send, pack, pack_many, shown
 from tasks.transport import Channel
 
 _TRANSIENT: Final = 1  # a broker that forgets them is a matter of speed: the bridge sends them again
@@ -20,10 +20,26 @@ _encoder = msgspec.json.Encoder()
 
 
 class TaskMessage(NamedTuple):
-    """One send of one task."""
+    """One task: its id, its positional arguments, what is shown of them, and a nonce that no other message has."""
 
+    name: str
     task_id: str
-    arguments: Arguments
+    arguments: Sequence[Any]
+    shown: str
+    nonce: str
+
+    @classmethod
+    def of(cls, send: Send) -> Self:
+        """The task for one update."""
+        task_id, arguments = send
+        return cls(TASK_NAME, task_id, pack(arguments), shown(arguments.update), arguments.nonce)
+
+    @classmethod
+    def of_many(cls, sends: Sequence[Send]) -> Self:
+        """The task for several, named after the first."""
+        first = sends[0]
+        task_id = f"{first.task_id}+{len(sends) - 1}"
+        return cls(PACK_NAME, task_id, pack_many(sends), f"({len(sends)} updates)", first.arguments.nonce)
 
 
 class TaskMessages:
@@ -74,18 +90,22 @@ class TaskMessages:
                     "delivery_info": {"exchange": "", "routing_key": self._name},
                     "priority": 0,
                     "body_encoding": "utf-8",
-                    "delivery_tag": task.arguments.nonce,
+                    "delivery_tag": task.nonce,
                 },
             }
         )
 
     def _body(self, task: TaskMessage) -> bytes:
-        return _encoder.encode((pack(task.arguments), {}, self._embedded))
+        return _encoder.encode((task.arguments, {}, self._embedded))
 
     def _headers_of(self, task: TaskMessage) -> dict[str, Any]:
-        update = task.arguments.update
-        shown = f"({update.product_id!r}, {update.version})"
-        return {**self._headers, "id": task.task_id, "root_id": task.task_id, "argsrepr": shown}
+        return {
+            **self._headers,
+            "task": task.name,
+            "id": task.task_id,
+            "root_id": task.task_id,
+            "argsrepr": task.shown,
+        }
 
     def _properties_of(self, task: TaskMessage) -> dict[str, Any]:
         return {**self._properties, "correlation_id": task.task_id}

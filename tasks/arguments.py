@@ -1,6 +1,7 @@
-"""What the bridge hands to a worker: one update and how long it may be retried, in a numbered format."""
+"""What the bridge hands to a worker: an update and how long it may be retried, or many, in numbered formats."""
 
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -10,6 +11,7 @@ from tasks.fields import product_id_of
 from tasks.version import Version
 
 TASK_NAME: Final = "tasks.update_product"
+PACK_NAME: Final = "tasks.update_products"
 
 FORMAT: Final = 1
 
@@ -34,6 +36,13 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True):
     marked: bool = False
 
 
+class Send(NamedTuple):
+    """One send of one update, and the id of the task that carries it alone."""
+
+    task_id: str
+    arguments: Arguments
+
+
 class _Body(msgspec.Struct, omit_defaults=True):
     id: str
     version: str
@@ -43,6 +52,21 @@ class _Body(msgspec.Struct, omit_defaults=True):
     data: str | None = None
     deleted: bool = False
     marked: bool = False
+
+
+class _Part(msgspec.Struct, array_like=True):
+    task_id: str
+    id: str
+    version: str
+    data: str | None = None
+    deleted: bool = False
+
+
+class _Pack(msgspec.Struct):
+    nonce: str
+    first_sent: float
+    not_after: float
+    updates: list[_Part]
 
 
 def pack(arguments: Arguments) -> list[Any]:
@@ -71,12 +95,7 @@ def unpack(number: object, body: object) -> Arguments:
         raise UnknownFormatError(f"task arguments of format {number!r:.40}; this worker understands {FORMAT}")
     try:
         parts = msgspec.convert(body, _Body)
-        update = Update(
-            product_id=product_id_of(parts.id),
-            version=Version.parse(parts.version),
-            data=None if parts.data is None else parts.data.encode(),
-            deleted=parts.deleted,
-        )
+        update = _update(parts)
     except ValueError as error:
         raise UnknownFormatError(f"task arguments of format {FORMAT} that do not fit it: {error}") from error
     return Arguments(
@@ -85,4 +104,57 @@ def unpack(number: object, body: object) -> Arguments:
         first_sent=parts.first_sent,
         not_after=parts.not_after,
         marked=parts.marked,
+    )
+
+
+def shown(update: Update) -> str:
+    """What Flower and Celery's logs show as the arguments: no data, and nothing long."""
+    return f"({update.product_id!r}, {update.version})"
+
+
+def pack_many(sends: Sequence[Send]) -> list[Any]:
+    """Return the positional arguments of a task that carries several updates, all sent now and for the first time."""
+    first = sends[0].arguments
+    parts = [
+        _Part(
+            task_id=task_id,
+            id=update.product_id,
+            version=str(update.version),
+            data=None if update.data is None else update.data.decode(),
+            deleted=update.deleted,
+        )
+        for task_id, update in ((send.task_id, send.arguments.update) for send in sends)
+    ]
+    return [FORMAT, _Pack(first.nonce, first.first_sent, first.not_after, parts)]
+
+
+def unpack_many(number: object, body: object) -> list[Send]:
+    """Read what ``pack_many`` made; the sends of one task have one nonce.
+
+    Raises:
+        UnknownFormatError: another format, or not what this one says.
+    """
+    if number != FORMAT:
+        raise UnknownFormatError(f"task arguments of format {number!r:.40}; this worker understands {FORMAT}")
+    try:
+        packed = msgspec.convert(body, _Pack)
+        return [
+            Send(
+                part.task_id,
+                Arguments(
+                    update=_update(part), nonce=packed.nonce, first_sent=packed.first_sent, not_after=packed.not_after
+                ),
+            )
+            for part in packed.updates
+        ]
+    except ValueError as error:
+        raise UnknownFormatError(f"task arguments of format {FORMAT} that do not fit it: {error}") from error
+
+
+def _update(parts: _Body | _Part) -> Update:
+    return Update(
+        product_id=product_id_of(parts.id),
+        version=Version.parse(parts.version),
+        data=None if parts.data is None else parts.data.encode(),
+        deleted=parts.deleted,
     )

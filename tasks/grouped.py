@@ -16,12 +16,14 @@ from typing import Final, NamedTuple
 from tasks.arguments import Arguments
 from tasks.errors import LockBusyError
 from tasks.grant import Asked
+from tasks.outcome import UNREMARKABLE, Outcome
+from tasks.packed import PreparedPack
 from tasks.refresh import Answer, refresh_group
 from tasks.resources import Resources
 
 logger = logging.getLogger(__name__)
 
-GROUP_MAX: Final = 256
+GROUP_MAX: Final = 512
 UNDER_WAY_MAX: Final = 2
 PAUSE_FIRST_S: Final = 0.02  # between two tries of a lock that is busy, doubling
 
@@ -32,8 +34,13 @@ class Prepared(NamedTuple):
     arguments: Arguments
     answer: Answer
 
+    @property
+    def result(self) -> str | None:
+        """What the task will return; None where it has more to do than that."""
+        return self.answer.value if isinstance(self.answer, Outcome) and self.answer in UNREMARKABLE else None
 
-prepared: ContextVar[Prepared | None] = ContextVar("prepared", default=None)
+
+prepared: ContextVar[Prepared | PreparedPack | None] = ContextVar("prepared", default=None)
 """Of the task that runs just now; None: it does all by itself."""
 
 

@@ -1,6 +1,7 @@
 """What became of one update."""
 
 from enum import StrEnum
+from typing import Final
 
 
 class Outcome(StrEnum):
@@ -10,3 +11,7 @@ class Outcome(StrEnum):
     STALE = "stale"
     DUPLICATE = "duplicate"
     CONFLICT = "conflict"
+
+
+UNREMARKABLE: Final = frozenset({Outcome.APPLIED, Outcome.STALE, Outcome.DUPLICATE})
+"""Of which a task has nothing to say but the outcome itself."""

@@ -9,7 +9,8 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from billiard.einfo import ExceptionInfo
@@ -17,17 +18,14 @@ from celery import signals
 from celery.concurrency.base import BasePool
 from celery.exceptions import WorkerShutdown, WorkerTerminate
 
-from tasks.arguments import TASK_NAME, UnknownFormatError, unpack
+from tasks.arguments import PACK_NAME, TASK_NAME, Send, UnknownFormatError, unpack, unpack_many
 from tasks.grouped import Groups, Prepared, Waiting, prepared
-from tasks.outcome import Outcome
+from tasks.packed import Pack, PreparedPack
 from tasks.resources import resources
 from tasks.startup import collect_seldom
 
 logger = logging.getLogger(__name__)
 _tracer = logging.getLogger("celery.app.trace")
-
-UNREMARKABLE: Final = frozenset({Outcome.APPLIED, Outcome.STALE, Outcome.DUPLICATE})
-"""What the task's own code would only hand back."""
 
 TRACED: Final = (signals.task_prerun, signals.task_postrun, signals.task_success)
 
@@ -45,19 +43,20 @@ class _Task(NamedTuple):
     failed: Callable[[ExceptionInfo], None]
     traced: Callable[[], bool]
 
-    def run(self, ready: Prepared | None) -> None:
+    def run(self, ready: Prepared | PreparedPack | None) -> None:
         """Run it to its end; a task that takes down the worker still takes no other one with it."""
+        result = ready.result if ready is not None else None
         try:
             self.accepted(os.getpid(), time.monotonic())
-            if ready is None or ready.answer not in UNREMARKABLE or self.traced() or self._is_followed():
+            if result is None or self.traced() or self._is_followed():
                 self._trace(ready)
             else:
-                self.succeeded((0, repr(ready.answer.value), 0.0))
+                self.succeeded((0, repr(result), 0.0))
         except Exception:
             # What escapes from here would restart the consumer, or leave the group's other tasks unfinished.
             logger.exception("task %s is left to the broker", self.args[1])
 
-    def _trace(self, ready: Prepared | None) -> None:
+    def _trace(self, ready: Prepared | PreparedPack | None) -> None:
         token = prepared.set(ready)
         try:
             returned = self.target(*self.args)
@@ -120,10 +119,11 @@ class GroupPool(BasePool):
         args = (name, task_id, request, decoded, None, None)
         task = _Task(target, args, told["accept_callback"], told["callback"], told["error_callback"], self._is_traced)
         waiting = _waiting(task)
-        if waiting is None:
+        if not waiting:
             task.run(None)
             return
-        self._groups.add(waiting)
+        for one in waiting:
+            self._groups.add(one)
         if self._hub is None:  # a broker's transport without an event loop
             self._groups.finish()
         else:
@@ -183,17 +183,28 @@ class GroupPool(BasePool):
         self._wake()
 
 
-def _waiting(task: _Task) -> Waiting | None:
-    """The task as one that can wait for a group; None for one that cannot: another task, or another format."""
+def _waiting(task: _Task) -> list[Waiting]:
+    """What can wait for a group: the task's update, or each of its many; none: another task, or another format."""
     name, _, request, *_ = task.args
-    if name != TASK_NAME:
-        return None
-    try:
-        arguments = unpack(*request["args"])
-    except (UnknownFormatError, TypeError):
-        return None  # the task itself says so
     patience_s = 0.0 if request.get("retries") else resources().settings.lock_wait_s
-    return Waiting(arguments, task.run, time.monotonic() + patience_s)
+    until = time.monotonic() + patience_s
+    try:
+        if name == TASK_NAME:
+            return [Waiting(unpack(*request["args"]), task.run, until)]
+        if name == PACK_NAME:
+            return _waiting_pack(unpack_many(*request["args"]), task, until)
+    except (UnknownFormatError, TypeError):
+        pass  # the task itself says so
+    return []
+
+
+def _waiting_pack(sends: Sequence[Send], task: _Task, until: float) -> list[Waiting]:
+    pack = Pack(sends, task.run)
+
+    def finish(place: int, ready: Prepared | None) -> None:
+        pack.answered(place, ready.answer if ready is not None else None)
+
+    return [Waiting(send.arguments, partial(finish, place), until) for place, send in enumerate(sends)]
 
 
 def _is_traced() -> bool:

@@ -98,7 +98,7 @@ def pipeline(client: redis.Redis, commands: Sequence[Command]) -> list[Any]:
     finally:
         if connection is not None:
             pool.release(connection)
-    callbacks = {command[0]: known.get(command[0]) for command in commands}
+    callbacks = {name: known.get(name) for name in {command[0] for command in commands}}
     for index, command in enumerate(commands):
         callback = callbacks[command[0]]
         if callback is not None and not isinstance(answers[index], RedisError):
@@ -107,8 +107,10 @@ def pipeline(client: redis.Redis, commands: Sequence[Command]) -> list[Any]:
 
 
 def _packed(command: Command) -> bytes:
-    name, *arguments = command
-    packed: bytes = pack_command((*str(name).split(), *arguments))  # type: ignore[arg-type]  # its stubs: a tuple of one
+    name = str(command[0])
+    if " " in name:
+        command = (*name.split(), *command[1:])
+    packed: bytes = pack_command(command)  # type: ignore[arg-type]  # its stubs: a tuple of one
     return packed
 
 

@@ -1,7 +1,7 @@
 """How updates reach the cache: drop what it holds already, lock, write what is newer, release; an answer for each."""
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tasks.cache import Cache, Write
@@ -53,7 +53,7 @@ def refresh_group(updates: Sequence[Update], cache: Cache, locks: Locks) -> Gene
                 asked.give_up()
                 raise
             with asked.grant() as grant:
-                _write(_open(jobs), cache, grant)
+                _write(_open(jobs), newest, cache, grant)
     except TransientError as error:
         _answer(_open(jobs), error)
     return _answers(jobs)
@@ -82,8 +82,9 @@ def _write_locked(jobs: Sequence[_Job], cache: Cache, locks: Locks, until: float
     """Write the updates whose products' locks are to be had; return the products whose locks are busy."""
     if not jobs:
         return []
-    with locks.acquire(_newest(jobs), wait_s=_left(until)) as grant:
-        _write(jobs, cache, grant)
+    newest = _newest(jobs)
+    with locks.acquire(newest, wait_s=_left(until)) as grant:
+        _write(jobs, newest, cache, grant)
         return grant.busy
 
 
@@ -95,9 +96,8 @@ def _newest(jobs: Sequence[_Job]) -> dict[str, Version]:
     return newest
 
 
-def _write(jobs: Sequence[_Job], cache: Cache, grant: Grant) -> None:
+def _write(jobs: Sequence[_Job], newest: Mapping[str, Version], cache: Cache, grant: Grant) -> None:
     """Write under the locks: of each product the newest version, by which the others are overtaken."""
-    newest = _newest(jobs)
     locked = [job for job in jobs if job.update.product_id in grant.tokens]
     leading = [job for job in locked if job.update.version == newest[job.update.product_id]]
     if not leading:

@@ -1,20 +1,34 @@
-"""The Celery application and its one task: ``celery -A tasks worker``."""
+"""The Celery application and its tasks, for one update or for many: ``celery -A tasks worker``."""
 
 import logging
 import random
 import time
+from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from celery import Celery, Task, signals
 from celery.exceptions import Reject, Retry, SoftTimeLimitExceeded
+from kombu.exceptions import OperationalError
 
 import tasks.flower  # noqa: F401 - makes `celery flower` safe
-from tasks.arguments import TASK_NAME, Arguments, UnknownFormatError, unpack
+from tasks.arguments import (
+    PACK_NAME,
+    TASK_NAME,
+    Arguments,
+    Send,
+    UnknownFormatError,
+    pack,
+    shown,
+    unpack,
+    unpack_many,
+)
 from tasks.cache import Failure
 from tasks.errors import LockBusyError, PermanentError, TransientError
-from tasks.grouped import GROUP_MAX, prepared
+from tasks.grouped import GROUP_MAX, PAUSE_FIRST_S, Prepared, prepared
 from tasks.heartbeat import Heartbeat
 from tasks.outcome import Outcome
+from tasks.packed import PreparedPack, summary
 from tasks.pool import GroupPool
 from tasks.refresh import Answer, refresh
 from tasks.resources import Resources, close_locks, open_locks, resources
@@ -37,7 +51,7 @@ MACHINE_ERRORS = (SoftTimeLimitExceeded, MemoryError, OSError)
 """Errors that say something about the machine, or about time; no evidence against the update in hand."""
 
 GROUP_POOL = "tasks.pool:GroupPool"
-PREFETCH = 4 * GROUP_MAX
+PREFETCH = 2 * GROUP_MAX
 """Two groups under way, one that gathers, and one on its way from the broker."""
 
 app = Celery("tasks", events="tasks.events:Events")
@@ -111,6 +125,8 @@ def update_product(self: "Task[Any, Any]", number: int, body: object, unexpected
     ``unexpected`` counts the retries after errors that nobody foresaw.
     """
     ready = prepared.get()
+    if not isinstance(ready, Prepared):
+        ready = None
     arguments = ready.arguments if ready else unpack(number, body)
     here = resources()
     # Only the first try waits: retries of tasks whose locks stay busy would occupy every process of the pool.
@@ -127,16 +143,44 @@ def update_product(self: "Task[Any, Any]", number: int, body: object, unexpected
         countdown_s = min(2**unexpected, here.settings.retry_max_s)
         raise again(self, arguments, error, countdown_s, unexpected=unexpected + 1) from error
     if isinstance(answer, Outcome):
-        if answer is Outcome.CONFLICT:
-            logger.warning(
-                "product %r: version %s came with two contents; one of them stays",
-                arguments.update.product_id,
-                arguments.update.version,
-            )
+        warn_of_conflict(arguments, answer)
         return answer.value
     if isinstance(answer, PermanentError):
         raise fail(self, arguments, here, answer, unexpected)
     raise again(self, arguments, answer, pause_s(answer, self.request.retries, here.settings), unexpected=unexpected)
+
+
+@app.task(bind=True, name=PACK_NAME, throws=(GivenUpError, UnknownFormatError))
+def update_products(self: "Task[Any, Any]", number: int, body: object) -> str:
+    """Make the cache hold many updates' versions or newer ones, and return how many had which outcome.
+
+    One that fails goes on as the task that would have carried it alone, which is retried, or fails, like any other.
+    """
+    ready = prepared.get()
+    if isinstance(ready, PreparedPack):
+        sends, answers = ready.sends, list(ready.answers)
+    else:
+        sends = unpack_many(number, body)
+        answers = [None] * len(sends)
+    here = resources()
+    left = [place for place, answer in enumerate(answers) if answer is None]
+    if left:
+        done = run_many([sends[place].arguments for place in left], here)
+        for place, found in zip(left, done, strict=True):
+            answers[place] = found
+    failed = []
+    for send, answer in zip(sends, answers, strict=True):
+        if isinstance(answer, Outcome):
+            warn_of_conflict(send.arguments, answer)
+        else:
+            failed.append((send, answer))
+    try:
+        for send, error in failed:
+            hand_over(self, send, error, here.settings)
+    except OperationalError as unsent:
+        what = f"some of {len(failed)} of {len(sends)} updates"
+        raise GivenUpError(f"{what} are not handed over: {unsent}; they are sent again") from unsent
+    return summary(answers)
 
 
 def run(task_id: str, arguments: Arguments, here: Resources, *, lock_wait_s: float) -> Answer:
@@ -156,6 +200,56 @@ def run(task_id: str, arguments: Arguments, here: Resources, *, lock_wait_s: flo
     return answer
 
 
+def run_many(many: Sequence[Arguments], here: Resources) -> Sequence[Answer]:
+    """Run updates together, and those whose locks are busy again until ``lock_wait_s`` is over."""
+    updates = [arguments.update for arguments in many]
+    until = time.monotonic() + here.settings.lock_wait_s
+    pause = PAUSE_FIRST_S
+    try:
+        with here.started.unmarked():
+            answers = refresh(updates, here.cache, here.locks, lock_wait_s=0.0)
+            while busy := [place for place, answer in enumerate(answers) if isinstance(answer, LockBusyError)]:
+                if time.monotonic() + pause >= until:
+                    break
+                time.sleep(pause)
+                pause *= 2
+                again = refresh([updates[place] for place in busy], here.cache, here.locks, lock_wait_s=0.0)
+                for place, answer in zip(busy, again, strict=True):
+                    answers[place] = answer
+    except MACHINE_ERRORS as error:
+        return [TransientError(str(error) or type(error).__name__)] * len(many)
+    except Exception as error:  # the edge of the process: each finds out by itself whether it is the one
+        logger.exception("%d updates together", len(many))
+        return [TransientError(str(error) or type(error).__name__)] * len(many)
+    return answers
+
+
+def hand_over(
+    task: "Task[Any, Any]", send: Send, error: TransientError | PermanentError | None, settings: TaskSettings
+) -> None:
+    """Enqueue an update of many as a task of its own, for after a pause unless that is of no use."""
+    update = send.arguments.update
+    countdown_s = pause_s(error, 0, settings) if isinstance(error, TransientError) else 0
+    logger.info("product %r, version %s: alone in %d s: %s", update.product_id, update.version, countdown_s, error)
+    task.app.send_task(
+        TASK_NAME,
+        args=msgspec.to_builtins(pack(send.arguments)),
+        task_id=send.task_id,
+        countdown=countdown_s,
+        argsrepr=shown(update),
+        ignore_result=True,
+    )
+
+
+def warn_of_conflict(arguments: Arguments, outcome: Outcome) -> None:
+    """Say so when one version of a product has come with two contents."""
+    if outcome is Outcome.CONFLICT:
+        update = arguments.update
+        logger.warning(
+            "product %r: version %s came with two contents; one of them stays", update.product_id, update.version
+        )
+
+
 def pause_s(error: TransientError, retries: int, settings: TaskSettings) -> int:
     """Return the whole seconds to the next retry, at least one, with jitter."""
     if isinstance(error, LockBusyError):
@@ -173,9 +267,9 @@ def again(
         return GivenUpError(f"{what}: {error}; it is sent again")
     logger.info("%s: again in %d s: %s", what, countdown_s, error)
     # Without it Celery would show all of the arguments, the product's data too, where the bridge shows id and version.
-    shown: dict[str, Any] = {"argsrepr": task.request.get("argsrepr")}
+    as_before: dict[str, Any] = {"argsrepr": task.request.get("argsrepr")}
     try:
-        task.retry(countdown=countdown_s, kwargs={"unexpected": unexpected}, exc=error, **shown)
+        task.retry(countdown=countdown_s, kwargs={"unexpected": unexpected}, exc=error, **as_before)
     except Retry as retry:
         return retry
     except Reject as unsent:  # which Celery would log with a long traceback, for each task in hand

@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -50,5 +51,11 @@ def outcome_of(answer: object, key: str, address: str) -> Outcome | UnusableKeyE
 
 
 def _rfc3339(updated_at_us: int) -> str:
-    moment = _EPOCH + timedelta(microseconds=updated_at_us)
-    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    seconds, microseconds = divmod(updated_at_us, 1_000_000)
+    return f"{_second(seconds)}.{microseconds:06}Z"
+
+
+@lru_cache(maxsize=1_024)
+def _second(since_epoch: int) -> str:
+    """Most updates share theirs with others."""
+    return (_EPOCH + timedelta(seconds=since_epoch)).replace(tzinfo=None).isoformat()

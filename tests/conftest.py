@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 
+import celeryconfig  # noqa: F401 - names our transports to kombu before a test makes it remember its own
 from servers import Addresses, Kafka, KafkaCluster, Reachable, ReachableRedis, Redis, ZooKeeper, ZooKeeperEnsemble
 from servers.rabbitmq import RabbitMQ, is_installed
 from tests.celery_brokers import RabbitBroker, RedisBroker

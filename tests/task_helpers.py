@@ -18,7 +18,7 @@ from bridge.enqueue import Enqueuer
 from bridge.in_flight import InFlight
 from bridge.partition import Partition
 from servers import Reachable, ReachableRedis
-from tasks.arguments import TASK_NAME
+from tasks.arguments import PACK_NAME, TASK_NAME
 from tasks.cache import Cache
 from tasks.contract import Update
 from tasks.lock import Locks
@@ -65,8 +65,15 @@ class Sender:
         """Enqueue the updates in one go and return their tasks' ids."""
         return [task_id for task_id, _ in self._send(updates, 600.0)]
 
-    def _send(self, updates: Sequence[Update], task_life_s: float) -> list[tuple[str, str]]:
-        enqueuer = Enqueuer(self._app, self._topic, task_life_s=task_life_s)
+    def send_together(self, updates: Sequence[Update]) -> tuple[str, list[str]]:
+        """Enqueue one task that carries all the updates; return its id, and those that each would have alone."""
+        ids = [task_id for task_id, _ in self._send(updates, 600.0, updates_per_task=len(updates))]
+        return f"{ids[0]}+{len(ids) - 1}", ids
+
+    def _send(
+        self, updates: Sequence[Update], task_life_s: float, *, updates_per_task: int = 1
+    ) -> list[tuple[str, str]]:
+        enqueuer = Enqueuer(self._app, self._topic, task_life_s=task_life_s, updates_per_task=updates_per_task)
         records = [self._partition.deliver(next(self._offsets), 1, 100, None) for _ in updates]
         entries = [InFlight(record=record, update=update) for record, update in zip(records, updates, strict=True)]
         enqueuer.send(entries)
@@ -103,6 +110,12 @@ class TaskLog:
             return self._all(task_id, r"succeeded in [\d.e-]+s: '(\w+)'")
 
         return wait_until(ended, what=f"the success of task {task_id}")[0]
+
+    def summary(self, pack_id: str) -> str:
+        """The result of a task that carried many updates, once it has succeeded."""
+        said = rf"Task {PACK_NAME}\[{re.escape(pack_id)}\] succeeded in [\d.e-]+s: '(.*)'"
+        found: list[str] = wait_until(lambda: re.findall(said, self.worker.log), what=f"the success of task {pack_id}")
+        return found[0]
 
     def failure(self, task_id: str) -> str:
         """The error of a task, once it has failed as foreseen."""

@@ -9,13 +9,13 @@ import redis
 from celery import Celery
 from kombu import Connection
 
-from bridge.enqueue import EnqueueError, Enqueuer
+from bridge.enqueue import PACK_BYTES, EnqueueError, Enqueuer
 from bridge.in_flight import InFlight
 from bridge.partition import Bounds
 from bridge.retransmit import Clocks
 from bridge.window import Window
 from servers import Redis
-from tasks.arguments import TASK_NAME, Arguments, unpack
+from tasks.arguments import PACK_NAME, TASK_NAME, Arguments, unpack, unpack_many
 from tasks.contract import Update
 from tasks.version import Version
 from tests.celery_brokers import RabbitBroker
@@ -141,6 +141,75 @@ def test_a_batch_takes_one_read_of_the_servers_socket_not_one_per_task(enqueuer:
 
     assert calls(raw)["lpush"] == 1
     assert reads < 250  # about 30 of 16 KiB on an idle machine; on a busy one the server reads what has come so far
+
+
+@pytest.fixture
+def packing(broker: Redis) -> Iterator[Enqueuer]:
+    enqueuer = Enqueuer(configured_app(broker.url(1)), "products", task_life_s=600, updates_per_task=20)
+    yield enqueuer
+    enqueuer.close()
+
+
+def test_a_backlog_shares_tasks(packing: Enqueuer, raw: redis.Redis) -> None:
+    given = entries(50)
+    packing.send(given)
+
+    found = messages(raw)
+    assert [headers["id"] for headers, _ in found] == ["products:3:0+19", "products:3:20+19", "products:3:40+9"]
+    assert {headers["task"] for headers, _ in found} == {PACK_NAME}
+    assert [headers["argsrepr"] for headers, _ in found] == ["(20 updates)", "(20 updates)", "(10 updates)"]
+    packs = [unpack_many(*body[0]) for _, body in found]
+    sends = [send for pack in packs for send in pack]
+    assert [send.task_id for send in sends] == [f"products:3:{number}" for number in range(50)]
+    assert [send.arguments.update for send in sends] == [entry.update for entry in given]
+    assert [[send.arguments.nonce] for send in sends] == [entry.nonces for entry in given]
+    assert len({send.arguments.nonce for send in sends}) == 3
+
+
+def test_fewer_than_fit_in_a_task_have_one_each(packing: Enqueuer, raw: redis.Redis) -> None:
+    packing.send(entries(19))
+    assert [headers["task"] for headers, _ in messages(raw)] == [TASK_NAME] * 19
+
+
+def test_what_has_been_sent_before_is_alone_and_so_is_a_notice(packing: Enqueuer, raw: redis.Redis) -> None:
+    again, notice, *fresh = entries(42)
+    packing.send([again])
+    again.sends = 1  # as the window notes it
+    notice.update = Update(product_id="notice", version=Version(1, 1), data=None)
+    raw.delete(QUEUE)
+    packing.send([again, notice, *fresh])
+    assert sorted(headers["id"] for headers, _ in messages(raw)) == [
+        "products:3:0",
+        "products:3:1",
+        "products:3:2+19",
+        "products:3:22+19",
+    ]
+
+
+def test_what_may_have_left_is_alone_with_the_same_nonce(packing: Enqueuer, broker: Redis, raw: redis.Redis) -> None:
+    given = entries(20)
+    packing.send(entries(1))
+    broker.kill()
+    with pytest.raises(EnqueueError):
+        packing.send(given)
+    [nonce] = {entry.nonces[0] for entry in given}
+    broker.start()
+    raw.flushdb()
+    packing.send(given)
+    found = messages(raw)
+    assert [headers["task"] for headers, _ in found] == [TASK_NAME] * 20
+    assert {one.nonce for one in arguments(found)} == {nonce}
+
+
+def test_a_task_does_not_grow_beyond_a_bound(packing: Enqueuer, raw: redis.Redis) -> None:
+    given = entries(40)
+    for entry in given:
+        entry.record.size = PACK_BYTES // 4
+    given[7].record.size = 2 * PACK_BYTES
+    packing.send(given)
+    sizes = [len(unpack_many(*body[0])) for headers, body in messages(raw) if headers["task"] == PACK_NAME]
+    assert max(sizes) == 4
+    assert [headers["id"] for headers, _ in messages(raw) if headers["task"] == TASK_NAME] == ["products:3:7"]
 
 
 def test_nothing_to_send_is_no_error(enqueuer: Enqueuer, raw: redis.Redis) -> None:

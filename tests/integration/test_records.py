@@ -156,4 +156,4 @@ def test_a_partition_that_is_not_ours_is_skipped_and_ours_is_stored(
 def test_the_size_of_a_record_counts_its_key_and_its_headers(address: str, topic: str, member: Member) -> None:
     produce(address, topic, [Given(value=None, key=b"k" * 100, headers=[("h" * 10, b"v" * 5_000), ("n", None)])])
     [record] = member.fetch_until(1)
-    assert size_of(record) == RECORD_BYTES + 100 + 10 + 5_000 + 1
+    assert size_of(record, headers_of(record)) == RECORD_BYTES + 100 + 10 + 5_000 + 1

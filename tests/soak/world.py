@@ -22,6 +22,8 @@ SETTINGS: Final = {
     # Servers go away just when a process starts: it waits for them instead of ending.
     "LASTWORD_STARTUP_DEADLINE_S": "60",
     "LASTWORD_SHUTDOWN_DEADLINE_S": "5",
+    # What comes in a burst shares tasks, the rest does not.
+    "LASTWORD_UPDATES_PER_TASK": "4",
 }
 
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from kombu.serialization import loads
 
-from tasks.arguments import Arguments, UnknownFormatError, pack, unpack
+from tasks.arguments import Arguments, Send, UnknownFormatError, pack, pack_many, unpack, unpack_many
 from tasks.contract import Update
 from tasks.errors import TransientError
 from tasks.version import Version
@@ -118,3 +118,47 @@ def test_a_body_that_does_not_fit_the_format_is_not_understood(body: object, rea
 
 def test_what_is_not_understood_may_be_by_another_worker() -> None:
     assert issubclass(UnknownFormatError, TransientError)
+
+
+PACK: dict[str, Any] = {
+    "nonce": "abc-1",
+    "first_sent": 1763800000.25,
+    "not_after": 1763800600.25,
+    "updates": [
+        ["products:3:12", "42", "1763800000000123-7", '{"price": 1}', False],
+        ["products:3:13", "43", "1763800000000124-0", None, True],
+    ],
+}
+GONE = Update(product_id="43", version=Version(1763800000000124, 0), data=None, deleted=True)
+SENDS = [
+    Send("products:3:12", ARGUMENTS),
+    Send("products:3:13", Arguments(update=GONE, nonce="abc-1", first_sent=1763800000.25, not_after=1763800600.25)),
+]
+
+
+def test_the_format_of_many() -> None:
+    assert through_the_broker(pack_many(SENDS)) == [1, PACK]
+    assert unpack_many(1, PACK) == SENDS
+
+
+def test_what_a_later_release_adds_to_many_is_ignored() -> None:
+    longer = [[*update, "added"] for update in PACK["updates"]]
+    assert unpack_many(1, {**PACK, "updates": longer, "added": 1}) == SENDS
+
+
+@pytest.mark.parametrize(
+    ("number", "body", "reason"),
+    [
+        (2, PACK, "task arguments of format 2; this worker understands 1"),
+        (1, None, "Expected `object`"),
+        (1, {**PACK, "updates": {}}, "`$.updates`"),
+        (1, {**PACK, "updates": [["products:3:12", "42"]]}, "`$.updates[0]`"),
+        (1, {**PACK, "updates": [["products:3:12", "42", "1-2-3"]]}, "is not a version"),
+        (1, {**PACK, "updates": [["products:3:12", "", "1-2"]]}, "0 bytes"),
+        (1, {**PACK, "nonce": 1}, "`$.nonce`"),
+    ],
+)
+def test_many_that_do_not_fit_the_format_are_not_understood(number: object, body: object, reason: str) -> None:
+    with pytest.raises(UnknownFormatError) as raised:
+        unpack_many(number, body)
+    assert reason in str(raised.value)

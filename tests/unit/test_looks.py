@@ -107,60 +107,71 @@ def test_memory_holds_what_is_looked_for_and_nothing_else(step_s: float) -> None
     assert set(looks._batch_of) == {soonest, *looked}
 
 
-def many(looks: Looks[int], now: float = 0.0) -> None:
-    looks.usual_s = 40
-    looks.soon(range(320), now)
+def many(looks: Looks[int]) -> None:
+    looks.usual_s = 32
+    looks.soon(range(320), 0)
 
 
-def test_of_many_sent_together_a_sample_is_looked_for_first() -> None:
+SAMPLE = list(range(0, 320, 32))
+
+
+def test_of_many_sent_together_a_sample_is_looked_for_first_and_more_often() -> None:
     looks = Looks[int](1, 100)
     many(looks)
-    for now in (20, 30, 40, 50):
-        assert looks.due(now, 1_000) == list(range(0, 320, 20))
-        looks.looked_for(now)
-    assert looks.due(60, 1_000) == list(range(320)), "and after some samples in vain, all"
+    for number in range(16):
+        now = 4 + 2 * number
+        assert looks.due(now, 1_000) == SAMPLE
+        assert looks.looked_for(now) == []
+        assert looks.next() == now + 2
+    assert looks.due(36, 1_000) == list(range(320)), "and after some samples in vain, all"
+
+
+def test_few_are_all_looked_for() -> None:
+    looks = Looks[int](1, 100)
+    looks.usual_s = 32
+    looks.soon(range(63), 0)
+    assert looks.due(16, 1_000) == list(range(63))
 
 
 def test_as_far_as_the_sample_has_arrived_all_are_looked_for() -> None:
     looks = Looks[int](1, 100)
     many(looks)
-    for one in looks.due(20, 1_000):
-        if one in (0, 40, 100):
+    for one in looks.due(4, 1_000):
+        if one in (0, 64, 96):
             looks.stop(one)
-    looks.looked_for(20)
-    before = [one for one in range(120) if one not in (0, 40, 100)]
-    assert looks.due(20, 1_000) == before
-    looks.looked_for(20)
-    rest = range(120, 320)
-    assert looks.due(30, 1_000) == list(rest[:: len(rest) // 16])
-    assert looks.due(39, 1_000) == []
-    assert set(before) <= set(looks.due(40, 1_000))
+    looks.looked_for(4)
+    before = [one for one in range(128) if one not in (0, 64, 96)]
+    assert looks.due(4, 1_000) == before
+    looks.looked_for(4)
+    assert looks.due(6, 1_000) == list(range(128, 320, 32))
+    assert set(before) & set(looks.due(19, 1_000)) == set()
+    assert set(before) <= set(looks.due(20, 1_000))
 
 
 def test_what_of_a_sample_arrives_while_nobody_could_look_is_not_presumed_to() -> None:
     looks = Looks[int](1, 100)
     many(looks)
-    looks.due(20, 1_000)
-    assert looks.due(20, 1_000) == []
-    looks.looked_for(20)
-    assert looks.due(30, 1_000) == list(range(0, 320, 20))
+    looks.due(4, 1_000)
+    assert looks.due(4, 1_000) == []
+    looks.looked_for(4)
+    assert looks.due(6, 1_000) == SAMPLE
 
 
 def test_a_sample_is_no_larger_than_asked_for() -> None:
     looks = Looks[int](1, 100)
     many(looks)
-    assert looks.due(20, 5) == [0, 20, 40, 60, 80]
-    for one in (0, 20, 40):
+    assert looks.due(4, 5) == SAMPLE[:5]
+    for one in (0, 32, 64):
         looks.stop(one)
-    looks.looked_for(20)
-    assert looks.due(20, 1_000) == [one for one in range(60) if one not in (0, 20, 40)]
+    looks.looked_for(4)
+    assert looks.due(4, 1_000) == [one for one in range(96) if one not in (0, 32, 64)]
 
 
 def test_of_many_that_are_sought_nothing_is_presumed_to_be_there_when_nothing_of_a_sample_is() -> None:
     looks = Looks[int](1, 100)
     for one in range(320):
         looks.at_once(one)
-    assert looks.due(0, 1_000) == list(range(0, 320, 20))
+    assert looks.due(0, 1_000) == SAMPLE
     assert looks.looked_for(0) == list(range(320))
 
 
@@ -169,9 +180,9 @@ def test_of_many_that_are_sought_all_are_looked_for_when_one_of_the_sample_is_th
     for one in range(320):
         looks.at_once(one)
     looks.due(0, 1_000)
-    looks.stop(300)
+    looks.stop(288)
     assert looks.looked_for(0) == []
-    assert looks.due(0, 1_000) == [one for one in range(320) if one != 300]
+    assert looks.due(0, 1_000) == [one for one in range(320) if one != 288]
 
 
 def test_what_comes_while_others_are_sought_is_sought_at_once() -> None:
