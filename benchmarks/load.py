@@ -48,9 +48,20 @@ def _load(name: str, updates: int, product: Callable[[], int]) -> Load:
     changes = []
     for number in range(updates):
         chosen = product()
-        data = {"name": f"Espresso cups {chosen}", "price": "18.35", "stock": number % 100, "text": TEXT}
-        changes.append(Change(str(chosen), ((BEGIN_MS + number) * 1_000, number), data, deleted=False))
+        version = ((BEGIN_MS + number) * 1_000, number)
+        changes.append(Change(str(chosen), version, data_of(str(chosen), number), deleted=False))
     return Load(name, changes)
+
+
+def data_of(product: str, number: int) -> dict[str, object]:
+    """What the change with this number makes of a product."""
+    return {"name": f"Espresso cups {product}", "price": "18.35", "stock": number % 100, "text": TEXT}
+
+
+def record_of(product: str, number: int, data: object) -> bytes:
+    """The record of the change with this number."""
+    record = {"product_id": product, "updated_at": BEGIN_MS + number, "sequence": number, "data": data}
+    return json.dumps(record).encode()
 
 
 def publish(servers: str, topic: str, load: Load) -> None:
@@ -68,17 +79,10 @@ def publish(servers: str, topic: str, load: Load) -> None:
     )
     failures: list[str] = []
     for change in load.changes:
-        microseconds, sequence = change.order
-        record = {
-            "product_id": change.product,
-            "updated_at": microseconds // 1_000,
-            "sequence": sequence,
-            "data": change.data,
-        }
         producer.produce(
             topic,
             key=change.product.encode(),
-            value=json.dumps(record).encode(),
+            value=record_of(change.product, change.order[1], change.data),
             on_delivery=lambda error, _: failures.append(error.str()) if error else None,
         )
     left = producer.flush(FLUSH_S)

@@ -59,7 +59,13 @@ class Site:
     directory: Path
 
     @contextmanager
-    def run(self, load: Load, **celery_settings: Any) -> Iterator["Run"]:  # noqa: ANN401 - of any type
+    def run(
+        self,
+        load: Load,
+        *,
+        publish: Callable[[str, str, Load], None] = publish,
+        **celery_settings: Any,  # noqa: ANN401 - of any type
+    ) -> Iterator["Run"]:
         """A run whose topic holds the load; what it has left on the servers is removed when it ends."""
         names = Names.fresh("lastword-bench")
         directory = Path(tempfile.mkdtemp(prefix=f"{load.name}-", dir=self.directory))

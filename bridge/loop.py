@@ -109,8 +109,8 @@ class Bridge:
     def _carry(self) -> None:
         """Move everything that is in hand as far as it goes."""
         self._heartbeat.beat()
-        self._sweep(self._window.looks.due(time.monotonic(), BATCH))
         self._outbox.send()
+        self._sweep(self._window.looks.due(time.monotonic(), BATCH))
         self._deliver_letters()
 
     def _drain(self, leaving: Callable[[], bool], end: float) -> None:

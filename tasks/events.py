@@ -1,8 +1,9 @@
-"""Celery's events of tasks, as many in one message as there are: Celery publishes them by the two dozen.
+"""Celery's events of tasks, up to ten messages a second: Celery publishes them whenever its loop comes round.
 
 A worker with threads loses none either: https://github.com/celery/celery/issues/10434
 """
 
+import time
 from typing import Any, Final
 
 import msgspec
@@ -10,7 +11,10 @@ from celery.app.events import Events as CeleryEvents
 from celery.events.dispatcher import EventDispatcher
 
 AT_ONCE_MAX: Final = 2_000
-"""The most events in one message; usually it goes when the worker's loop comes round."""
+"""The most events in one message."""
+
+EVERY_S: Final = 0.1
+"""The shortest time between two messages, unless there are as many events: one costs as much as several tasks."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -22,10 +26,33 @@ class Dispatcher(_CeleryDispatcher):  # type: ignore[misc]
     """Publishes the events of one worker."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Celery's
+        # Where Celery has an event loop, the consumer that owns it is to be told of an event in the buffer.
+        self._consumer: Any = getattr(kwargs.get("on_send_buffered"), "__self__", None)
+        self._next = 0.0
+        self._planned = False
+        if self._consumer is not None:
+            kwargs["on_send_buffered"] = self._buffered
         super().__init__(*args, **{"buffer_limit": AT_ONCE_MAX, **kwargs})
+
+    def _buffered(self) -> None:
+        """Have the buffer looked at in the loop's own thread; this may be another one."""
+        self._consumer.hub._ready.add(self._flush_when_due)  # noqa: SLF001 - as Celery's consumer does
+
+    def _flush_when_due(self) -> None:
+        left_s = self._next - time.monotonic()
+        if left_s <= 0:
+            self.flush()
+        elif not self._planned:
+            self._planned = True
+            self._consumer.hub.call_later(left_s, self._flush_as_planned)
+
+    def _flush_as_planned(self) -> None:
+        self._planned = False
+        self.flush()
 
     def flush(self, errors: bool = True, groups: bool = True) -> None:  # noqa: FBT001, FBT002 - Celery's
         """Publish what is buffered."""
+        self._next = time.monotonic() + EVERY_S
         super().flush(errors=errors, groups=False)
         if not groups:
             return

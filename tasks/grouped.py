@@ -1,8 +1,8 @@
 """Groups of tasks: their updates go to the cache together, and then each task ends by itself. For one thread.
 
 There is no time that a group waits to grow: while one is under way the next one gathers, so that groups are as large as
-the load makes them. A second one sets out when a full group is waiting, and its locks are on their way while the first
-one writes.
+the load makes them. A second one sets out when some are waiting, and its locks are on their way while the first one
+writes.
 """
 
 import logging
@@ -25,6 +25,14 @@ logger = logging.getLogger(__name__)
 
 GROUP_MAX: Final = 512
 UNDER_WAY_MAX: Final = 2
+FURTHER_AT: Final = 16
+"""How many must wait for a second group to set out."""
+
+LOOK_FROM: Final = 0.1
+REMEMBERED: Final = 500
+"""From which share of the last so many updates that the cache held already, it is asked before the locks are."""
+
+HELD: Final = frozenset({Outcome.STALE, Outcome.DUPLICATE})
 PAUSE_FIRST_S: Final = 0.02  # between two tries of a lock that is busy, doubling
 
 
@@ -83,6 +91,7 @@ class Groups:
         self._waiting: deque[Waiting] = deque()
         self._busy: list[Waiting] = []
         self._under_way: list[_Group] = []
+        self._held_share = 0.0
 
     def add(self, task: Waiting) -> None:
         """Take in a task, for the next group."""
@@ -143,7 +152,7 @@ class Groups:
     def _may_start(self) -> bool:
         if not self._waiting or len(self._under_way) >= UNDER_WAY_MAX:
             return False
-        return not self._under_way or (len(self._waiting) >= GROUP_MAX and not self._waiting[0].arguments.marked)
+        return not self._under_way or (len(self._waiting) >= FURTHER_AT and not self._waiting[0].arguments.marked)
 
     def _take(self) -> list[Waiting]:
         """Take the next group: up to the first marked task, and without the products that are under way already."""
@@ -158,7 +167,10 @@ class Groups:
 
     def _start(self, tasks: Sequence[Waiting]) -> None:
         here = self._resources()
-        steps = refresh_group([task.arguments.update for task in tasks], here.cache, here.locks)
+        # A look costs each a round trip, and spares a lock what the cache holds already. Who waited may be overtaken.
+        look_first = self._held_share > LOOK_FROM or any(task.pause_s > PAUSE_FIRST_S for task in tasks)
+        updates = [task.arguments.update for task in tasks]
+        steps = refresh_group(updates, here.cache, here.locks, look_first=look_first)
         try:
             asked = next(steps)
         except StopIteration as end:
@@ -188,6 +200,8 @@ class Groups:
                 task.finish(None)
             return
         now = time.monotonic()
+        held = sum(answer in HELD for answer in answers)
+        self._held_share += (held / len(answers) - self._held_share) * len(answers) / (len(answers) + REMEMBERED)
         for task, answer in zip(tasks, answers, strict=True):
             if isinstance(answer, LockBusyError) and now + task.pause_s < task.until:
                 task.not_before = now + task.pause_s

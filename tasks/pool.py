@@ -8,6 +8,7 @@ below 5.7, tests/integration/test_pool.py says what was seen to matter. Source: 
 import contextlib
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -28,6 +29,9 @@ logger = logging.getLogger(__name__)
 _tracer = logging.getLogger("celery.app.trace")
 
 TRACED: Final = (signals.task_prerun, signals.task_postrun, signals.task_success)
+
+SWITCH_S: Final = 0.0005
+"""How long kazoo's thread, with ZooKeeper's answer, waits while ours computes; by default it is ten times as long."""
 
 OVERDUE_EVERY_S: Final = 1.0
 """How often to look for what ZooKeeper has not answered in time."""
@@ -95,6 +99,7 @@ class GroupPool(BasePool):
     def on_start(self) -> None:
         """Say that tasks may run in this process."""
         collect_seldom()
+        sys.setswitchinterval(SWITCH_S)
         signals.worker_process_init.send(sender=None)
 
     def register_with_event_loop(self, hub: Any) -> None:  # noqa: ANN401 - kombu's

@@ -35,15 +35,20 @@ def refresh(updates: Sequence[Update], cache: Cache, locks: Locks, *, lock_wait_
     return _answers(jobs)
 
 
-def refresh_group(updates: Sequence[Update], cache: Cache, locks: Locks) -> Generator[Asked, None, list[Answer]]:
+def refresh_group(
+    updates: Sequence[Update], cache: Cache, locks: Locks, *, look_first: bool = True
+) -> Generator[Asked, None, list[Answer]]:
     """Do as ``refresh`` does for a group, in which nobody waits for a busy lock; return its answers.
+
+    Without ``look_first`` the locks are asked for at once, and what the cache holds already is found out by the write.
 
     Between asking for the locks and using them it yields, so that other work can be done while ZooKeeper answers. One
     that is closed there, and not gone on with, holds nothing.
     """
     jobs = [_Job(update) for update in updates]
     try:
-        _drop_held(jobs, cache)
+        if look_first:
+            _drop_held(jobs, cache)
         newest = _newest(_open(jobs))
         if newest:
             asked = locks.ask(newest)

@@ -51,10 +51,13 @@ class Channel(_KombuChannel):  # type: ignore[misc]
     Message = Message
 
     _one_by_one = False
+    _writer: Any = None
 
     def put_many(self, queue: str, messages: Iterable[bytes]) -> None:
         """Put messages, in the form that they have in Redis, into a queue; some may be in it when this raises."""
-        with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipeline:
+        if self._writer is None:  # kombu makes a client for each message, which costs more than the message
+            self._writer = self._create_client()
+        with self._writer.pipeline(transaction=False) as pipeline:
             for some in _pieces(messages):
                 pipeline.lpush(self._q_for_pri(queue, self.priority_steps[0]), *some)
             pipeline.execute()
