@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,26 +21,54 @@ FASTEST = ("--pool", "solo", "--concurrency", "1", "--prefetch-multiplier", "102
 
 @dataclass(frozen=True)
 class Mode:
-    """How the pipeline's worker is run; by default as ``celeryconfig.py`` says."""
+    """How the pipeline is run; by default as ``celeryconfig.py`` and the settings' defaults say, one of each.
+
+    Where there are several bridges, the load is published when all have their partitions, while the clock runs.
+    """
 
     name: str = "pipeline"
     pool: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     broker_url: str | None = None
+    updates_per_task: int = 1
+    workers: int = 1
+    bridges: int = 1
+    published_before: bool = True
+
+
+PACKED = Mode("pipeline, 200 updates a task", updates_per_task=200)
 
 
 def pipeline(site: Site, load: Load, mode: Mode | None = None) -> Measurement:
     """Bridge and worker; from the bridge's assignment until Redis shows every product's newest version."""
     mode = mode or Mode()
-    broker = {"CELERY_BROKER_URL": mode.broker_url} if mode.broker_url else {}
+    environment = {"LASTWORD_UPDATES_PER_TASK": str(mode.updates_per_task)}
+    if mode.broker_url:
+        environment["CELERY_BROKER_URL"] = mode.broker_url
     with (
-        site.run(load, **mode.settings) as run,
+        site.run(load, publish_now=mode.published_before, **mode.settings) as run,
         run.open_cache() as cache,
-        run.worker("tasks", *mode.pool, **broker) as worker,
-        run.program("bridge", "run", "--create-topics", **broker) as bridge,
+        ExitStack() as stack,
     ):
-        bridge.wait_for(ASSIGNED)
-        with run.meter(worker=worker, bridge=bridge) as meter:
+        worker, *workers = [
+            stack.enter_context(run.worker("tasks", *mode.pool, number=number, **environment))
+            for number in range(mode.workers)
+        ]
+        bridge, *bridges = [
+            stack.enter_context(run.program("bridge", "run", "--create-topics", **environment))
+            for _ in range(mode.bridges)
+        ]
+        others = {
+            f"{name} {number}": one
+            for name, some in (("worker", workers), ("bridge", bridges))
+            for number, one in enumerate(some, 2)
+        }
+        for one in (bridge, *bridges):
+            one.wait_for(ASSIGNED)
+        zxid = run.zxid()
+        with run.meter(worker=worker, bridge=bridge, **others) as meter:
+            if not mode.published_before:
+                run.publish()
             visible = run.all_visible(cache)
             bridge.wait_until(visible, what="end of the run", deadline_s=run.deadline_s)
         begin = time.monotonic()
@@ -47,9 +76,12 @@ def pipeline(site: Site, load: Load, mode: Mode | None = None) -> Measurement:
         bridge.wait_until(committed.is_all, what="commit of all offsets", deadline_s=run.deadline_s)
         committed_s = meter.seconds + time.monotonic() - begin
         committed.close()
+        transactions = run.zxid() - zxid
         wrong = run.wrong_hashes(cache)
+        left = run.locks_left()
     require(wrong == 0, f"{mode.name}: {wrong} products are not at their newest")
-    return run.measured(mode.name, meter, wrong=wrong, committed_s=committed_s)
+    require(left == 0, f"{mode.name}: everything is at rest, and {left} locks are left")
+    return run.measured(mode.name, meter, wrong=wrong, committed_s=committed_s, transactions=transactions)
 
 
 def plain(site: Site, load: Load) -> Measurement:

@@ -11,20 +11,16 @@ from typing import Any, cast
 
 import redis
 from confluent_kafka import KafkaError, Message, Producer
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 from redis.client import PubSub
 
 from benchmarks.contenders import ASSIGNED
-from benchmarks.load import PARTITIONS, Load, data_of, record_of
+from benchmarks.load import Load, data_of, record_of
 from benchmarks.meter import Usage
 from benchmarks.site import Run, Site, require
-from servers.kafka import silent
 
 PRODUCTS = 20_000
 """So many that a product is visible before it changes again: an event of Redis names the product, not the version."""
 
-LEAST_S = 10.0
 LEAST_UPDATES = 200
 WARM_UP_S = 2.0
 TICK_S = 0.002
@@ -54,11 +50,11 @@ class _Seen:
     latest: dict[str, int] = field(default_factory=dict)
 
 
-def live(site: Site, rate: float) -> Latency:
-    """Bridge and worker, and a producer that sends ``rate`` records a second, evenly, for ten seconds or more."""
-    updates = max(LEAST_UPDATES, round(LEAST_S * rate))
+def live(site: Site, rate: float, seconds: float) -> Latency:
+    """Bridge and worker, and a producer that sends ``rate`` records a second, evenly, for so many seconds or more."""
+    updates = max(LEAST_UPDATES, round(seconds * rate))
     with (
-        site.run(Load("live", []), publish=_topic) as run,
+        site.run(Load("live", []), topic_config={"message.timestamp.type": "LogAppendTime"}) as run,
         run.open_cache() as cache,
         run.worker("tasks") as worker,
         run.program("bridge", "run", "--create-topics") as bridge,
@@ -82,13 +78,6 @@ def live(site: Site, rate: float) -> Latency:
     late = sorted((seen.visible[one] - seen.appended[one]) * 1_000 for one in numbers)
     cuts = statistics.quantiles(late, n=100)
     return Latency(rate, updates, cuts[49], cuts[98], late[-1], held, meter.usage)
-
-
-def _topic(servers: str, topic: str, _: Load) -> None:
-    """A topic whose records bear the time at which Kafka has appended them."""
-    admin = AdminClient({"bootstrap.servers": servers}, logger=silent)
-    config = {"message.timestamp.type": "LogAppendTime"}
-    admin.create_topics([NewTopic(topic, PARTITIONS, config=config)])[topic].result(10)
 
 
 def _produce(run: Run, rate: float, numbers: range, seen: _Seen) -> None:

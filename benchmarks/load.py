@@ -64,10 +64,14 @@ def record_of(product: str, number: int, data: object) -> bytes:
     return json.dumps(record).encode()
 
 
-def publish(servers: str, topic: str, load: Load) -> None:
-    """Make the topic and put the whole load on it; RuntimeError when Kafka does not take all of it."""
+def create_topic(servers: str, topic: str, **config: str) -> None:
+    """Make a topic."""
     admin = AdminClient({"bootstrap.servers": servers}, logger=silent)
-    admin.create_topics([NewTopic(topic, PARTITIONS)])[topic].result(10)
+    admin.create_topics([NewTopic(topic, PARTITIONS, config=config)])[topic].result(10)
+
+
+def publish(servers: str, topic: str, load: Load) -> None:
+    """Put the whole load on the topic; RuntimeError when Kafka does not take all of it."""
     producer = Producer(
         {
             "bootstrap.servers": servers,

@@ -3,8 +3,8 @@
 import json
 import platform
 import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +13,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.live import Latency
 from benchmarks.site import Measurement, Site
 
 PACKAGES = ("celery", "kombu", "confluent-kafka", "kazoo", "redis")
@@ -25,11 +26,8 @@ Round = list[Measurement]
 
 @dataclass(frozen=True)
 class Report:
-    """All rounds of one command; ratios are to ``base``, in the same round and under the same load."""
+    """All rounds of one section; ratios are to ``base``, in the same round and under the same load."""
 
-    command: str
-    machine: str
-    versions: str
     base: str
     rounds: list[Round]
 
@@ -73,6 +71,7 @@ HEADINGS = (
     "all committed after",
     "updates/s",
     "CPU ms each",
+    "ZooKeeper transactions each",
     "not at their newest",
 )
 
@@ -90,6 +89,7 @@ def speed_row(report: Report, load: str, contender: str) -> tuple[str, ...]:
         _committed(found),
         f"{_median(found, lambda one: one.rate):,.0f}",
         figure(_median(found, lambda one: one.cpu_s / one.updates * 1_000)),
+        _transactions(found),
         _wrong(found),
     )
 
@@ -97,6 +97,11 @@ def speed_row(report: Report, load: str, contender: str) -> tuple[str, ...]:
 def _committed(found: Sequence[Measurement]) -> str:
     times = [one.committed_s for one in found if one.committed_s is not None]
     return figure(statistics.median(times)) if times else ""
+
+
+def _transactions(found: Sequence[Measurement]) -> str:
+    counts = [one.transactions / one.updates for one in found if one.transactions is not None]
+    return figure(statistics.median(counts)) if counts else ""
 
 
 def _wrong(found: Sequence[Measurement]) -> str:
@@ -137,42 +142,65 @@ def tables(report: Report) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]
     ]
 
 
-def show(report: Report, console: Console) -> None:
-    """Print the tables."""
+LATENCY_HEADINGS = ("updates/s", "updates", "p50 ms", "p99 ms", "longest ms", "held", "CPU us each: worker", "bridge")
+
+
+def latency_row(one: Latency) -> tuple[str, ...]:
+    """One row under ``LATENCY_HEADINGS``."""
+    cpu_us = [one.usage[name].cpu_s / one.updates * 1e6 for name in ("worker", "bridge")]
+    times = (figure(one.p50_ms), figure(one.p99_ms), figure(one.most_ms))
+    return (f"{one.rate:,.0f}", f"{one.updates:,}", *times, "yes" if one.held else "no", *map(figure, cpu_us))
+
+
+def show(headings: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:
+    """Print a table."""
+    table = Table(*headings, box=None)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    console.print()
+
+
+def show_report(report: Report, console: Console) -> None:
+    """Print both tables of a report."""
     for headings, rows in tables(report):
-        table = Table(*headings, box=None)
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
-        console.print()
+        show(headings, rows, console)
     console.print("Second table: cores kept busy / peak memory in MiB, each process with its children.", style="dim")
 
 
-def markdown(report: Report, date: datetime) -> str:
-    """The tables for the documentation, with how they came about."""
-    lines = [
-        f"`{report.command}`, {date:%Y-%m-%d}, {len(report.rounds)} round(s); medians.",
-        f"{report.machine}.",
-        f"{report.versions}.",
-    ]
+def heading(command: str, about: tuple[str, str], date: datetime) -> str:
+    """How figures came about: the command, the machine, the versions."""
+    machine, versions = about
+    return f"`{command}`, {date:%Y-%m-%d}.\n{machine}.\n{versions}.\n"
+
+
+def markdown(report: Report) -> str:
+    """The tables for the documentation."""
+    times = "once" if len(report.rounds) == 1 else f"{len(report.rounds)} rounds, medians"
     captions = (
-        f'*Ratio: how many times as fast as "{report.base}" in the same round, under the same load.*',
+        f'*{times}; ratio: how many times as fast as "{report.base}" in the same round, under the same load.*',
         "*Cores kept busy / peak memory in MiB, each process with its children.*",
     )
+    lines = []
     for caption, (headings, rows) in zip(captions, tables(report), strict=True):
-        lines += ["", caption, "", _line(headings), "|---" * len(headings) + "|", *map(_line, rows)]
-    return "\n".join(lines) + "\n"
+        lines += ["", caption, "", markdown_table(headings, rows)]
+    return "\n".join(lines)
+
+
+def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """One table for the documentation."""
+    return "\n".join([_line(headings), "|---" * len(headings) + "|", *map(_line, rows)]) + "\n"
 
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def write_json(report: Report, directory: Path, date: datetime) -> Path:
+def write_json(found: Mapping[str, object], directory: Path, date: datetime) -> Path:
     """Write everything that was measured; return the file."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{date:%Y-%m-%dT%H%M%SZ}.json"
-    path.write_text(json.dumps({"date": date.isoformat(), **asdict(report)}, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps({"date": date.isoformat(), **found}, indent=1) + "\n", encoding="utf-8")
     return path
 
 

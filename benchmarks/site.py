@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import redis
+from kazoo.client import KazooClient
 
-from benchmarks.load import Load, publish
+from benchmarks.load import Load, create_topic, publish
 from benchmarks.meter import Meter, Usage
 from benchmarks.program import BenchmarkError, Program
 from examples.names import Names, remove, write_celery_settings
@@ -27,7 +28,8 @@ BULK = 1_000
 class Measurement:
     """What one run came to: ``updates`` carried in ``seconds``, ``wrong`` of ``products`` not at their newest.
 
-    ``wrong``: None for who writes nothing. ``committed_s``: until all offsets were committed, for who waits for that.
+    ``wrong``: None for who writes nothing. ``committed_s``: until all offsets were committed, for who waits for that;
+    ``transactions``: ZooKeeper's until then.
     """
 
     contender: str
@@ -38,6 +40,7 @@ class Measurement:
     wrong: int | None
     usage: dict[str, Usage]
     committed_s: float | None = None
+    transactions: int | None = None
 
     @property
     def rate(self) -> float:
@@ -63,16 +66,20 @@ class Site:
         self,
         load: Load,
         *,
-        publish: Callable[[str, str, Load], None] = publish,
+        publish_now: bool = True,
+        topic_config: Mapping[str, str] | None = None,
         **celery_settings: Any,  # noqa: ANN401 - of any type
     ) -> Iterator["Run"]:
-        """A run whose topic holds the load; what it has left on the servers is removed when it ends."""
+        """A run whose topic holds the load, or will hold it; what it leaves on the servers is removed when it ends."""
         names = Names.fresh("lastword-bench")
         directory = Path(tempfile.mkdtemp(prefix=f"{load.name}-", dir=self.directory))
         write_celery_settings(directory, task_default_queue=names.queue, **celery_settings)
         try:
-            publish(self.addresses.kafka, names.topic, load)
-            yield Run(self, names, directory, load)
+            create_topic(self.addresses.kafka, names.topic, **(topic_config or {}))
+            run = Run(self, names, directory, load)
+            if publish_now:
+                run.publish()
+            yield run
         finally:
             remove(names, self.addresses)
 
@@ -101,6 +108,10 @@ class Run:
         """After how many seconds a run has failed."""
         return START_S + self.updates / SLOWEST
 
+    def publish(self) -> None:
+        """Put the load on the topic."""
+        publish(self.site.addresses.kafka, self.names.topic, self.load)
+
     def program(self, module: str, *arguments: str, **environment: str) -> Program:
         """Start a Python module that knows the servers, the names and how many updates there are."""
         return self.start(module, [sys.executable, "-m", module, *arguments], **environment)
@@ -112,9 +123,10 @@ class Run:
         return Program(self.directory, known | environment, name, command)
 
     @contextmanager
-    def worker(self, app: str, *arguments: str, **environment: str) -> Iterator[Program]:
+    def worker(self, app: str, *arguments: str, number: int = 0, **environment: str) -> Iterator[Program]:
         """A Celery worker that is ready for tasks."""
-        quiet = ("--loglevel", "WARNING", "--without-gossip", "--without-mingle", "--hostname", self.names.worker)
+        name = f"{number}-{self.names.worker}" if number else self.names.worker
+        quiet = ("--loglevel", "WARNING", "--without-gossip", "--without-mingle", "--hostname", name)
         command = ("-A", app, "worker", "--include", "benchmarks.peers.finished", *quiet, *arguments)
         with self.program("celery", *command, **environment) as worker:
             worker.wait_for("ready for tasks")
@@ -125,7 +137,13 @@ class Run:
         return Meter({name: program.pid for name, program in programs.items()} | self.site.pids)
 
     def measured(
-        self, contender: str, meter: Meter, *, wrong: int | None = None, committed_s: float | None = None
+        self,
+        contender: str,
+        meter: Meter,
+        *,
+        wrong: int | None = None,
+        committed_s: float | None = None,
+        transactions: int | None = None,
     ) -> Measurement:
         """What the run came to."""
         return Measurement(
@@ -137,7 +155,20 @@ class Run:
             wrong=wrong,
             usage=meter.usage,
             committed_s=committed_s,
+            transactions=transactions,
         )
+
+    def zxid(self) -> int:
+        """The number of ZooKeeper's last transaction."""
+        with zookeeper(self.site.addresses.zookeeper) as client:
+            client.exists("/")  # the number comes with each answer
+            return int(client.last_zxid)
+
+    def locks_left(self) -> int:
+        """How many locks there are in ZooKeeper."""
+        with zookeeper(self.site.addresses.zookeeper) as client:
+            shards = f"{self.names.root}/locks"
+            return sum(len(client.get_children(f"{shards}/{shard}")) for shard in client.get_children(shards))
 
     def open_cache(self) -> redis.Redis:
         """The cache, read without the project's own code."""
@@ -196,6 +227,18 @@ class Run:
             record = json.loads(held or b"{}")
             wrong += (record.get("sequence"), record.get("data")) != (change.order[1], change.data)
         return wrong
+
+
+@contextmanager
+def zookeeper(hosts: str) -> Iterator[KazooClient]:
+    """A client of our own."""
+    client = KazooClient(hosts)
+    client.start()
+    try:
+        yield client
+    finally:
+        client.stop()
+        client.close()
 
 
 def require(condition: object, what: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.meter import Usage
-from benchmarks.report import BEGIN, END, Report, markdown, now, rewrite_block
+from benchmarks.report import BEGIN, END, Report, markdown, rewrite_block
 from benchmarks.site import Measurement
 
 
@@ -16,7 +16,7 @@ def measured(contender: str, seconds: float, *, wrong: int | None = 0) -> Measur
 def report() -> Report:
     # The machine is ten times slower in the second round; the ratio hardly notices.
     rounds = [[measured("base", 1), measured("other", 2)], [measured("base", 10), measured("other", 25, wrong=3)]]
-    return Report("python -m benchmarks", "a machine", "versions", "base", rounds)
+    return Report("base", rounds)
 
 
 def test_a_ratio_is_to_the_base_of_the_same_round() -> None:
@@ -25,7 +25,7 @@ def test_a_ratio_is_to_the_base_of_the_same_round() -> None:
 
 
 def test_what_was_wrong_in_any_round_is_shown() -> None:
-    text = markdown(report(), now())
+    text = markdown(report())
     assert "| uniform | other | 0.45 | 0.40 to 0.50 | 1,000 |" in text
     assert "| 3 of 20 |" in text
     assert "| uniform | base | 0.50 / 50 |  |" in text

@@ -1,0 +1,104 @@
+"""The parts of a benchmark: which runs there are in each, in their order."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from benchmarks.article import is_possible
+from benchmarks.contenders import PACKED, Mode, article, naive, noop, pipeline, plain
+from benchmarks.live import Latency, live
+from benchmarks.load import Load, hot, uniform
+from benchmarks.modes import BASE, modes
+from benchmarks.site import Measurement, Site
+from servers.rabbitmq import RabbitMQ
+
+Step = tuple[str, Callable[[], Measurement]]
+LiveStep = tuple[str, Callable[[], Latency]]
+
+NAIVE_POOL: Final = ("--pool", "processes", "--concurrency", "8")
+LONGER: Final = 10
+"""So many times as many updates for those whose run would be over too soon to be measured."""
+
+SHORTER: Final = 4
+"""So many times fewer for the naive version, which would take most of the time."""
+
+SCALED: Final = 3
+LIVE: Final = (10, 100, 1_000, 2_000)
+LIVE_SHARES: Final = (0.25, 0.5, 0.7)
+"""Rates of a live producer: updates a second, and shares of the rate at which a full topic is drained."""
+
+
+def peer_steps(site: Site, rabbitmq: RabbitMQ | None, updates: int, products: int) -> list[Step]:
+    """The pipeline and its peers under each load."""
+    return [step for make in (uniform, hot) for step in _peers(site, rabbitmq, make, updates, products)]
+
+
+def _peers(
+    site: Site, rabbitmq: RabbitMQ | None, make: Callable[[int, int], Load], updates: int, products: int
+) -> list[Step]:
+    load, longer, shorter = (make(count, products) for count in (updates, updates * LONGER, updates // SHORTER))
+    steps: list[Step] = [
+        (f"pipeline, {load.name}", partial(pipeline, site, load)),
+        (f"{PACKED.name}, {load.name}", partial(pipeline, site, longer, PACKED)),
+        (f"no-op task, {load.name}", partial(noop, site, load)),
+        (f"plain consumer, {load.name}", partial(plain, site, longer)),
+        (f"naive version, {load.name}", partial(naive, site, shorter, NAIVE_POOL)),
+    ]
+    if rabbitmq is not None:
+        mode = Mode("pipeline, RabbitMQ", broker_url=rabbitmq.url)
+        steps.append((f"{mode.name}, {load.name}", partial(pipeline, site, load, mode)))
+    if is_possible():
+        steps += [
+            (f"article in Java, commit per {commit}, {load.name}", partial(article, site, load, commit))
+            for commit in ("record", "poll")
+        ]
+    return steps
+
+
+def live_steps(site: Site, drained: float, seconds: float) -> list[LiveStep]:
+    """A live producer at several rates; ``drained`` is how many updates a second a full topic is drained by."""
+    rates = sorted({*LIVE, *(round(share * drained) for share in LIVE_SHARES)})
+    return [(f"live, {rate:,}/s", partial(live, site, rate, seconds)) for rate in rates]
+
+
+def growth_steps(site: Site, updates: int) -> list[Step]:
+    """More and more products; the last have ten times as many updates as ``updates``, for as many products."""
+    counts = [(1_000, updates * SCALED), (10_000, updates * SCALED), (100_000, updates * SCALED)]
+    counts.append((1_000_000, updates * LONGER))
+    return [(f"{products:,} products", partial(_grown, site, products, count)) for products, count in counts]
+
+
+def _grown(site: Site, products: int, updates: int) -> Measurement:
+    # Made for this run alone: a million changes take a gigabyte.
+    return pipeline(site, uniform(updates, products), Mode(f"{products:,} products"))
+
+
+GROWTH_BASE: Final = f"{100_000:,} products"
+
+
+def scaling_steps(site: Site, updates: int, products: int) -> list[Step]:
+    """More workers and bridges beside each other on this machine: ``2 + 1`` are two workers and one bridge."""
+    found: list[Step] = []
+    for workers, bridges in ((1, 1), (2, 1), (2, 2)):
+        for mode, count in ((Mode(), SCALED), (PACKED, LONGER)):
+            name = f"{workers} + {bridges}{', 200 a task' if mode is PACKED else ''}"
+            copies = Mode(
+                name,
+                workers=workers,
+                bridges=bridges,
+                updates_per_task=mode.updates_per_task,
+                published_before=False,
+            )
+            found.append((name, partial(pipeline, site, uniform(updates * count, products), copies)))
+    return found
+
+
+SCALING_BASE: Final = "1 + 1"
+
+
+def mode_steps(site: Site, rabbitmq: RabbitMQ | None, updates: int, products: int, only: str) -> list[Step]:
+    """The pipeline in each of the worker's modes, under each load."""
+    url = rabbitmq.url if rabbitmq is not None else None
+    chosen = [mode for mode in modes(url) if only in mode.name or mode.name == BASE]
+    loads: Sequence[Load] = (uniform(updates, products), hot(updates, products))
+    return [(f"{mode.name}, {load.name}", partial(pipeline, site, load, mode)) for load in loads for mode in chosen]
