@@ -102,9 +102,14 @@ def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
         children[:] = psutil.Process(process.pid).children(recursive=True)
         return any("bridge" in command_of(child) for child in children)
 
-    wait_until(working, deadline_s=90, what="a bridge")
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130, log.read_text(encoding="utf-8")
+    try:
+        wait_until(working, deadline_s=90, what="a bridge")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130, log.read_text(encoding="utf-8")
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
     assert "Traceback" not in log.read_text(encoding="utf-8")
     assert not [command for child in children if (command := command_of(child))]
 
