@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from bridge.partition import Delivered
 from bridge.retransmit import Sending
 from tasks.contract import Update
 from tasks.version import Version
+
+MANY: Final = 8
 
 
 class State(Enum):
@@ -83,6 +85,10 @@ class InHand:
         Not across a notice: what is loaded for it was the state at another time than its version says.
         """
         return update.product_id not in self._notices and update.version < self._newest[update.product_id]
+
+    def confirms_many(self, entry: InFlight) -> bool:
+        """Whether it is one of many updates of its product, which wait for the newest of them."""
+        return entry.update is not None and len(self._products[entry.update.product_id]) >= MANY
 
     def _remove(self, entry: InFlight, update: Update) -> None:
         product_id = update.product_id

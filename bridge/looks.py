@@ -8,7 +8,7 @@ sample nothing is there, nothing is presumed to be.
 import heapq
 import math
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, islice
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -21,20 +21,22 @@ STEP: Final = 32
 """Of twice as many that were sent together, or more, one in so many is looked for before all are."""
 
 CHEAPER: Final = 4
-"""How many times as often a sample is looked for: it costs little, and what is not seen to arrive fills the window."""
+"""How many times as often a sample is looked for, or what confirms many others: what has not been seen to arrive fills
+the window."""
 
 
 @dataclass(eq=False, slots=True)
 class _Batch(Generic[L]):
     """Looked for together: ``seconds`` after the look before, of which there were ``looks``, all of them in vain.
 
-    ``sought``: before they are sent.
+    ``sought``: before they are sent; ``often``: how many times as often as usual.
     """
 
     looked: dict[L, None]
     seconds: float
     looks: int = 0
     sought: bool = False
+    often: int = 1
 
 
 class _Sampled(NamedTuple, Generic[L]):
@@ -62,11 +64,11 @@ class Looks(Generic[L]):
         self._sought = _Batch[L]({}, first_s, sought=True)
         self._sampled: list[_Sampled[L]] = []
 
-    def soon(self, looked: Iterable[L], now: float) -> None:
-        """Begin to look for these, in the order in which they were sent."""
+    def soon(self, looked: Iterable[L], now: float, *, often: bool = False) -> None:
+        """Begin to look for these, in the order in which they were sent; ``often``: much depends on them."""
         batch = self._moved(looked, _Batch({}, 0.0))
-        often = CHEAPER if len(batch.looked) >= 2 * STEP else 1
-        batch.seconds = min(max(self._first_s, self.usual_s / 2 / often), self._max_s)
+        batch.often = CHEAPER if often or len(batch.looked) >= 2 * STEP else 1
+        batch.seconds = min(max(self._first_s, self.usual_s / 2 / batch.often), self._max_s)
         self._plan(batch, now + batch.seconds)
 
     def at_once(self, looked: L) -> None:
@@ -131,14 +133,13 @@ class Looks(Generic[L]):
         """The batch, or its first ``most``, and the rest remains due."""
         if len(batch.looked) <= most:
             return batch
-        first = self._moved(list(islice(batch.looked, most)), _Batch({}, batch.seconds, batch.looks, batch.sought))
+        first = self._moved(list(islice(batch.looked, most)), replace(batch, looked={}))
         self._plan(batch, due)
         return first
 
     def _again(self, batch: _Batch[L], now: float) -> None:
-        often = CHEAPER if len(batch.looked) >= 2 * STEP else 1
-        even_s = self.usual_s / 4 / often
-        is_even = batch.looks < EVEN * often and even_s > self._first_s
+        even_s = self.usual_s / 4 / batch.often
+        is_even = batch.looks < EVEN * batch.often and even_s > self._first_s
         batch.seconds = min(even_s if is_even else max(self._first_s, batch.seconds * 2), self._max_s)
         batch.looks += 1
         self._plan(batch, now + batch.seconds)

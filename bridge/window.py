@@ -149,7 +149,9 @@ class Window:
             del self._unsent[entry]
             entry.state = State.SENT
             self.retransmission.sent(entry, now)
+        confirming = [entry for entry in left if self._in_hand.confirms_many(entry)]
         self.looks.soon(left, now)
+        self.looks.soon(confirming, now, often=True)
 
     def uncertain(self, entries: Sequence[InFlight], now: float) -> None:
         """Note that sending these failed: they stay unsent, but may have left all the same and are looked for."""
