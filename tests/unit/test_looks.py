@@ -133,6 +133,13 @@ def test_few_are_all_looked_for() -> None:
     assert looks.due(16, 1_000) == list(range(63))
 
 
+def test_what_much_depends_on_is_looked_for_as_often_as_a_sample() -> None:
+    looks = Looks[str](1, 100)
+    looks.usual_s = 32
+    looks.soon(["much"], 0, often=True)
+    assert [now for now in range(40) if looks.due(now, 10)] == [4, *range(6, 38, 2)]
+
+
 def test_as_far_as_the_sample_has_arrived_all_are_looked_for() -> None:
     looks = Looks[int](1, 100)
     many(looks)

@@ -1,6 +1,9 @@
 """The window's rules one by one; tests/property/test_window.py tries them in any order."""
 
+import pytest
+
 from bridge.in_flight import State
+from bridge.looks import Looks
 from bridge.window import CommitPoint
 from tasks.version import Version
 from tests.windows import change, offer, offsets, opened, send_all
@@ -70,6 +73,19 @@ def test_an_uncertain_send_leaves_an_update_unsent_but_it_is_looked_for() -> Non
     window.sent(entries, 6.0)
     window.observe("a", Version(1, 0), 9.0)
     assert window.retransmission.timeout.value_s == 2.0, "nobody knows which of the two it was: no sample"
+
+
+@pytest.mark.parametrize(("waiting", "first_look"), [(7, 4.0), (8, 1.0)])
+def test_the_newest_of_many_of_its_product_is_looked_for_more_often(waiting: int, first_look: float) -> None:
+    window = opened()
+    offer(window, 0, 0, change("slow"))
+    send_all(window, 0.0)
+    window.observe("slow", Version(1, 0), 8.0)
+    for number in range(waiting):
+        offer(window, 0, 1 + number, change("a", number))
+    window.looks = Looks(0.01, 60.0)
+    send_all(window, 100.0)
+    assert window.looks.next() == 100.0 + first_look
 
 
 def test_what_is_presumed_lost_is_sent_and_looked_for_again() -> None:
