@@ -3,12 +3,11 @@
 import logging
 import random
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from celery import Celery, Task, signals
-from celery.exceptions import Reject, Retry, SoftTimeLimitExceeded
+from celery.exceptions import Reject, Retry
 from kombu.exceptions import OperationalError
 
 import tasks.flower  # noqa: F401 - makes `celery flower` safe
@@ -25,12 +24,11 @@ from tasks.arguments import (
 )
 from tasks.cache import Failure
 from tasks.errors import LockBusyError, PermanentError, TransientError
-from tasks.grouped import GROUP_MAX, PAUSE_FIRST_S, Prepared, prepared
+from tasks.grouped import GROUP_MAX, Prepared, prepared
 from tasks.heartbeat import Heartbeat
 from tasks.outcome import Outcome
 from tasks.packed import PreparedPack, summary
 from tasks.pool import GroupPool
-from tasks.refresh import Answer, refresh
 from tasks.resources import Resources, close_locks, open_locks, resources
 from tasks.settings import SettingsError, TaskSettings, refuse_misspelt_settings
 from tasks.startup import (
@@ -44,11 +42,9 @@ from tasks.startup import (
     reach_cache,
     wait_for,
 )
+from tasks.ungrouped import MACHINE_ERRORS, run, run_many
 
 logger = logging.getLogger(__name__)
-
-MACHINE_ERRORS = (SoftTimeLimitExceeded, MemoryError, OSError)
-"""Errors that say something about the machine, or about time; no evidence against the update in hand."""
 
 GROUP_POOL = "tasks.pool:GroupPool"
 PREFETCH = 2 * GROUP_MAX
@@ -181,47 +177,6 @@ def update_products(self: "Task[Any, Any]", number: int, body: object) -> str:
         what = f"some of {len(failed)} of {len(sends)} updates"
         raise GivenUpError(f"{what} are not handed over: {unsent}; they are sent again") from unsent
     return summary(answers)
-
-
-def run(task_id: str, arguments: Arguments, here: Resources, *, lock_wait_s: float) -> Answer:
-    """Run the update and return what became of it; one that may be what kills workers runs alone and is marked."""
-    updates = [arguments.update]
-    if not arguments.marked:
-        with here.started.unmarked():
-            (answer,) = refresh(updates, here.cache, here.locks, lock_wait_s=lock_wait_s)
-        return answer
-    try:
-        # A process killed while it waits for a server or a lock leaves no mark: that says nothing about the update.
-        here.locks.acquire({}).release()
-        with here.started.marked(task_id, arguments.nonce):
-            (answer,) = refresh(updates, here.cache, here.locks, lock_wait_s=0.0)
-    except TransientError as error:
-        return error
-    return answer
-
-
-def run_many(many: Sequence[Arguments], here: Resources) -> Sequence[Answer]:
-    """Run updates together, and those whose locks are busy again until ``lock_wait_s`` is over."""
-    updates = [arguments.update for arguments in many]
-    until = time.monotonic() + here.settings.lock_wait_s
-    pause = PAUSE_FIRST_S
-    try:
-        with here.started.unmarked():
-            answers = refresh(updates, here.cache, here.locks, lock_wait_s=0.0)
-            while busy := [place for place, answer in enumerate(answers) if isinstance(answer, LockBusyError)]:
-                if time.monotonic() + pause >= until:
-                    break
-                time.sleep(pause)
-                pause *= 2
-                again = refresh([updates[place] for place in busy], here.cache, here.locks, lock_wait_s=0.0)
-                for place, answer in zip(busy, again, strict=True):
-                    answers[place] = answer
-    except MACHINE_ERRORS as error:
-        return [TransientError(str(error) or type(error).__name__)] * len(many)
-    except Exception as error:  # the edge of the process: each finds out by itself whether it is the one
-        logger.exception("%d updates together", len(many))
-        return [TransientError(str(error) or type(error).__name__)] * len(many)
-    return answers
 
 
 def hand_over(

@@ -1,0 +1,59 @@
+"""The work of a task that has been in no group: all of Celery's own pools, and what cannot wait for one."""
+
+import logging
+import time
+from collections.abc import Sequence
+
+from celery.exceptions import SoftTimeLimitExceeded
+
+from tasks.arguments import Arguments
+from tasks.errors import LockBusyError, TransientError
+from tasks.grouped import PAUSE_FIRST_S
+from tasks.refresh import Answer, refresh
+from tasks.resources import Resources
+
+logger = logging.getLogger(__name__)
+
+MACHINE_ERRORS = (SoftTimeLimitExceeded, MemoryError, OSError)
+"""Errors that say something about the machine, or about time; no evidence against the update in hand."""
+
+
+def run(task_id: str, arguments: Arguments, here: Resources, *, lock_wait_s: float) -> Answer:
+    """Run the update and return what became of it; one that may be what kills workers runs alone and is marked."""
+    updates = [arguments.update]
+    if not arguments.marked:
+        with here.started.unmarked():
+            (answer,) = refresh(updates, here.cache, here.locks, lock_wait_s=lock_wait_s)
+        return answer
+    try:
+        # A process killed while it waits for a server or a lock leaves no mark: that says nothing about the update.
+        here.locks.acquire({}).release()
+        with here.started.marked(task_id, arguments.nonce):
+            (answer,) = refresh(updates, here.cache, here.locks, lock_wait_s=0.0)
+    except TransientError as error:
+        return error
+    return answer
+
+
+def run_many(many: Sequence[Arguments], here: Resources) -> Sequence[Answer]:
+    """Run updates together, and those whose locks are busy again until ``lock_wait_s`` is over."""
+    updates = [arguments.update for arguments in many]
+    until = time.monotonic() + here.settings.lock_wait_s
+    pause = PAUSE_FIRST_S
+    try:
+        with here.started.unmarked():
+            answers = refresh(updates, here.cache, here.locks, lock_wait_s=0.0)
+            while busy := [place for place, answer in enumerate(answers) if isinstance(answer, LockBusyError)]:
+                if time.monotonic() + pause >= until:
+                    break
+                time.sleep(pause)
+                pause *= 2
+                again = refresh([updates[place] for place in busy], here.cache, here.locks, lock_wait_s=0.0)
+                for place, answer in zip(busy, again, strict=True):
+                    answers[place] = answer
+    except MACHINE_ERRORS as error:
+        return [TransientError(str(error) or type(error).__name__)] * len(many)
+    except Exception as error:  # the edge of the process: each finds out by itself whether it is the one
+        logger.exception("%d updates together", len(many))
+        return [TransientError(str(error) or type(error).__name__)] * len(many)
+    return answers
