@@ -22,7 +22,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import report, sections
+from benchmarks.contenders import pipeline
 from benchmarks.live import Latency
+from benchmarks.load import uniform
 from benchmarks.modes import BASE
 from benchmarks.plots import write_plots
 from benchmarks.program import BenchmarkError
@@ -66,8 +68,7 @@ class Bench:
         """Run a live producer at rising rates."""
         peers = self.reports.get("peers")
         if peers is None:
-            [(_, drain), *_] = sections.peer_steps(self.site, None, self._updates, self._products)
-            drained = drain().rate
+            drained = pipeline(self.site, uniform(self._updates, self._products)).rate
         else:
             drained = statistics.median(one.rate for one in peers.of("uniform", "pipeline"))
         self.latencies = go_through("latency", sections.live_steps(self.site, drained, self._live_s))

@@ -63,8 +63,7 @@ def live_steps(site: Site, drained: float, seconds: float) -> list[LiveStep]:
 
 def growth_steps(site: Site, updates: int) -> list[Step]:
     """More and more products; the last have ten times as many updates as ``updates``, for as many products."""
-    counts = [(1_000, updates * SCALED), (10_000, updates * SCALED), (100_000, updates * SCALED)]
-    counts.append((1_000_000, updates * LONGER))
+    counts = [*((products, updates * SCALED) for products in (1_000, 10_000, 100_000)), (1_000_000, updates * LONGER)]
     return [(f"{products:,} products", partial(_grown, site, products, count)) for products, count in counts]
 
 
@@ -79,8 +78,9 @@ GROWTH_BASE: Final = f"{100_000:,} products"
 def scaling_steps(site: Site, updates: int, products: int) -> list[Step]:
     """More workers and bridges beside each other on this machine: ``2 + 1`` are two workers and one bridge."""
     found: list[Step] = []
+    modes_and_loads = [(mode, uniform(updates * n, products)) for mode, n in ((Mode(), SCALED), (PACKED, LONGER))]
     for workers, bridges in ((1, 1), (2, 1), (2, 2)):
-        for mode, count in ((Mode(), SCALED), (PACKED, LONGER)):
+        for mode, load in modes_and_loads:
             name = f"{workers} + {bridges}{', 200 a task' if mode is PACKED else ''}"
             copies = Mode(
                 name,
@@ -89,7 +89,7 @@ def scaling_steps(site: Site, updates: int, products: int) -> list[Step]:
                 updates_per_task=mode.updates_per_task,
                 published_before=False,
             )
-            found.append((name, partial(pipeline, site, uniform(updates * count, products), copies)))
+            found.append((name, partial(pipeline, site, load, copies)))
     return found
 
 

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import redis
-from kazoo.client import KazooClient
 
 from benchmarks.load import Load, create_topic, publish
 from benchmarks.meter import Meter, Usage
 from benchmarks.program import BenchmarkError, Program
-from examples.names import Names, remove, write_celery_settings
+from examples.names import Names, open_zookeeper, remove, write_celery_settings
 from examples.watch import Change, is_shown
 from servers import Addresses, Servers
 
@@ -160,13 +159,13 @@ class Run:
 
     def zxid(self) -> int:
         """The number of ZooKeeper's last transaction."""
-        with zookeeper(self.site.addresses.zookeeper) as client:
+        with open_zookeeper(self.site.addresses.zookeeper) as client:
             client.exists("/")  # the number comes with each answer
             return int(client.last_zxid)
 
     def locks_left(self) -> int:
         """How many locks there are in ZooKeeper."""
-        with zookeeper(self.site.addresses.zookeeper) as client:
+        with open_zookeeper(self.site.addresses.zookeeper) as client:
             shards = f"{self.names.root}/locks"
             return sum(len(client.get_children(f"{shards}/{shard}")) for shard in client.get_children(shards))
 
@@ -227,18 +226,6 @@ class Run:
             record = json.loads(held or b"{}")
             wrong += (record.get("sequence"), record.get("data")) != (change.order[1], change.data)
         return wrong
-
-
-@contextmanager
-def zookeeper(hosts: str) -> Iterator[KazooClient]:
-    """A client of our own."""
-    client = KazooClient(hosts)
-    client.start()
-    try:
-        yield client
-    finally:
-        client.stop()
-        client.close()
 
 
 def require(condition: object, what: str) -> None:

@@ -11,6 +11,7 @@ from tasks.contract import Update
 from tasks.version import Version
 
 MANY: Final = 8
+"""Of so many updates of one product in hand, the newest is what many depend on."""
 
 
 class State(Enum):

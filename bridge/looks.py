@@ -61,7 +61,7 @@ class Looks(Generic[L]):
         self._numbers = count()
         self._heap: list[tuple[float, int, _Batch[L]]] = []
         self._batch_of: dict[L, _Batch[L]] = {}
-        self._sought = _Batch[L]({}, first_s, sought=True)
+        self._sought: _Batch[L] | None = None
         self._sampled: list[_Sampled[L]] = []
 
     def soon(self, looked: Iterable[L], now: float, *, often: bool = False) -> None:
@@ -73,7 +73,7 @@ class Looks(Generic[L]):
 
     def at_once(self, looked: L) -> None:
         """Look for it before everything else."""
-        if not self._sought.looked:
+        if self._sought is None or not self._sought.looked:
             # An empty one may still be planned, and be dropped as such.
             self._sought = _Batch({}, self._first_s, sought=True)
             self._plan(self._sought, -math.inf)
@@ -92,7 +92,7 @@ class Looks(Generic[L]):
         while self.next() <= now and len(found) < most:
             due, _, batch = heapq.heappop(self._heap)
             if batch is self._sought:
-                self._sought = _Batch({}, self._first_s, sought=True)
+                self._sought = None
             room = most - len(found)
             if len(batch.looked) >= 2 * STEP and batch.looks < EVEN * CHEAPER:
                 order = list(batch.looked)

@@ -2,8 +2,8 @@
 
 import secrets
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, cast
@@ -93,10 +93,20 @@ def _remove_queue(name: str, broker_url: str) -> None:
         queue.delete()
 
 
-def _remove_znodes(root: str, hosts: str) -> None:
-    zookeeper = KazooClient(hosts)
-    zookeeper.start()
+@contextmanager
+def open_zookeeper(hosts: str) -> Iterator[KazooClient]:
+    """A client of ZooKeeper, closed in the end."""
+    client = KazooClient(hosts)
+    client.start()
     try:
+        yield client
+    finally:
+        client.stop()
+        client.close()
+
+
+def _remove_znodes(root: str, hosts: str) -> None:
+    with open_zookeeper(hosts) as zookeeper:
         found, level = [], [root]
         while level:
             found += level
@@ -105,9 +115,6 @@ def _remove_znodes(root: str, hosts: str) -> None:
         for answer in [zookeeper.delete_async(path) for path in reversed(found)]:
             with suppress(NoNodeError):
                 answer.get(CALL_TIMEOUT_S)
-    finally:
-        zookeeper.stop()
-        zookeeper.close()
 
 
 def _children(answer: IAsyncResult) -> list[str]:

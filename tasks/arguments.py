@@ -91,13 +91,12 @@ def unpack(number: object, body: object) -> Arguments:
     Raises:
         UnknownFormatError: another format, or not what this one says.
     """
-    if number != FORMAT:
-        raise UnknownFormatError(f"task arguments of format {number!r:.40}; this worker understands {FORMAT}")
+    _refuse_another(number)
     try:
         parts = msgspec.convert(body, _Body)
         update = _update(parts)
     except ValueError as error:
-        raise UnknownFormatError(f"task arguments of format {FORMAT} that do not fit it: {error}") from error
+        raise _misfit(error) from error
     return Arguments(
         update=update,
         nonce=parts.nonce,
@@ -134,8 +133,7 @@ def unpack_many(number: object, body: object) -> list[Send]:
     Raises:
         UnknownFormatError: another format, or not what this one says.
     """
-    if number != FORMAT:
-        raise UnknownFormatError(f"task arguments of format {number!r:.40}; this worker understands {FORMAT}")
+    _refuse_another(number)
     try:
         packed = msgspec.convert(body, _Pack)
         return [
@@ -148,7 +146,16 @@ def unpack_many(number: object, body: object) -> list[Send]:
             for part in packed.updates
         ]
     except ValueError as error:
-        raise UnknownFormatError(f"task arguments of format {FORMAT} that do not fit it: {error}") from error
+        raise _misfit(error) from error
+
+
+def _refuse_another(number: object) -> None:
+    if number != FORMAT:
+        raise UnknownFormatError(f"task arguments of format {number!r:.40}; this worker understands {FORMAT}")
+
+
+def _misfit(error: ValueError) -> UnknownFormatError:
+    return UnknownFormatError(f"task arguments of format {FORMAT} that do not fit it: {error}")
 
 
 def _update(parts: _Body | _Part) -> Update:

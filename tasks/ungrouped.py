@@ -51,9 +51,8 @@ def run_many(many: Sequence[Arguments], here: Resources) -> Sequence[Answer]:
                 again = refresh([updates[place] for place in busy], here.cache, here.locks, lock_wait_s=0.0)
                 for place, answer in zip(busy, again, strict=True):
                     answers[place] = answer
-    except MACHINE_ERRORS as error:
-        return [TransientError(str(error) or type(error).__name__)] * len(many)
     except Exception as error:  # the edge of the process: each finds out by itself whether it is the one
-        logger.exception("%d updates together", len(many))
+        if not isinstance(error, MACHINE_ERRORS):
+            logger.exception("%d updates together", len(many))
         return [TransientError(str(error) or type(error).__name__)] * len(many)
     return answers

@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 GROUP_POOL = "tasks.pool:GroupPool"
 PREFETCH = 2 * GROUP_MAX
-"""Two groups under way, one that gathers, and one on its way from the broker."""
+"""Two full groups: of one update per task, what is under way and what gathers meanwhile."""
 
 app = Celery("tasks", events="tasks.events:Events")
 app.config_from_object("celeryconfig")

@@ -9,6 +9,7 @@ import redis
 from servers import Reachable, ReachableRedis, Redis
 from tasks.cache import Cache
 from tests.kafka_helpers import Member, create_topic
+from tests.task_helpers import Running, Site, TaskLog
 from tests.terminal import Terminal
 
 
@@ -31,6 +32,18 @@ def cache_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
     """A Redis for the cache alone, which may fail without the Celery broker."""
     with Redis(tmp_path_factory.mktemp("cache")) as server:
         yield server
+
+
+@pytest.fixture
+def site(running: Running) -> Site:
+    """What the worker works on that a module runs for its tests."""
+    return running.site
+
+
+@pytest.fixture
+def log(running: Running) -> TaskLog:
+    """What that worker says of its tasks."""
+    return TaskLog(running.worker)
 
 
 @pytest.fixture

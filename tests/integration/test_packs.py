@@ -27,16 +27,6 @@ def running(
             yield Running(site, worker)
 
 
-@pytest.fixture
-def site(running: Running) -> Site:
-    return running.site
-
-
-@pytest.fixture
-def log(running: Running) -> TaskLog:
-    return TaskLog(running.worker)
-
-
 def test_each_update_has_its_own_outcome(site: Site, log: TaskLog) -> None:
     site.sender.send_together([live("newer", 5), live("same", 5), live("other data", 5, b"1")])
     wait_until(lambda: site.holds(live("other data", 5)), what="what is there before")

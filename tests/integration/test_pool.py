@@ -24,16 +24,6 @@ def running(cache_server: Redis, redis_server: ReachableRedis, zookeeper_server:
             yield Running(site, worker)
 
 
-@pytest.fixture
-def site(running: Running) -> Site:
-    return running.site
-
-
-@pytest.fixture
-def log(running: Running) -> TaskLog:
-    return TaskLog(running.worker)
-
-
 def multis(site: Site) -> int:
     """How many times locks were asked for: each multi sets the guard's data once."""
     guards = f"{site.root}/guards"

@@ -29,16 +29,6 @@ def running(
             yield Running(site, worker)
 
 
-@pytest.fixture
-def site(running: Running) -> Site:
-    return running.site
-
-
-@pytest.fixture
-def log(running: Running) -> TaskLog:
-    return TaskLog(running.worker)
-
-
 @pytest.fixture(autouse=True)
 def no_tracebacks(request: pytest.FixtureRequest, running: Running) -> Iterator[None]:
     """What was foreseen is told in one line."""

@@ -32,16 +32,6 @@ def running(
             yield Running(site, worker)
 
 
-@pytest.fixture
-def site(running: Running) -> Site:
-    return running.site
-
-
-@pytest.fixture
-def log(running: Running) -> TaskLog:
-    return TaskLog(running.worker)
-
-
 def send(site: Site, update: Update) -> str:
     """Send the update marked, with its mark and another send's already there, as if two processes had been killed."""
     return site.sender.send_marked(update, before=lambda task_id: leave_marks(site, task_id))
