@@ -42,6 +42,12 @@ def _note(name: str, text: str) -> None:
     (_directory / f"{name}.new").rename(_directory / name)
 
 
+def _note_first(name: str, text: str) -> None:
+    """Note it unless it is noted: the thread goes on to other tasks, a second copy of the same update among them."""
+    if not (_directory / name).exists():
+        _note(name, text)
+
+
 def _before_acquire(create_locks: Callable[[Session, Sequence[str]], IAsyncResult]) -> Callable[..., IAsyncResult]:
     @wraps(create_locks)
     def stalled(self: Session, product_ids: Sequence[str]) -> IAsyncResult:
@@ -74,7 +80,7 @@ def _noted_write(write: Callable[[Cache, Sequence[Write]], list[Written]]) -> Ca
     def noted(self: Cache, writes: Sequence[Write]) -> list[Written]:
         answers = write(self, writes)
         if getattr(_here, "stood", False):
-            _note("outcome", str(answers[0]))
+            _note_first("outcome", str(answers[0]))
         return answers
 
     return noted
@@ -85,7 +91,7 @@ def _noted_release(release: Callable[[Grant], None]) -> Callable[[Grant], None]:
     def noted(self: Grant) -> None:
         release(self)
         if getattr(_here, "stood", False):
-            _note("released", "")
+            _note_first("released", "")
 
     return noted
 
