@@ -10,10 +10,10 @@ from typing import Final, cast
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from bridge.headers import headers_of
 from bridge.in_flight import InFlight
 from bridge.kafka_client import CLIENT_DEFAULTS, BrokerList
 from bridge.printable import printable
-from bridge.records import headers_of
 from tasks.contract import VERSION_HEADER
 
 logger = logging.getLogger(__name__)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from confluent_kafka import Message
 
+from bridge.headers import headers_of
 from bridge.letter import timestamp_of
-from bridge.records import headers_of
 from tasks.contract import Rules, Update, decode
 
 

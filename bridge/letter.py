@@ -7,8 +7,8 @@ from typing import Final
 from confluent_kafka import Message
 
 from bridge.dead_letters import OMITTED, PREFIX, Headers
+from bridge.headers import headers_of
 from bridge.parameters import Place
-from bridge.records import headers_of
 from tasks.contract import VERSION_HEADER, InvalidUpdateError, Rules, Update, decode
 from tasks.version import Version
 

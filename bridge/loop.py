@@ -14,9 +14,10 @@ from bridge.dead_letters import DeadLetters, Letter
 from bridge.decoding import updates_of
 from bridge.enqueue import Enqueuer
 from bridge.evidence import Hopeless, hopeless
+from bridge.headers import headers_of, size_of
 from bridge.in_flight import InFlight
 from bridge.outbox import Outbox
-from bridge.records import Records, headers_of, size_of
+from bridge.records import Records
 from bridge.sweep import sweep
 from bridge.undecodable import Undecodable
 from bridge.window import Window

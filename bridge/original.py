@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from confluent_kafka import Message
 
+from bridge.headers import headers_of
 from bridge.letter import StoredLetter, read_letter, timestamp_of
 from bridge.parameters import Place
 from bridge.reading import Offsets, Origin, Reading
-from bridge.records import headers_of
 from tasks.contract import VERSION_HEADER
 
 Read = Callable[[str, Origin], Reading]

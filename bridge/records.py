@@ -4,8 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from operator import methodcaller
-from typing import Final, Literal, cast
+from typing import Final, Literal
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -14,7 +13,6 @@ from bridge.kafka_client import CLIENT_DEFAULTS, BrokerList
 from bridge.refusal import KafkaRefusedError, is_refusal, refusal
 from bridge.rewind import Standing
 from bridge.window import CommitPoint
-from tasks.contract import InvalidUpdateError
 
 logger = logging.getLogger(__name__)
 
@@ -44,13 +42,6 @@ LOGGED: Final = frozenset({KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaErro
 """Errors that librdkafka writes to our logger itself."""
 
 CLOSE_TIMEOUT_S: Final = 10.0
-
-# For a header name that is not UTF-8 the binding returns a list with a hole, and an exception set. A plain call, once
-# the interpreter has specialized it (PEP 659), does not notice and walks into the hole; a methodcaller's is checked.
-read_headers: Final = methodcaller("headers")
-
-RECORD_BYTES: Final = 1_024
-"""About what a record in hand takes up beside its contents."""
 
 GATHER_S: Final = 0.004
 """The shortest time between two calls that both have records: a turn of the loop costs as much as twenty records."""
@@ -289,24 +280,3 @@ def _close(consumer: Consumer) -> None:
         consumer.close()
     except KafkaException as error:
         logger.warning("the consumer did not leave its group: %s", error)
-
-
-def size_of(message: Message, headers: Iterable[tuple[str, bytes | None]]) -> int:
-    """Return about how many bytes a record takes up in memory; ``len`` of a message is that of its value alone."""
-    return RECORD_BYTES + len(message) + len(message.key() or b"") + sum(len(n) + len(v or b"") for n, v in headers)
-
-
-def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
-    """Return a record's headers in their order, as bytes.
-
-    Raises:
-        InvalidUpdateError: the name of one is not UTF-8, as only clients in other languages write it; from then on the
-            record has no headers.
-    """
-    try:
-        pairs = cast("list[tuple[str, str | bytes | None]]", read_headers(message) or [])
-    except (SystemError, UnicodeDecodeError) as error:
-        # The binding keeps the list, with a hole where the name should be: a second look would be a segmentation fault.
-        message.set_headers([])
-        raise InvalidUpdateError("the name of a header is not UTF-8: the headers cannot be read") from error
-    return [(name, value.encode() if isinstance(value, str) else value) for name, value in pairs]

@@ -13,9 +13,9 @@ from typing import Final, NamedTuple, Self
 from bridge.back_off import BackOff
 from bridge.enqueue import Enqueuer
 from bridge.evidence import hopeless
+from bridge.headers import RECORD_BYTES
 from bridge.in_flight import InFlight
 from bridge.outbox import BATCH, Outbox
-from bridge.records import RECORD_BYTES
 from bridge.run import open_window
 from bridge.settings import BridgeSettings
 from bridge.sweep import sweep

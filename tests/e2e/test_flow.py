@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from bridge.headers import headers_of
 from bridge.publisher import Publisher
-from bridge.records import headers_of
 from tests.flow import PARTITIONS, Flow
 from tests.pools import GROUP, POOLS, THREADS, long_run
 from tests.waiting import wait_until

@@ -7,9 +7,9 @@ import pytest
 from confluent_kafka import Message
 
 from bridge.dead_letters import PREFIX, DeadLetters, Letter
+from bridge.headers import headers_of
 from bridge.in_flight import InFlight
 from bridge.partition import Bounds
-from bridge.records import headers_of
 from bridge.retransmit import Clocks
 from bridge.window import Window
 from servers import Reachable

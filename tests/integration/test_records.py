@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.records import RECORD_BYTES, headers_of, size_of
+from bridge.headers import RECORD_BYTES, headers_of, size_of
 from bridge.window import CommitPoint
 from tasks.contract import InvalidUpdateError
 from tests.kafka_helpers import (
