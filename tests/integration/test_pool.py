@@ -1,6 +1,7 @@
 """The group pool in a real worker: many tasks share round trips, and each has an end of its own."""
 
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +9,7 @@ import redis
 
 from servers import Reachable, ReachableRedis, Redis
 from tasks.arguments import TASK_NAME
+from tasks.events import EVERY_S
 from tests.lock_helpers import acquire_when_possible
 from tests.task_helpers import Running, Site, TaskLog, live, open_site, task_events
 from tests.waiting import wait_until
@@ -112,6 +114,29 @@ def test_each_task_has_its_own_events_in_their_order(running: Running, site: Sit
         expected = ["task-received", "task-started", "task-succeeded"]
         for task_id in task_ids:
             wait_until(lambda task_id=task_id: kinds(task_id) == expected, what=f"the events of {task_id}")  # type: ignore[misc]
+
+
+def test_events_of_tasks_that_come_one_by_one_share_messages(
+    running: Running, site: Site, log: TaskLog, redis_server: ReachableRedis
+) -> None:
+    def published() -> int:
+        told: dict[str, dict[str, int]] = broker.info("commandstats")
+        return told.get("cmdstat_publish", {}).get("calls", 0)
+
+    with redis.Redis.from_url(redis_server.url()) as broker, task_events(site.app, running.worker) as events:
+        before, began = published(), time.monotonic()
+        task_ids = []
+        for number in range(100):
+            task_ids.append(site.sender.send(live(f"alone {number}")))
+            log.result(task_ids[-1])
+        ended = {"task-succeeded", "task-received"}
+        wait_until(
+            lambda: sum(e["type"] in ended and e["uuid"] in task_ids for e in list(events)) == 2 * len(task_ids),
+            what="all events",
+        )
+        passed_s = time.monotonic() - began
+        # And a heartbeat every two seconds.
+        assert published() - before <= passed_s / EVERY_S + passed_s / 2 + 2 < 2 * len(task_ids)
 
 
 def test_it_answers_and_survives_what_it_cannot_do(running: Running, site: Site, log: TaskLog) -> None:
