@@ -10,7 +10,7 @@ from bridge.loop import Bridge
 from bridge.partition import Bounds
 from bridge.records import Records
 from bridge.retransmit import Clocks
-from bridge.settings import BridgeSettings, kafka_properties
+from bridge.settings import BridgeSettings, kafka_properties, refuse_long_lag
 from bridge.topics import reach_kafka, refuse_early_expiry
 from bridge.window import Window
 from tasks import app
@@ -28,12 +28,13 @@ def run(settings: BridgeSettings, task_settings: TaskSettings) -> None:
     """Wait for the servers, then bridge until SIGTERM or SIGINT; a second one ends the draining at once.
 
     Raises:
-        SettingsError: the URL of Redis or of the Celery broker cannot be used.
+        SettingsError: the URL of Redis or of the Celery broker cannot be used, or two settings contradict each other.
         UnreachableError: a server could not be reached before the start's deadline.
         MissingTopicError: a topic is missing.
         KafkaRefusedError: Kafka refuses this consumer for good.
     """
     properties = kafka_properties(settings)
+    refuse_long_lag(settings, task_settings)
     cache = open_cache(task_settings)
     broker_address(app)  # refuses an unusable URL before anything is waited for
     heartbeat = Heartbeat(task_settings.heartbeat_file)

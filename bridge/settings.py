@@ -158,6 +158,15 @@ def refuse_unknown_settings() -> None:
             raise unknown(name, known)
 
 
+def refuse_long_lag(settings: BridgeSettings, task_settings: TaskSettings) -> None:
+    """Raise SettingsError where a task would be over before its row counts as missing for good."""
+    lag_s, life_s = task_settings.loader_lag_s, settings.task_life_s
+    if task_settings.loader is not None and lag_s >= life_s:
+        raise SettingsError(
+            f"setting LASTWORD_LOADER_LAG_S: given {lag_s:g}; it should be less than LASTWORD_TASK_LIFE_S ({life_s:g})"
+        )
+
+
 def _given_properties() -> dict[str, str]:
     given = {}
     for variable, value in os.environ.items():

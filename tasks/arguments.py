@@ -52,6 +52,7 @@ class _Body(msgspec.Struct, omit_defaults=True):
     data: str | None = None
     deleted: bool = False
     marked: bool = False
+    numbered: bool = False
 
 
 class _Part(msgspec.Struct, array_like=True):
@@ -81,6 +82,7 @@ def pack(arguments: Arguments) -> list[Any]:
         data=None if update.data is None else update.data.decode(),
         deleted=update.deleted,
         marked=arguments.marked,
+        numbered=update.numbered,
     )
     return [FORMAT, body]
 
@@ -164,4 +166,5 @@ def _update(parts: _Body | _Part) -> Update:
         version=Version.parse(parts.version),
         data=None if parts.data is None else parts.data.encode(),
         deleted=parts.deleted,
+        numbered=isinstance(parts, _Body) and parts.numbered,
     )

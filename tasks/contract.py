@@ -60,12 +60,14 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
     """One change of one product: its full new state, its deletion, or the bare notice that it changed.
 
     ``data`` is one JSON value, byte for byte as received and valid UTF-8; None in a tombstone and in a notice.
+    ``numbered``: a notice, and its sequence is its own, no offset that stands in for one.
     """
 
     product_id: str
     version: Version
     data: bytes | None
     deleted: bool = False
+    numbered: bool = False
 
     @property
     def is_notice(self) -> bool:
@@ -130,10 +132,11 @@ def decode(
             version = _version_of_null_value(last_headers, offset, timestamp_ms, rules)
         else:
             version = _version(fields, offset)
-        _refuse_future(version, rules.future_limit_s, now())
+        refuse_future(version, rules.future_limit_s, now())
     except ValueError as error:
         raise InvalidUpdateError(str(error)) from error
-    return [Update(product_id=product_id, version=version, data=data, deleted=deleted)]
+    numbered = data is None and not deleted and fields.sequence is not None
+    return [Update(product_id=product_id, version=version, data=data, deleted=deleted, numbered=numbered)]
 
 
 def products_named(*, key: bytes | None, value: bytes | None, rules: Rules) -> frozenset[str]:
@@ -222,7 +225,8 @@ def _version_of_null_value(
     return Version(time_us, offset if sequence is None else sequence_of_header(sequence))
 
 
-def _refuse_future(version: Version, limit_s: float, now_s: float) -> None:
+def refuse_future(version: Version, limit_s: float, now_s: float) -> None:
+    """ValueError where the version is more than ``limit_s`` ahead of ``now_s``, seconds since the epoch."""
     ahead_s = version.updated_at_us / 1e6 - now_s
     if ahead_s > limit_s:
         raise ValueError(

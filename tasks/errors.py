@@ -35,3 +35,31 @@ class CacheUnavailableError(TransientError):
 
 class UnusableKeyError(PermanentError):
     """The product's key in Redis holds something that is not ours: another type, or no readable version."""
+
+
+class NoLoaderError(TransientError):
+    """A notice has come, and this worker has no loader; another worker may."""
+
+
+class LoaderSlowError(TransientError):
+    """The loader did not return by its deadline."""
+
+
+class LoaderUnavailableError(TransientError):
+    """The loader says that it cannot reach what it loads from."""
+
+
+class LoaderFailedError(Exception):
+    """The loader raised what nobody foresaw: retried a few times, then permanent."""
+
+
+class RowBehindError(TransientError):
+    """The row is missing, or older than the notice of its change: a replica may lag behind."""
+
+
+class RowStaysBehindError(PermanentError):
+    """The row is older than the notice of its change, and has been for too long."""
+
+
+class UnusableRowError(PermanentError):
+    """What the loader returned for a product cannot be used."""

@@ -2,7 +2,7 @@
 
 There is no time that a group waits to grow: while one is under way the next one gathers, so that groups are as large as
 the load makes them. A second one sets out when some are waiting, and its locks are on their way while the first one
-writes.
+writes. Notices have groups of their own: a loader that is slow keeps nobody else waiting.
 """
 
 import logging
@@ -10,15 +10,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from tasks.arguments import Arguments
 from tasks.errors import LockBusyError
-from tasks.grant import Asked
 from tasks.outcome import UNREMARKABLE, Outcome
 from tasks.packed import PreparedPack
-from tasks.refresh import Answer, refresh_group
+from tasks.refresh import Answer, Awaited, refresh_group
 from tasks.resources import Resources
 
 logger = logging.getLogger(__name__)
@@ -73,10 +72,27 @@ class Waiting:
 
 @dataclass(eq=False, slots=True)
 class _Group:
+    """Under way: ``steps`` go on when what is ``awaited`` has come."""
+
     tasks: Sequence[Waiting]
-    steps: Generator[Asked, None, list[Answer]]
-    asked: Asked
+    steps: Generator[Awaited, None, list[Answer]]
+    awaited: Awaited
     product_ids: frozenset[str]
+    lane: "_Lane"
+
+
+@dataclass(eq=False, slots=True)
+class _Lane:
+    """Tasks of one kind that wait, and how many of their groups are under way."""
+
+    waiting: deque[Waiting] = field(default_factory=deque)
+    under_way: int = 0
+
+    def may_start(self) -> bool:
+        """Whether another group may set out."""
+        if not self.waiting or self.under_way >= UNDER_WAY_MAX:
+            return False
+        return not self.under_way or len(self.waiting) >= FURTHER_AT
 
 
 class Groups:
@@ -88,24 +104,29 @@ class Groups:
     def __init__(self, resources: Callable[[], Resources], wake: Callable[[], object]) -> None:
         self._resources = resources
         self._wake = wake
-        self._waiting: deque[Waiting] = deque()
+        self._updates, self._notices = _Lane(), _Lane()
+        self._marked: deque[Waiting] = deque()
         self._busy: list[Waiting] = []
         self._under_way: list[_Group] = []
         self._held_share = 0.0
 
     def add(self, task: Waiting) -> None:
         """Take in a task, for the next group."""
-        self._waiting.append(task)
+        if task.arguments.marked:
+            self._marked.append(task)
+        else:
+            self._lane_of(task).waiting.append(task)
 
     def advance(self) -> None:
         """Do all that can be done without waiting for a lock, or for ZooKeeper."""
         self._try_busy_again()
         while True:
-            ended = [self._end(group) for group in list(self._under_way) if group.asked.answered]
+            ended = [self._go_on(group) for group in list(self._under_way) if group.awaited.answered]
             # The locks of the next groups are on their way while the tasks of these come to an end.
             started = self._start_groups()
-            for tasks, answers in ended:
-                self._finish(tasks, answers)
+            for one in ended:
+                if one is not None:
+                    self._finish(*one)
             if not (ended or started):
                 return
 
@@ -115,64 +136,72 @@ class Groups:
 
     def finish(self) -> None:
         """Bring all that is here to an end, waiting for ZooKeeper as long as it takes, but for no busy lock."""
-        while self._waiting or self._under_way or self._busy:
+        while self._marked or self._updates.waiting or self._notices.waiting or self._under_way or self._busy:
             for task in self._busy:
                 task.until = task.not_before = 0.0
             self.advance()
             for group in list(self._under_way):
-                self._finish(*self._end(group))
+                if ended := self._go_on(group):
+                    self._finish(*ended)
 
     def forget(self) -> None:
         """Drop all that is here: it is not run, and the locks that were asked for are released."""
-        self._waiting.clear()
-        self._busy.clear()
+        for waiting in (self._marked, self._updates.waiting, self._notices.waiting, self._busy):
+            waiting.clear()
         groups, self._under_way = self._under_way, []
+        self._updates.under_way = self._notices.under_way = 0
         for group in groups:
             group.steps.close()
+
+    def _lane_of(self, task: Waiting) -> _Lane:
+        return self._notices if task.arguments.update.is_notice else self._updates
 
     def _try_busy_again(self) -> None:
         now = time.monotonic()
         due = [task for task in self._busy if task.not_before <= now]
         if due:
             self._busy = [task for task in self._busy if task.not_before > now]
-            self._waiting.extendleft(reversed(due))
+            for task in reversed(due):
+                self._lane_of(task).waiting.appendleft(task)
 
     def _start_groups(self) -> bool:
+        if self._marked:
+            return self._run_marked()
         started = False
-        while self._may_start():
-            if self._waiting[0].arguments.marked:
-                self._waiting.popleft().finish(None)  # alone: nothing else is under way
-            elif tasks := self._take():
-                self._start(tasks)
-            else:
-                break
-            started = True
+        for lane in (self._updates, self._notices):
+            while lane.may_start() and (tasks := self._take(lane)):
+                self._start(tasks, lane)
+                started = True
         return started
 
-    def _may_start(self) -> bool:
-        if not self._waiting or len(self._under_way) >= UNDER_WAY_MAX:
+    def _run_marked(self) -> bool:
+        """Run those that may be what kills workers, each alone: as soon as nothing else is under way."""
+        if self._under_way:
             return False
-        return not self._under_way or (len(self._waiting) >= FURTHER_AT and not self._waiting[0].arguments.marked)
+        while self._marked:
+            self._marked.popleft().finish(None)
+        return True
 
-    def _take(self) -> list[Waiting]:
-        """Take the next group: up to the first marked task, and without the products that are under way already."""
+    def _take(self, lane: _Lane) -> list[Waiting]:
+        """Take the next group of a lane, without the products that are under way already."""
         taken: list[Waiting] = []
         passed_over: list[Waiting] = []
         under_way = frozenset[str]().union(*(group.product_ids for group in self._under_way))
-        while self._waiting and len(taken) < GROUP_MAX and not self._waiting[0].arguments.marked:
-            task = self._waiting.popleft()
+        while lane.waiting and len(taken) < GROUP_MAX:
+            task = lane.waiting.popleft()
             (passed_over if task.product_id in under_way else taken).append(task)
-        self._waiting.extendleft(reversed(passed_over))
+        lane.waiting.extendleft(reversed(passed_over))
         return taken
 
-    def _start(self, tasks: Sequence[Waiting]) -> None:
+    def _start(self, tasks: Sequence[Waiting], lane: _Lane) -> None:
         here = self._resources()
         # A look costs each a round trip, and spares a lock what the cache holds already. Who waited may be overtaken.
         look_first = self._held_share > LOOK_FROM or any(task.pause_s > PAUSE_FIRST_S for task in tasks)
         updates = [task.arguments.update for task in tasks]
-        steps = refresh_group(updates, here.cache, here.locks, look_first=look_first)
+        notices = here.notices([task.arguments for task in tasks])
+        steps = refresh_group(updates, here.cache, here.locks, notices, look_first=look_first)
         try:
-            asked = next(steps)
+            awaited = next(steps)
         except StopIteration as end:
             self._finish(tasks, end.value)
         except Exception:
@@ -180,19 +209,28 @@ class Groups:
             self._finish(tasks, None)
         else:
             product_ids = frozenset(task.product_id for task in tasks)
-            self._under_way.append(_Group(tasks, steps, asked, product_ids))
-            asked.when_answered(self._wake)
+            self._under_way.append(_Group(tasks, steps, awaited, product_ids, lane))
+            lane.under_way += 1
+            awaited.when_answered(self._wake)
 
-    def _end(self, group: _Group) -> tuple[Sequence[Waiting], Sequence[Answer] | None]:
-        self._under_way.remove(group)
+    def _go_on(self, group: _Group) -> tuple[Sequence[Waiting], Sequence[Answer] | None] | None:
+        """Take a group's next step; return its tasks and their answers, None for those that must run alone.
+
+        Or None, where the group waits once more.
+        """
         try:
-            next(group.steps)
+            group.awaited = next(group.steps)
+            group.awaited.when_answered(self._wake)
         except StopIteration as end:
-            return group.tasks, end.value
+            answers = end.value
         except Exception:
             logger.exception("%d tasks could not be ended as a group; they run one by one", len(group.tasks))
-            return group.tasks, None
-        raise AssertionError("a group asks for locks once")
+            answers = None
+        else:
+            return None
+        self._under_way.remove(group)
+        group.lane.under_way -= 1
+        return group.tasks, answers
 
     def _finish(self, tasks: Sequence[Waiting], answers: Sequence[Answer] | None) -> None:
         if answers is None:

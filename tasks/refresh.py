@@ -1,51 +1,72 @@
-"""How updates reach the cache: drop what it holds already, lock, write what is newer, release; an answer for each."""
+"""How updates reach the cache: drop what it holds already, lock, write what is newer, release; an answer for each.
+
+A notice says only that its product changed: what there is to write is loaded under the lock.
+"""
 
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from tasks.cache import Cache, Write
 from tasks.contract import Update
-from tasks.errors import LockBusyError, PermanentError, TransientError
-from tasks.grant import Asked, Grant
+from tasks.errors import LoaderFailedError, LockBusyError, PermanentError, TransientError
+from tasks.grant import Grant
 from tasks.lock import Locks
+from tasks.notices import NO_NOTICES, Notices
 from tasks.outcome import Outcome
 from tasks.version import Version
 
-Answer = Outcome | TransientError | PermanentError
+Answer = Outcome | TransientError | PermanentError | LoaderFailedError
+
+
+class Awaited(Protocol):
+    """What a group waits for: locks, or rows."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether the group can go on, or has waited long enough."""
+
+    def when_answered(self, call: Callable[[], object]) -> None:
+        """Call this once, from any thread, when it is answered; never, where no answer comes."""
 
 
 @dataclass(eq=False, slots=True)
 class _Job:
+    """``update`` is a notice's until what it asks for is loaded."""
+
+    place: int
     update: Update
     answer: Answer | None = None
 
 
-def refresh(updates: Sequence[Update], cache: Cache, locks: Locks, *, lock_wait_s: float = 1.0) -> list[Answer]:
+def refresh(
+    updates: Sequence[Update], cache: Cache, locks: Locks, notices: Notices = NO_NOTICES, *, lock_wait_s: float = 1.0
+) -> list[Answer]:
     """Make the cache hold each update's version or a newer one; return what became of each, in order.
 
     An update that could not be applied is answered with the error that says whether another try can help. The busy lock
     of a lone product is waited for, up to ``lock_wait_s``.
     """
-    jobs = [_Job(update) for update in updates]
+    jobs = _jobs(updates)
     try:
-        _refresh(jobs, cache, locks, lock_wait_s)
+        _refresh(jobs, cache, locks, notices, lock_wait_s)
     except TransientError as error:
         _answer(_open(jobs), error)
     return _answers(jobs)
 
 
 def refresh_group(
-    updates: Sequence[Update], cache: Cache, locks: Locks, *, look_first: bool = True
-) -> Generator[Asked, None, list[Answer]]:
+    updates: Sequence[Update], cache: Cache, locks: Locks, notices: Notices = NO_NOTICES, *, look_first: bool = True
+) -> Generator[Awaited, None, list[Answer]]:
     """Do as ``refresh`` does for a group, in which nobody waits for a busy lock; return its answers.
 
     Without ``look_first`` the locks are asked for at once, and what the cache holds already is found out by the write.
 
-    Between asking for the locks and using them it yields, so that other work can be done while ZooKeeper answers. One
-    that is closed there, and not gone on with, holds nothing.
+    Between asking for the locks and using them it yields, so that other work can be done while ZooKeeper answers, and
+    again while rows are loaded. One that is closed there, and not gone on with, holds nothing.
     """
-    jobs = [_Job(update) for update in updates]
+    jobs = _jobs(updates)
     try:
         if look_first:
             _drop_held(jobs, cache)
@@ -58,22 +79,26 @@ def refresh_group(
                 asked.give_up()
                 raise
             with asked.grant() as grant:
-                _write(_open(jobs), newest, cache, grant)
+                if missing := _notices(jobs, grant):
+                    loading = notices.load([job.update for job in missing])
+                    yield loading
+                    _take_rows(missing, notices, loading.rows())
+                _write(_open(jobs), cache, grant)
     except TransientError as error:
         _answer(_open(jobs), error)
     return _answers(jobs)
 
 
-def _refresh(jobs: Sequence[_Job], cache: Cache, locks: Locks, lock_wait_s: float) -> None:
+def _refresh(jobs: Sequence[_Job], cache: Cache, locks: Locks, notices: Notices, lock_wait_s: float) -> None:
     _drop_held(jobs, cache)
     alone = len({job.update.product_id for job in jobs}) == 1
     until = time.monotonic() + (lock_wait_s if alone else 0.0)
-    busy = _write_locked(_open(jobs), cache, locks, until)
+    busy = _write_locked(_open(jobs), cache, locks, notices, until)
     while busy and alone and _left(until):
         locks.wait(busy[0], _left(until))
         # Whoever held the lock may have written this version or a newer one: look before contending.
         _drop_held(_open(jobs), cache)
-        busy = _write_locked(_open(jobs), cache, locks, until)
+        busy = _write_locked(_open(jobs), cache, locks, notices, until)
 
 
 def _drop_held(jobs: Sequence[_Job], cache: Cache) -> None:
@@ -83,13 +108,14 @@ def _drop_held(jobs: Sequence[_Job], cache: Cache) -> None:
             job.answer = outcome
 
 
-def _write_locked(jobs: Sequence[_Job], cache: Cache, locks: Locks, until: float) -> Sequence[str]:
+def _write_locked(jobs: Sequence[_Job], cache: Cache, locks: Locks, notices: Notices, until: float) -> Sequence[str]:
     """Write the updates whose products' locks are to be had; return the products whose locks are busy."""
     if not jobs:
         return []
-    newest = _newest(jobs)
-    with locks.acquire(newest, wait_s=_left(until)) as grant:
-        _write(jobs, newest, cache, grant)
+    with locks.acquire(_newest(jobs), wait_s=_left(until)) as grant:
+        if missing := _notices(jobs, grant):
+            _take_rows(missing, notices, notices.load([job.update for job in missing]).rows())
+        _write(_open(jobs), cache, grant)
         return grant.busy
 
 
@@ -101,9 +127,28 @@ def _newest(jobs: Sequence[_Job]) -> dict[str, Version]:
     return newest
 
 
-def _write(jobs: Sequence[_Job], newest: Mapping[str, Version], cache: Cache, grant: Grant) -> None:
+def _notices(jobs: Sequence[_Job], grant: Grant) -> list[_Job]:
+    """Those whose rows are to be loaded: the locks of their products are held."""
+    missing = [job for job in _open(jobs) if job.update.is_notice and job.update.product_id in grant.tokens]
+    if missing:
+        grant.check()
+    return missing
+
+
+def _take_rows(jobs: Sequence[_Job], notices: Notices, rows: Mapping[str, object]) -> None:
+    """Make of each notice the update that it asked for, or answer it."""
+    for job in jobs:
+        found = notices.update_of(job.place, job.update, rows[job.update.product_id])
+        if isinstance(found, Update):
+            job.update = found
+        else:
+            job.answer = found
+
+
+def _write(jobs: Sequence[_Job], cache: Cache, grant: Grant) -> None:
     """Write under the locks: of each product the newest version, by which the others are overtaken."""
     locked = [job for job in jobs if job.update.product_id in grant.tokens]
+    newest = _newest(locked)
     leading = [job for job in locked if job.update.version == newest[job.update.product_id]]
     if not leading:
         return
@@ -114,6 +159,10 @@ def _write(jobs: Sequence[_Job], newest: Mapping[str, Version], cache: Cache, gr
     errors = {job.update.product_id: job.answer for job in leading if not isinstance(job.answer, Outcome)}
     for job in _open(locked):
         job.answer = errors.get(job.update.product_id, Outcome.STALE)
+
+
+def _jobs(updates: Sequence[Update]) -> list[_Job]:
+    return [_Job(place, update) for place, update in enumerate(updates)]
 
 
 def _open(jobs: Sequence[_Job]) -> list[_Job]:

@@ -1,10 +1,18 @@
 """What every task of a process shares: the settings, the cache, the locks."""
 
+import importlib
+import sys
 import threading
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from tasks.arguments import Arguments
 from tasks.cache import Cache
+from tasks.loader import Load, Loader
 from tasks.lock import Locks
+from tasks.notices import NO_NOTICES, Notices
 from tasks.settings import SettingsError, TaskSettings, load
 from tasks.started import Started
 from tasks.zookeeper_client import Security, tls_context
@@ -12,12 +20,22 @@ from tasks.zookeeper_client import Security, tls_context
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What every task of a process shares. Both connect when first used, and anew in a forked child."""
+    """What every task of a process shares. Cache and locks connect when first used, and anew in a forked child."""
 
     settings: TaskSettings
     cache: Cache
     locks: Locks
     started: Started
+    loader: Loader | None = None
+
+    def notices(self, many: Sequence[Arguments]) -> Notices:
+        """How the notices among these updates, in this order, get their rows."""
+        asking = [(place, one.first_sent) for place, one in enumerate(many) if one.update.is_notice]
+        if not asking:
+            return NO_NOTICES
+        behind = time.time() - self.settings.loader_lag_s
+        overdue = [place for place, first_sent in asking if first_sent <= behind]
+        return Notices(self.loader, overdue=overdue, future_limit_s=self.settings.future_limit_s)
 
 
 _resources: Resources | None = None
@@ -31,8 +49,34 @@ def resources() -> Resources:
         if _resources is None:
             settings = load(TaskSettings)
             cache = open_cache(settings)
-            _resources = Resources(settings, cache, open_locks(settings), Started(cache.note))
+            loader = make_loader(settings)
+            _resources = Resources(settings, cache, open_locks(settings), Started(cache.note), loader)
         return _resources
+
+
+def make_loader(settings: TaskSettings) -> Loader | None:
+    """Return the loader that the settings name, if they do. SettingsError when there is no such function."""
+    if settings.loader is None:
+        return None
+    return Loader(_function(settings.loader), timeout_s=settings.loader_timeout_s)
+
+
+def _function(name: str) -> Load:
+    """Import ``module:function``, from the working directory too."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    module, _, function = name.partition(":")
+    try:
+        found: object = importlib.import_module(module)
+        for part in function.split("."):
+            found = getattr(found, part)
+    except Exception as error:  # whatever the user's module does when it is imported
+        reason = f"{type(error).__name__}: {error}"
+        raise SettingsError(f"setting LASTWORD_LOADER: given {name!r}; it cannot be imported: {reason}") from error
+    if not callable(found):
+        raise SettingsError(f"setting LASTWORD_LOADER: given {name!r}; that is {found!r:.80}, and no function")
+    return found
 
 
 def open_cache(settings: TaskSettings) -> Cache:

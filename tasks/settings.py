@@ -1,5 +1,6 @@
 """Settings that the worker and the bridge share, read from the environment and checked in one place."""
 
+import math
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
@@ -108,6 +109,24 @@ class TaskSettings(Settings):
         default=False, description="Date a record without value and `updated_at` header by the record's own timestamp"
     )
 
+    loader: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$",
+        description="`module:function` that loads products' rows, for change notices; bridge and workers need it",
+    )
+    loader_timeout_s: float = Field(
+        2.0,
+        gt=0,
+        validate_default=True,
+        description="How long one call of the loader may take: less than half of the session timeout",
+    )
+    loader_lag_s: float = Field(
+        300.0,
+        ge=0,
+        description="How long a row may be missing, or older than its notice; then it counts as deleted, or fails for "
+        "good. Less than the bridge's `LASTWORD_TASK_LIFE_S`",
+    )
+
     lock_busy_retry_s: int = Field(
         5, ge=1, description="The longest pause before the retry of a task whose lock was held; the shortest is 1 s"
     )
@@ -169,6 +188,15 @@ class TaskSettings(Settings):
             raise ValueError(f"should be at least LASTWORD_REPLAY_HORIZON_S ({horizon_s} s), or not set: no expiry")
         return ttl_s
 
+    @field_validator("loader_timeout_s")
+    @classmethod
+    def _within_the_lock(cls, timeout_s: float, info: ValidationInfo) -> float:
+        # Past half of the session timeout a lock is not relied on, and what was loaded would be in vain.
+        half_s = info.data.get("session_timeout_s", math.inf) / 2
+        if info.data.get("loader") and timeout_s >= half_s:
+            raise ValueError(f"should be less than half of LASTWORD_SESSION_TIMEOUT_S, which is {half_s:g} s")
+        return timeout_s
+
     @property
     def rules(self) -> Rules:
         """The rules by which records become updates."""
@@ -177,6 +205,7 @@ class TaskSettings(Settings):
             key_must_agree=self.key_must_agree,
             future_limit_s=self.future_limit_s,
             tombstone_time_from_record=self.tombstone_time_from_record,
+            notices=self.loader is not None,
         )
 
 

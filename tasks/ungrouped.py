@@ -20,16 +20,16 @@ MACHINE_ERRORS = (SoftTimeLimitExceeded, MemoryError, OSError)
 
 def run(task_id: str, arguments: Arguments, here: Resources, *, lock_wait_s: float) -> Answer:
     """Run the update and return what became of it; one that may be what kills workers runs alone and is marked."""
-    updates = [arguments.update]
+    updates, notices = [arguments.update], here.notices([arguments])
     if not arguments.marked:
         with here.started.unmarked():
-            (answer,) = refresh(updates, here.cache, here.locks, lock_wait_s=lock_wait_s)
+            (answer,) = refresh(updates, here.cache, here.locks, notices, lock_wait_s=lock_wait_s)
         return answer
     try:
         # A process killed while it waits for a server or a lock leaves no mark: that says nothing about the update.
         here.locks.acquire({}).release()
         with here.started.marked(task_id, arguments.nonce):
-            (answer,) = refresh(updates, here.cache, here.locks, lock_wait_s=0.0)
+            (answer,) = refresh(updates, here.cache, here.locks, notices, lock_wait_s=0.0)
     except TransientError as error:
         return error
     return answer

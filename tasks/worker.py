@@ -23,7 +23,7 @@ from tasks.arguments import (
     unpack_many,
 )
 from tasks.cache import Failure
-from tasks.errors import LockBusyError, PermanentError, TransientError
+from tasks.errors import LoaderFailedError, LockBusyError, PermanentError, TransientError
 from tasks.grouped import GROUP_MAX, Prepared, prepared
 from tasks.heartbeat import Heartbeat
 from tasks.outcome import Outcome
@@ -132,12 +132,10 @@ def update_product(self: "Task[Any, Any]", number: int, body: object, unexpected
     except MACHINE_ERRORS as error:
         countdown_s = pause_s(TransientError(), self.request.retries, here.settings)
         raise again(self, arguments, error, countdown_s, unexpected=unexpected) from error
-    except Exception as error:  # the edge of the process: what nobody foresaw is retried, then recorded
-        logger.exception("product %r, version %s", arguments.update.product_id, arguments.update.version)
-        if unexpected >= here.settings.unexpected_retries:
-            raise fail(self, arguments, here, error, unexpected) from error
-        countdown_s = min(2**unexpected, here.settings.retry_max_s)
-        raise again(self, arguments, error, countdown_s, unexpected=unexpected + 1) from error
+    except Exception as error:  # the edge of the process
+        raise unforeseen(self, arguments, here, error, unexpected) from error
+    if isinstance(answer, LoaderFailedError):
+        raise unforeseen(self, arguments, here, answer, unexpected) from answer
     if isinstance(answer, Outcome):
         warn_of_conflict(arguments, answer)
         return answer.value
@@ -179,9 +177,7 @@ def update_products(self: "Task[Any, Any]", number: int, body: object) -> str:
     return summary(answers)
 
 
-def hand_over(
-    task: "Task[Any, Any]", send: Send, error: TransientError | PermanentError | None, settings: TaskSettings
-) -> None:
+def hand_over(task: "Task[Any, Any]", send: Send, error: Exception | None, settings: TaskSettings) -> None:
     """Enqueue an update of many as a task of its own, for after a pause unless that is of no use."""
     update = send.arguments.update
     countdown_s = pause_s(error, 0, settings) if isinstance(error, TransientError) else 0
@@ -198,8 +194,8 @@ def hand_over(
 
 def warn_of_conflict(arguments: Arguments, outcome: Outcome) -> None:
     """Say so when one version of a product has come with two contents."""
-    if outcome is Outcome.CONFLICT:
-        update = arguments.update
+    update = arguments.update
+    if outcome is Outcome.CONFLICT and not update.is_notice:  # of its product two changes had one time: the later stays
         logger.warning(
             "product %r: version %s came with two contents; one of them stays", update.product_id, update.version
         )
@@ -230,6 +226,18 @@ def again(
     except Reject as unsent:  # which Celery would log with a long traceback, for each task in hand
         return GivenUpError(f"{what}: {error}; its retry was not enqueued: {unsent.__context__}; it is sent again")
     raise AssertionError("Task.retry returned")
+
+
+def unforeseen(
+    task: "Task[Any, Any]", arguments: Arguments, here: Resources, error: Exception, unexpected: int
+) -> Exception:
+    """Return what to raise for an error that nobody foresaw: it is retried a few times, then recorded."""
+    update = arguments.update
+    logger.error("product %r, version %s", update.product_id, update.version, exc_info=error)
+    if unexpected >= here.settings.unexpected_retries:
+        return fail(task, arguments, here, error, unexpected)
+    countdown_s = min(2**unexpected, here.settings.retry_max_s)
+    return again(task, arguments, error, countdown_s, unexpected=unexpected + 1)
 
 
 def fail(task: "Task[Any, Any]", arguments: Arguments, here: Resources, error: Exception, unexpected: int) -> Exception:

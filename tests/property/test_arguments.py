@@ -19,6 +19,7 @@ arguments = st.builds(
         version=st.builds(Version, numbers, numbers),
         data=st.none() | st.text(st.characters(exclude_categories=["Cs"])).map(str.encode),
         deleted=st.booleans(),
+        numbered=st.booleans(),
     ),
     nonce=st.text(st.characters(exclude_categories=["Cs"])),
     first_sent=times,

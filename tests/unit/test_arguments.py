@@ -60,6 +60,7 @@ def test_the_format_of_a_marked_tombstone() -> None:
         Update(product_id="1", version=Version(1, 2), data=b'{"__type__": "datetime", "__value__": "no"}'),
         Update(product_id="1", version=Version(1, 2), data=b"null"),
         Update(product_id="1", version=Version(1, 2), data=None),
+        Update(product_id="1", version=Version(1, 2), data=None, numbered=True),
         Update(product_id="1", version=Version(1, 2), data=None, deleted=True),
         Update(product_id="x" * 512, version=Version(1, 2), data=b"[]"),
     ],
@@ -107,6 +108,7 @@ def test_a_long_number_is_not_quoted_at_length() -> None:
         ({**BODY, "data": "\udfff"}, "surrogates"),
         ({**BODY, "deleted": 1}, "`$.deleted`"),
         ({**BODY, "marked": 1}, "`$.marked`"),
+        ({**BODY, "numbered": 1}, "`$.numbered`"),
     ],
 )
 def test_a_body_that_does_not_fit_the_format_is_not_understood(body: object, reason: str) -> None:

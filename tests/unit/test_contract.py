@@ -83,9 +83,15 @@ def test_data_is_kept_byte_for_byte(data: str) -> None:
 def test_a_notice_is_valid_only_where_a_loader_is_configured(rest: str) -> None:
     value = f'{{"updated_at": 1763800000000, "sequence": 5{rest}}}'.encode()
     notice = _decode(value, rules=Rules(notices=True))
-    assert notice == Update(product_id="42", version=VERSION, data=None, deleted=False)
+    assert notice == Update(product_id="42", version=VERSION, data=None, deleted=False, numbered=True)
     assert notice.kind is Kind.NOTICE
     assert "valid only where a loader is configured" in _reason(value)
+
+
+def test_a_notice_without_a_sequence_has_the_offset_and_says_that_it_is_not_its_own() -> None:
+    notice = _decode(b'{"updated_at": 1763800000000}', rules=Rules(notices=True))
+    assert (notice.version.sequence, notice.numbered) == (7, False)
+    assert not _decode(_with_data("1"), rules=Rules(notices=True)).numbered
 
 
 @pytest.mark.parametrize(

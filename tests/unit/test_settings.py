@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from bridge.producing import PRODUCER_GUARANTEES
 from bridge.records import CONSUMER_GUARANTEES
-from bridge.settings import GUARDED, BridgeSettings, kafka_properties, refuse_unknown_settings
+from bridge.settings import GUARDED, BridgeSettings, kafka_properties, refuse_long_lag, refuse_unknown_settings
 from tasks.contract import KeyForm, Rules
 from tasks.settings import REDIS_SCHEMES, SettingsError, TaskSettings, environment_name, load
 
@@ -36,6 +36,7 @@ GIVEN = {
     "key_must_agree": "False",
     "tombstone_time_from_record": "True",
     "create_topics": "True",
+    "loader": "shop.rows:load",
 }
 """Something else than the default for every setting; 3 for those that are not here."""
 NEEDED = {
@@ -137,6 +138,8 @@ def test_an_address_has_one_name_and_no_prefix(field: str, variable: str, monkey
         ),
         (TaskSettings, "LASTWORD_TOMBSTONE_TTL_S", "0", "it should be at least LASTWORD_REPLAY_HORIZON_S (604800 s)"),
         (TaskSettings, "LASTWORD_TTL_S", "", "it should be a valid integer"),
+        (TaskSettings, "LASTWORD_LOADER", "shop.rows", "it should match pattern"),
+        (TaskSettings, "LASTWORD_LOADER", "shop/rows.py:load", "it should match pattern"),
         (TaskSettings, "LASTWORD_ZOOKEEPER_TLS_CA", os.devnull, "it has no effect without LASTWORD_ZOOKEEPER_TLS=true"),
         (TaskSettings, "ZOOKEEPER_HOSTS", "", "it should have at least 1 character"),
         (BridgeSettings, "KAFKA_BOOTSTRAP_SERVERS", "", "it should have at least 1 character"),
@@ -160,6 +163,22 @@ def test_a_wrong_setting_is_one_line_with_its_name_what_was_given_and_what_is_al
 ) -> None:
     monkeypatch.setenv(variable, given)
     assert complaint(kind).startswith(f"setting {variable}: given {given!r}; {allowed}")
+
+
+def test_a_loader_has_less_time_than_a_lock_and_a_row_less_than_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LASTWORD_SESSION_TIMEOUT_S", "4")
+    monkeypatch.setenv("LASTWORD_LOADER_LAG_S", "600")
+    refuse_long_lag(load(BridgeSettings), load(TaskSettings))
+    monkeypatch.setenv("LASTWORD_LOADER", "shop.rows:load")
+    assert complaint(TaskSettings) == (
+        "setting LASTWORD_LOADER_TIMEOUT_S: given 2.0; "
+        "it should be less than half of LASTWORD_SESSION_TIMEOUT_S, which is 2 s"
+    )
+    monkeypatch.setenv("LASTWORD_LOADER_TIMEOUT_S", "1.9")
+    said = r"LASTWORD_LOADER_LAG_S: given 600; it should be less than LASTWORD_TASK_LIFE_S \(600\)"
+    with pytest.raises(SettingsError, match=said):
+        refuse_long_lag(load(BridgeSettings), load(TaskSettings))
+    assert load(TaskSettings).rules.notices
 
 
 @pytest.mark.parametrize("name", ["REDIS_URL", "redis_url"])
