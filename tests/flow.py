@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, TopicPartition
 from bridge.publisher import Publisher
 from servers import Reachable, ReachableRedis
 from servers.process import Child
+from tests.rows import Rows
 from tests.waiting import wait_until
 from tests.worker_helpers import REPOSITORY, worker_env
 
@@ -55,6 +56,7 @@ class Flow:
         self.broker = redis.Redis.from_url(self.environment["CELERY_BROKER_URL"])
         properties = {"bootstrap.servers": kafka.address, "group.id": group, "enable.auto.commit": False}
         self.reader = Consumer(properties, logger=logger)
+        self.rows: Rows | None = None
         self.newest: dict[str, tuple[int, int]] = {}
         self.contents: dict[tuple[str, tuple[int, int]], bytes | None] = {}
         self.delivered: dict[int, list[tuple[int, str, tuple[int, int]]]] = {n: [] for n in range(PARTITIONS)}
@@ -91,12 +93,20 @@ class Flow:
     def publish_one(
         self, publisher: Publisher, product: str, number: int, *, deleted: bool = False, padding: str = ""
     ) -> None:
+        """Publish a change; where there are ``rows`` it is in them before, and every other one is a mere notice."""
         record = {"product_id": product, "updated_at": BEGIN_MS + number // 3, "sequence": number}
-        record |= (
-            {"deleted": True} if deleted else {"data": {"number": number} | ({"padding": padding} if padding else {})}
-        )
         version = ((BEGIN_MS + number // 3) * 1_000, number)
         self.newest[product] = max(version, self.newest.get(product, version))
+        data = {"number": number} | ({"padding": padding} if padding else {})
+        if self.rows is not None and version == self.newest[product]:
+            if deleted:
+                self.rows.remove(product)
+            else:
+                self.rows.put(product, *version, data)
+        if deleted:
+            record["deleted"] = True
+        elif self.rows is None or number % 2:
+            record["data"] = data
         self.contents[product, version] = json.dumps(record["data"]).encode() if "data" in record else None
         publisher.publish_record(
             product.encode(),

@@ -62,6 +62,7 @@ class Rows:
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(self.path, timeout=30)) as database, database:
+            database.execute("PRAGMA synchronous = OFF")
             yield database
 
 
