@@ -129,9 +129,8 @@ class Checkpoints:
         for number, name in names.items():
             held = [Marker.parse(found[name]) for found in reading.held]
             starts[number] = start_of(standings[number], held, secrets.token_hex(8))
-        writing = self._stamps.seal(
-            {names[n]: str(Marker(start.offset, start.identity)) for n, start in starts.items()}
-        )
+        markers = {names[number]: str(Marker(start.offset, start.identity)) for number, start in starts.items()}
+        writing = self._stamps.seal(markers, begin=True)
         self._cache.look([], [], seal=writing)
         if writing.lost:
             self.lost(writing.lost)

@@ -10,7 +10,7 @@ from confluent_kafka import Message
 
 from bridge.decoding import updates_of
 from bridge.group import Group
-from bridge.letter import timestamp_of
+from bridge.headers import timestamp_of
 from bridge.parameters import Place
 from tasks.cache import Cache
 from tasks.contract import InvalidUpdateError, Rules

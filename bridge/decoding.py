@@ -1,23 +1,107 @@
 """From a record to its updates, outside the bridge's loop."""
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
 
+import msgspec
 from confluent_kafka import Message
 
-from bridge.headers import headers_of
-from bridge.letter import timestamp_of
-from tasks.contract import Rules, Update, decode
+from bridge.change import Change
+from bridge.formats.canal import canal
+from bridge.formats.cloudevents import cloudevents
+from bridge.formats.debezium import debezium, debezium_unwrapped
+from bridge.formats.maxwell import maxwell
+from bridge.formats.record import Decoder, Record
+from bridge.headers import headers_of, timestamp_of
+from bridge.printable import printable
+from tasks import contract
+from tasks.contract import VERSION_HEADER, InvalidUpdateError, Rules, Update
+from tasks.function import import_function
+from tasks.version import Version
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+FORMATS: Final = {
+    "debezium": debezium,
+    "debezium-unwrapped": debezium_unwrapped,
+    "canal": canal,
+    "maxwell": maxwell,
+    "cloudevents": cloudevents,
+}
+"""The formats beside our own, and what makes a decoder by the rules."""
 
 
-def updates_of(
-    message: Message, rules: Rules, headers: Sequence[tuple[str, bytes | None]] | None = None
-) -> list[Update]:
+def updates_of(message: Message, rules: Rules, headers: Headers | None = None) -> list[Update]:
     """The updates in a record, whose ``headers`` may have been read already; InvalidUpdateError as in the bridge."""
-    return decode(
-        key=message.key(),
-        value=message.value(),
-        headers=headers_of(message) if headers is None else headers,
-        offset=message.offset() or 0,
-        timestamp_ms=timestamp_of(message),
-        rules=rules,
-    )
+    return decode(record_of(message, headers_of(message) if headers is None else headers), rules)
+
+
+def record_of(message: Message, headers: Headers) -> Record:
+    """The record as a decoder is given it."""
+    return Record(message.key(), message.value(), headers, message.offset() or 0, timestamp_of(message))
+
+
+def decode(record: Record, rules: Rules) -> list[Update]:
+    """The updates in a record, in the order in which they count; InvalidUpdateError where it breaks its format's rules.
+
+    A header ``lastword-version``, as a replayed record has it, stands in for the offset in changes without a sequence.
+    """
+    if rules.format == contract.JSON:
+        return contract.decode(**record._asdict(), rules=rules)
+    decoder = decoder_of(rules)
+    try:
+        changes = list(decoder(record))
+        values = [msgspec.json.encode(change) for change in changes if _is_change(change)]
+    except Exception as error:  # the edge to a user's own code
+        raise InvalidUpdateError(_reason(rules.format, error)) from error
+    offset = _replayed(record.headers, record.offset)
+    return [
+        update
+        for value in values
+        for update in contract.decode(
+            key=None, value=value, headers=(), offset=offset, timestamp_ms=record.timestamp_ms, rules=rules
+        )
+    ]
+
+
+@lru_cache(maxsize=8)
+def decoder_of(rules: Rules) -> Decoder:
+    """The decoder of the rules' format. SettingsError where it is a function that does not exist."""
+    if rules.format in FORMATS:
+        return FORMATS[rules.format](rules)
+    return import_function("LASTWORD_FORMAT", rules.format)
+
+
+def products_named(record: Record, rules: Rules) -> frozenset[str]:
+    """The product ids in a record, be it valid or not, as far as they can be told."""
+    if rules.format == contract.JSON:
+        return contract.products_named(key=record.key, value=record.value, rules=rules)
+    try:
+        return frozenset(update.product_id for update in decode(record, rules))
+    except InvalidUpdateError:
+        return frozenset()
+
+
+def _is_change(given: object) -> bool:
+    if not isinstance(given, Change):
+        raise TypeError(f"it returned {given!r:.80} among the changes; wanted is a bridge.publisher.Change")
+    return True
+
+
+def _reason(name: str, error: Exception) -> str:
+    said = str(error) or type(error).__name__
+    if isinstance(error, ValueError) and not isinstance(error, UnicodeError):
+        return printable(said)
+    return printable(f"the decoder {name} raised {type(error).__name__}: {said}")
+
+
+def _replayed(headers: Headers, offset: int) -> int:
+    """The number that stands in for a sequence: of a replayed record that of its first delivery."""
+    given = dict(headers).get(VERSION_HEADER)
+    if given is None:
+        return offset
+    try:
+        return Version.parse(given.decode(errors="replace")).sequence
+    except ValueError as error:
+        raise InvalidUpdateError(f"header {VERSION_HEADER}: {error}") from error

@@ -1,4 +1,4 @@
-"""What is asked of one record: its headers, and how much memory it takes up."""
+"""What is asked of one record: its headers, its own time, and how much memory it takes up."""
 
 from collections.abc import Iterable
 from operator import methodcaller
@@ -35,3 +35,10 @@ def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
         message.set_headers([])
         raise InvalidUpdateError("the name of a header is not UTF-8: the headers cannot be read") from error
     return [(name, value.encode() if isinstance(value, str) else value) for name, value in pairs]
+
+
+def timestamp_of(message: Message) -> int | None:
+    """A record's own time in milliseconds since the epoch, None where it has none."""
+    kind, timestamp_ms = message.timestamp()
+    # Kafka takes any below zero too; -1 is its way to write that there is none.
+    return timestamp_ms if kind and timestamp_ms >= 0 else None

@@ -7,9 +7,11 @@ from typing import Final
 from confluent_kafka import Message
 
 from bridge.dead_letters import OMITTED, PREFIX, Headers
-from bridge.headers import headers_of
+from bridge.decoding import decode
+from bridge.formats.record import Record
+from bridge.headers import headers_of, timestamp_of
 from bridge.parameters import Place
-from tasks.contract import VERSION_HEADER, InvalidUpdateError, Rules, Update, decode
+from tasks.contract import VERSION_HEADER, InvalidUpdateError, Rules, Update
 from tasks.version import Version
 
 MAX_DIGITS: Final = 18
@@ -37,6 +39,12 @@ class StoredLetter:
     version: Version | None
     omitted: Mapping[str, int]
 
+    @property
+    def record(self) -> Record:
+        """Its record, as it was on its topic."""
+        offset = self.origin.offset if self.origin else 0
+        return Record(self.key, self.value, self.headers, offset, self.timestamp_ms)
+
     def product_id(self, rules: Rules) -> str:
         """The product that it is about, as far as that can be told: else its key, as text."""
         try:
@@ -46,14 +54,7 @@ class StoredLetter:
 
     def updates(self, rules: Rules) -> list[Update]:
         """The updates in its record, as they would have been where it was; InvalidUpdateError where it has none."""
-        return decode(
-            key=self.key,
-            value=self.value,
-            headers=self.headers,
-            offset=self.origin.offset if self.origin else 0,
-            timestamp_ms=self.timestamp_ms,
-            rules=rules,
-        )
+        return decode(self.record, rules)
 
 
 def read_letter(message: Message) -> StoredLetter:
@@ -83,13 +84,6 @@ def read_letter(message: Message) -> StoredLetter:
             name.removesuffix(OMITTED): _number(size) or 0 for name, size in ours.items() if name.endswith(OMITTED)
         },
     )
-
-
-def timestamp_of(message: Message) -> int | None:
-    """A record's own time in milliseconds since the epoch, None where it has none."""
-    kind, timestamp_ms = message.timestamp()
-    # Kafka takes any below zero too; -1 is its way to write that there is none.
-    return timestamp_ms if kind and timestamp_ms >= 0 else None
 
 
 def _is_ours(name: str) -> bool:

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from confluent_kafka import Message
 
-from bridge.headers import headers_of
-from bridge.letter import StoredLetter, read_letter, timestamp_of
+from bridge.headers import headers_of, timestamp_of
+from bridge.letter import StoredLetter, read_letter
 from bridge.parameters import Place
 from bridge.reading import Offsets, Origin, Reading
 from tasks.contract import VERSION_HEADER

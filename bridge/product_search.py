@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from confluent_kafka import Message
 
 from bridge.change import key_of
-from bridge.decoding import updates_of
-from bridge.letter import StoredLetter, timestamp_of
+from bridge.decoding import products_named, record_of, updates_of
+from bridge.headers import timestamp_of
+from bridge.letter import StoredLetter
 from bridge.murmur2 import partition_of
 from bridge.parameters import Place
-from tasks.contract import InvalidUpdateError, KeyForm, Rules, products_named
+from tasks.contract import JSON, InvalidUpdateError, KeyForm, Rules
 from tasks.version import Version
 
 
@@ -105,16 +106,14 @@ def home_partition(product_id: str, rules: Rules, partitions: int) -> int | None
 def letters_of(letters: Iterable[StoredLetter], product_id: str, rules: Rules, topic: str) -> list[StoredLetter]:
     """Those of the dead letters that name the product and came from ``topic``, the last one first."""
     found = [
-        letter
-        for letter in letters
-        if letter.topic == topic and product_id in products_named(key=letter.key, value=letter.value, rules=rules)
+        letter for letter in letters if letter.topic == topic and product_id in products_named(letter.record, rules)
     ]
     return sorted(found, key=lambda letter: (letter.at_ms or 0, letter.place.offset), reverse=True)
 
 
 def _only_key(product_id: str, rules: Rules) -> bytes | None:
     """The one form in which a key can name the product; None if there are several, or keys do not count."""
-    if not rules.key_must_agree or rules.key_form is KeyForm.JSON:
+    if rules.format != JSON or not rules.key_must_agree or rules.key_form is KeyForm.JSON:
         return None
     try:
         return key_of(product_id, rules.key_form)
@@ -127,7 +126,7 @@ def _read(message: Message, product_id: str, rules: Rules) -> Sighting | None:
     try:
         updates = updates_of(message, rules)
     except InvalidUpdateError as error:
-        named = products_named(key=message.key(), value=message.value(), rules=rules)
+        named = products_named(record_of(message, ()), rules)
         return Sighting(*place, invalid=str(error)) if product_id in named else None
     ours = [update for update in updates if update.product_id == product_id]
     return Sighting(*place, ours[-1].version, ours[-1].deleted, ours[-1].data) if ours else None

@@ -30,6 +30,9 @@ from tasks.fields import (
 from tasks.rfc3339 import format_rfc3339
 from tasks.version import Version
 
+JSON: Final = "json"
+"""The name of our own format, among those that bridge/formats has."""
+
 VERSION_HEADER: Final = "lastword-version"
 """The header in which a replayed record carries its version, as ``str(version)``."""
 
@@ -97,6 +100,10 @@ class Rules:
     """How far ahead of our clock an update may be: one from the far future would pin its product for ever."""
     notices: bool = False
     """Whether an update may come without data: only where a loader can fetch it."""
+    format: str = JSON
+    """What records are written in: see bridge/formats."""
+    id_field: str = "id"
+    """The column of a row, in the formats that carry rows, that is the product id."""
     tombstone_time_from_record: bool = False
     """Whether a null value without a header ``updated_at`` takes the last microsecond of the record's timestamp."""
 

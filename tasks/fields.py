@@ -4,7 +4,7 @@ Every function raises ValueError, whose message is one printable line of bounded
 """
 
 import re
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -19,6 +19,9 @@ _SHOWN_LENGTH: Final = 80
 _HALF_SURROGATE_PAIR: Final = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
+
+
+T = TypeVar("T")
 
 
 class Fields(msgspec.Struct):
@@ -39,20 +42,22 @@ def read_fields(value: bytes) -> Fields:
     """Take a record's value apart; all of it is JSON and UTF-8, unknown fields and ``data`` included."""
     if not value:
         raise ValueError("the value is empty (0 bytes): the value of a tombstone is null, any other is a JSON object")
-    try:
-        # msgspec checks the UTF-8 of the strings that it decodes, and of them alone.
-        value.decode()
-        return _FIELDS.decode(value)
-    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
-        raise ValueError(f"the value {_json_problem(value, error)}: {shown(value)}") from error
+    return read_json(value, _FIELDS, "the value")
 
 
 def read_json_key(key: bytes) -> str | int | None:
     """Return the string, integer or null that a record's key spells in JSON."""
+    return read_json(key, _KEY, "it")
+
+
+def read_json(text: bytes, decoder: "msgspec.json.Decoder[T]", name: str) -> T:
+    """Decode JSON, all of which is UTF-8; ``name`` is what the error calls it."""
     try:
-        return _KEY.decode(key)
+        # msgspec checks the UTF-8 of the strings that it decodes, and of them alone.
+        text.decode()
+        return decoder.decode(text)
     except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
-        raise ValueError(f"it {_json_problem(key, error)}: {shown(key)}") from error
+        raise ValueError(f"{name} {_json_problem(text, error)}: {shown(text)}") from error
 
 
 def product_id_of(given: str | int) -> str:

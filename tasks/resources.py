@@ -1,16 +1,14 @@
 """What every task of a process shares: the settings, the cache, the locks."""
 
-import importlib
-import sys
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from tasks.arguments import Arguments
 from tasks.cache import Cache
-from tasks.loader import Load, Loader
+from tasks.function import import_function
+from tasks.loader import Loader
 from tasks.lock import Locks
 from tasks.notices import NO_NOTICES, Notices
 from tasks.settings import SettingsError, TaskSettings, load
@@ -58,25 +56,7 @@ def make_loader(settings: TaskSettings) -> Loader | None:
     """Return the loader that the settings name, if they do. SettingsError when there is no such function."""
     if settings.loader is None:
         return None
-    return Loader(_function(settings.loader), timeout_s=settings.loader_timeout_s)
-
-
-def _function(name: str) -> Load:
-    """Import ``module:function``, from the working directory too."""
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    module, _, function = name.partition(":")
-    try:
-        found: object = importlib.import_module(module)
-        for part in function.split("."):
-            found = getattr(found, part)
-    except Exception as error:  # whatever the user's module does when it is imported
-        reason = f"{type(error).__name__}: {error}"
-        raise SettingsError(f"setting LASTWORD_LOADER: given {name!r}; it cannot be imported: {reason}") from error
-    if not callable(found):
-        raise SettingsError(f"setting LASTWORD_LOADER: given {name!r}; that is {found!r:.80}, and no function")
-    return found
+    return Loader(import_function("LASTWORD_LOADER", settings.loader), timeout_s=settings.loader_timeout_s)
 
 
 def open_cache(settings: TaskSettings) -> Cache:

@@ -48,9 +48,12 @@ class Stamps:
         """The key of the markers at a tag, which all bridges share."""
         return f"lastword:marker:{tag}{self.key_prefix}"
 
-    def seal(self, markers: Mapping[str, str] | None = None) -> "Seal":
-        """For one round trip: a new stamp on every primary, and these markers with it."""
-        return Seal(self, markers or {})
+    def seal(self, markers: Mapping[str, str] | None = None, *, begin: bool = False) -> "Seal":
+        """For one round trip: a new stamp on every primary, and these markers with it.
+
+        Over markers of another identity, and such as are ahead, only where their partitions ``begin``.
+        """
+        return Seal(self, markers or {}, begin=begin)
 
     def opening(self, fields: Sequence[str], *, anew: bool) -> "Seal":
         """For one round trip that reads markers; ``anew``: nothing that was read before it counts any more.
@@ -69,12 +72,19 @@ class Seal:
     """
 
     def __init__(
-        self, stamps: Stamps, markers: Mapping[str, str], *, fields: Sequence[str] = (), anew: bool = False
+        self,
+        stamps: Stamps,
+        markers: Mapping[str, str],
+        *,
+        fields: Sequence[str] = (),
+        anew: bool = False,
+        begin: bool = False,
     ) -> None:
         self._stamps = stamps
         self._markers = markers
         self._fields = fields
         self._anew = anew
+        self._begin = "1" if begin else ""
         self._sent: dict[str, int] = {}
         self._left: dict[str, int] = {}
         self.lost = ""
@@ -91,7 +101,7 @@ class Seal:
             number = self._sent[tag] = next(stamps.numbers)
             least = 0 if self._anew else stamps.left.get(tag, _NO_STAMP)
             keys = (stamps.stamp(tag), stamps.marker(tag))
-            commands.append(("EVALSHA", _SCRIPT_SHA, 2, *keys, least, number, stamps.life_ms, *written))
+            commands.append(("EVALSHA", _SCRIPT_SHA, 2, *keys, least, number, stamps.life_ms, self._begin, *written))
         if stamps.replicas:
             # It waits for what this connection wrote, which is the stamp, and so for all that was written before it.
             commands.append(("WAIT", stamps.replicas, stamps.wait_ms))

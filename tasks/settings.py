@@ -96,6 +96,15 @@ class TaskSettings(Settings):
         None, le=10**10, description="When a deleted product's tombstone expires; at least the horizon"
     )
 
+    format: str = Field(
+        "json",
+        pattern=r"^(json|debezium|debezium-unwrapped|canal|maxwell|cloudevents|[A-Za-z_][\w.]*:[A-Za-z_][\w.]*)$",
+        description="What records are written in: `json` (our own), `debezium`, `debezium-unwrapped`, `canal`, "
+        "`maxwell`, `cloudevents`, or `module:function` for a decoder of yours",
+    )
+    id_field: str = Field(
+        "id", min_length=1, description="The column that is the product id, in the formats whose records carry rows"
+    )
     key_form: KeyForm = Field(
         KeyForm.TEXT, description="How a record's key carries the product id: `text`, `json`, or `int64` (big-endian)"
     )
@@ -201,6 +210,8 @@ class TaskSettings(Settings):
     def rules(self) -> Rules:
         """The rules by which records become updates."""
         return Rules(
+            format=self.format,
+            id_field=self.id_field,
             key_form=self.key_form,
             key_must_agree=self.key_must_agree,
             future_limit_s=self.future_limit_s,

@@ -53,14 +53,21 @@ class DataSet:
                 return [self.markers.get(str(name)) for name in fields]
             case ("SCRIPT LOAD", _):
                 return b"sha"
-            case ("EVALSHA", _, 2, str(stamp), _, int(least), int(number), _, *pairs):
+            case ("EVALSHA", _, 2, str(stamp), _, int(least), int(number), _, begin, *pairs):
                 if least > 0 and self.strings.get(stamp, 0) < least:
                     return 0
                 self.strings[stamp] = number
                 written = [str(part) for part in pairs]
-                self.markers.update(zip(written[::2], (one.encode() for one in written[1::2]), strict=True))
+                for name, marker in zip(written[::2], written[1::2], strict=True):
+                    self.note(name, marker, begins=begin == "1")
                 return 1
         raise AssertionError(command)
+
+    def note(self, name: str, marker: str, *, begins: bool) -> None:
+        held, new = Marker.parse(self.markers.get(name)), Marker.parse(marker.encode())
+        assert new is not None
+        if begins or held is None or (held.identity == new.identity and held.offset <= new.offset):
+            self.markers[name] = marker.encode()
 
 
 class Answer(Enum):
@@ -473,3 +480,35 @@ def test_a_partition_is_read_from_where_it_was_checked_though_its_commit_changed
     assert group.committed[0][0] == 0
     second.turn(9)
     assert [entry.update for entry in second.window.in_hand()] == updates
+
+
+@pytest.mark.parametrize("committed", [False, True], ids=["nothing was committed", "something was committed"])
+def test_a_bridge_that_lingers_makes_nobody_go_back(committed: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    cache = SimulatedRedis()
+    updates = [Update(product_id=product, version=Version(10, 0), data=b"{}") for product in PRODUCTS]
+    group = Group({0: updates[:1]})
+    lingering, owner, successor = (SimulatedBridge(group, cache) for _ in range(3))
+
+    def carry(bridge: SimulatedBridge) -> None:
+        bridge.turn(9)
+        for update in bridge.send(9):
+            cache.write(update)
+        bridge.sweep()
+
+    lingering.assigned(0)
+    carry(lingering)
+    if committed:
+        lingering.sweep()
+        lingering.commit()
+    group.log[0] = updates
+    carry(lingering)
+    owner.assigned(0)
+    carry(owner)
+    owner.sweep()
+    owner.commit()
+    assert group.committed[0][0] == len(updates)
+    before = group.committed[0]
+    lingering.sweep()
+    successor.assigned(0)
+    successor.turn(9)
+    assert (group.committed[0], successor.position[0]) == (before, len(updates))

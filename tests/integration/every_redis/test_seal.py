@@ -26,8 +26,8 @@ def opened(cache: Cache, stamps: Stamps, *, anew: bool = True) -> Seal:
     return seal
 
 
-def sealed(cache: Cache, stamps: Stamps, marker: str | None = None) -> Seal:
-    seal = stamps.seal({NAME: marker} if marker else {})
+def sealed(cache: Cache, stamps: Stamps, marker: str | None = None, *, begin: bool = False) -> Seal:
+    seal = stamps.seal({NAME: marker} if marker else {}, begin=begin)
     cache.look(["42"], [], seal=seal)
     return seal
 
@@ -107,6 +107,28 @@ def test_a_seal_that_comes_late_undoes_nothing(raw: Raw, cache: Cache, stamps: S
 
     assert sealed(cache, stamps).lost == ""
     assert {held[NAME] for held in opened(cache, stamps, anew=False).held} == {b"8 one"}
+
+
+def test_who_does_not_know_that_a_partition_is_anothers_notes_nothing_over_what_that_one_notes(
+    cache: Cache, key_prefix: str
+) -> None:
+    def held() -> set[bytes | None]:
+        return {found[NAME] for found in opened(cache, Stamps(key_prefix)).held}
+
+    late, owner = Stamps(key_prefix), Stamps(key_prefix)
+    for stamps in (late, owner):
+        opened(cache, stamps)
+    assert sealed(cache, late, "0 one", begin=True).complete
+    assert sealed(cache, late, "7 one").complete
+    assert held() == {b"7 one"}
+    for behind in ("6 one", "9 other"):
+        assert sealed(cache, owner, behind).complete
+        assert held() == {b"7 one"}
+    assert sealed(cache, owner, "0 other", begin=True).complete
+    assert sealed(cache, late, "8 one").complete
+    assert held() == {b"0 other"}
+    assert sealed(cache, owner, "8 other").complete
+    assert held() == {b"8 other"}
 
 
 def test_two_bridges_do_not_hide_a_loss_from_each_other(raw: Raw, cache: Cache, key_prefix: str) -> None:

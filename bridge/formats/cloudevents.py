@@ -1,0 +1,91 @@
+"""CloudEvents 1.0 over Kafka: binary, the attributes in headers, or structured, all of it in the value.
+
+Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md and
+https://github.com/cloudevents/spec/blob/main/cloudevents/extensions/sequence.md
+"""
+
+import base64
+import binascii
+from typing import Final
+
+import msgspec
+
+from bridge.change import Change
+from bridge.formats.record import Decoder, Record
+from tasks.contract import Rules
+from tasks.fields import read_json, sequence_of_header, shown
+
+STRUCTURED: Final = "application/cloudevents+json"
+DELETED: Final = "deleted"
+"""A word of an event's type, between dots, that makes it a deletion: ``com.example.product.deleted.v1``."""
+
+
+class _Event(msgspec.Struct):
+    """``subject`` is the product id. ``data`` is empty where the event has none."""
+
+    type: str = ""
+    subject: str | None = None
+    time: str | None = None
+    sequence: str | int | None = None
+    data: msgspec.Raw = msgspec.Raw()
+    data_base64: str | None = None
+
+
+_EVENT: Final = msgspec.json.Decoder(_Event)
+
+
+def cloudevents(_: Rules) -> Decoder:
+    """The decoder, of both modes."""
+    return _changes
+
+
+def _changes(record: Record) -> list[Change]:
+    headers = {name.lower(): (value or b"").decode(errors="replace") for name, value in record.headers}
+    content_type = headers.get("content-type", "")
+    if content_type.partition(";")[0].strip().lower() == STRUCTURED:
+        if record.value is None:
+            raise ValueError("the value is null, which in structured mode is no event")
+        event, deleted = _structured(record.value), False
+    elif "ce_specversion" in headers:
+        event, deleted = _binary(record, headers, content_type), record.value is None
+    else:
+        raise ValueError(f"no event: there is neither a header ce_specversion nor the content-type {STRUCTURED}")
+    product_id = event.subject or (record.key or b"").decode(errors="replace")
+    if not product_id:
+        raise ValueError("the event has no subject, which is the product id, and the record no key")
+    if event.time is None:
+        raise ValueError("the event has no time")
+    sequence = None if event.sequence is None else sequence_of_header(str(event.sequence).encode())
+    if deleted or DELETED in event.type.lower().split("."):
+        return [Change(product_id=product_id, updated_at=event.time, sequence=sequence, deleted=True)]
+    data = event.data or msgspec.UNSET
+    return [Change(product_id=product_id, updated_at=event.time, sequence=sequence, data=data)]
+
+
+def _structured(value: bytes) -> _Event:
+    event = read_json(value, _EVENT, "the value")
+    if event.data_base64 is None:
+        return event
+    try:
+        data = base64.b64decode(event.data_base64, validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"data_base64 is not base64: {error}") from error
+    return msgspec.structs.replace(event, data=msgspec.Raw(data))
+
+
+def _binary(record: Record, headers: dict[str, str], content_type: str) -> _Event:
+    media_type = content_type.partition(";")[0].strip().lower()
+    if (
+        record.value is not None
+        and media_type
+        and media_type != "application/json"
+        and not media_type.endswith("+json")
+    ):
+        raise ValueError(f"the event's data is {shown(media_type)}; wanted is JSON")
+    return _Event(
+        type=headers.get("ce_type", ""),
+        subject=headers.get("ce_subject"),
+        time=headers.get("ce_time"),
+        sequence=headers.get("ce_sequence"),
+        data=msgspec.Raw(record.value or b""),
+    )

@@ -1,0 +1,54 @@
+"""Maxwell's daemon: a row of one change.
+
+Source: https://maxwells-daemon.io/dataformat/
+"""
+
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from bridge.change import Change
+from bridge.formats.record import Decoder, Record
+from bridge.formats.rows import ROW, change_of, id_in, needed_id
+from tasks.contract import Rules
+from tasks.fields import read_json
+
+WRITES: Final = frozenset({"insert", "update", "bootstrap-insert"})
+
+
+class _Row(msgspec.Struct):
+    """``ts``: when the database wrote it, in whole seconds. ``old``: what an update's row had before.
+
+    Its ``position`` starts anew with each file of MySQL's log, and its ``xid`` with each start of MySQL.
+    """
+
+    type: str
+    ts: int | None = None
+    data: msgspec.Raw = msgspec.Raw()
+    old: dict[str, msgspec.Raw] | None = None
+
+
+_ROW: Final = msgspec.json.Decoder(_Row)
+
+
+def maxwell(rules: Rules) -> Decoder:
+    """The decoder."""
+    return partial(_changes, rules.id_field)
+
+
+def _changes(id_field: str, record: Record) -> list[Change]:
+    if record.value is None:
+        raise ValueError("the value is null: Maxwell writes none")
+    row = read_json(record.value, _ROW, "the value")
+    if row.type not in WRITES and row.type != "delete":
+        return []  # of a table's definition, or the beginning or the end of a bootstrap
+    if row.ts is None:
+        raise ValueError("ts, the time of the change, is missing")
+    deleted = row.type == "delete"
+    product_id = needed_id(read_json(bytes(row.data) or b"null", ROW, "data"), id_field)
+    changes = [change_of(product_id, row.ts * 1_000, None, row.data, deleted=deleted)]
+    before = id_in(row.old, id_field)
+    if before is not None and before != product_id:
+        changes.insert(0, Change(product_id=before, updated_at=row.ts * 1_000, deleted=True))
+    return changes
