@@ -37,6 +37,7 @@ GIVEN = {
     "tombstone_time_from_record": "True",
     "create_topics": "True",
     "loader": "shop.rows:load",
+    "format": "canal",
 }
 """Something else than the default for every setting; 3 for those that are not here."""
 NEEDED = {
