@@ -1,4 +1,5 @@
 # make demo    the whole flow on real servers, started and stopped for you
+# make shop    a shop that changes its database, and a page on which one sees Redis follow, until Ctrl-C
 # make up      servers, worker, bridge and Flower at their usual ports, until Ctrl-C
 # make test    all tests but most of the fault tests, on real servers
 # make faults  every part of a real cluster killed, paused, cut off and wiped under load, and what must hold
@@ -16,10 +17,13 @@ TESTS ?= core or not faults
 # Side by side, each with servers of its own: most of a test is waiting.
 JOBS ?= 2
 
-.PHONY: demo test faults soak bench check format lock settings up clean
+.PHONY: demo shop test faults soak bench check format lock settings up clean
 
 demo: $(INSTALLED)
 	@$(BIN)/python -m examples.demo
+
+shop: $(INSTALLED)
+	@$(BIN)/python -m examples.shop
 
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest -m "$(TESTS)" --numprocesses $(JOBS) --dist loadfile
