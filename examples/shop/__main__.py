@@ -132,10 +132,9 @@ def _stock_up(catalog: Catalog) -> None:
 
 def _wait_until_ready(crew: Crew) -> None:
     end = time.monotonic() + READY_S
-    marks = {"worker 1": " ready.", "worker 2": " ready.", "bridge": "partitions assigned"}
-    while not all(mark in crew.log(name) for name, mark in marks.items()):
+    while not crew.ready():
         if time.monotonic() > end:
-            logs = "\n".join(f"{name}: {crew.log(name)[-800:]}" for name in marks)
+            logs = "\n".join(f"{name}: {crew.log(name)[-800:]}" for name in ("worker 1", "worker 2", "bridge"))
             raise ShopError(f"the workers and the bridge are not ready after {READY_S:g} s\n{logs}")
         time.sleep(0.1)
 

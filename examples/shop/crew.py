@@ -49,6 +49,10 @@ class Crew:
             for name in STOPPED_IN_ORDER:
                 self._children[name].stop(STOP_S)
 
+    def ready(self) -> bool:
+        """Whether workers and bridge are at work."""
+        return all(self._heartbeat(name).exists() for name in ("worker 1", "worker 2", "bridge"))
+
     def states(self) -> dict[str, str]:
         """What each process does: runs, is paused, or is being started again."""
         return {
@@ -93,8 +97,11 @@ class Crew:
             [sys.executable, *COMMANDS[name]],
             directory=self._directory,
             log_file=self._log_file(name),
-            environment=self._environment,
+            environment={**self._environment, "LASTWORD_HEARTBEAT_FILE": str(self._heartbeat(name))},
         )
+
+    def _heartbeat(self, name: str) -> Path:
+        return self._directory / f"{name.replace(' ', '-')}.heartbeat"
 
     def _log_file(self, name: str) -> Path:
         return self._directory / f"{name.replace(' ', '-')}.log"

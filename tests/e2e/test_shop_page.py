@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import psutil
@@ -29,6 +30,12 @@ class Shop(NamedTuple):
     pid: int
 
 
+def is_open(child: Child, log: Path) -> bool:
+    said = log.read_text(encoding="utf-8")
+    assert child.exit_code is None, said
+    return "The shop is open" in said
+
+
 @pytest.fixture(scope="module", params=["full states", "notices"])
 def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """A shop that is open."""
@@ -43,12 +50,7 @@ def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     log = directory / "shop.log"
     child = Child([sys.executable, "-m", "examples.shop"], directory=REPOSITORY, log_file=log, environment=environment)
     try:
-        wait_until(
-            lambda: "The shop is open" in log.read_text(encoding="utf-8") or child.exit_code is not None,
-            deadline_s=120,
-            what="the shop",
-        )
-        assert child.exit_code is None, log.read_text(encoding="utf-8")
+        wait_until(lambda: is_open(child, log), deadline_s=120, what="the shop")
         yield Shop(f"http://127.0.0.1:{port}/", port, child.pid)
         child.send(signal.SIGINT)
         wait_until(lambda: child.exit_code is not None, deadline_s=60, what="the shop's end")

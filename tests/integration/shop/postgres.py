@@ -18,7 +18,7 @@ USER = "postgres"
 def programs() -> Path | None:
     """Where initdb and postgres are; None where PostgreSQL is not installed."""
     found = shutil.which("initdb")
-    places = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    places = [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     return next((place for place in reversed(places) if (place / "initdb").exists()), None)
 
 

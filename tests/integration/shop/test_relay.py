@@ -18,6 +18,7 @@ from servers import Kafka
 from tests.integration.shop.postgres import Postgres
 from tests.integration.shop.running import relay, service
 from tests.integration.shop.topic import without_repeats
+from tests.kafka_helpers import create_topic
 from tests.waiting import wait_until
 
 Published = Callable[[], dict[str, list[int]]]
@@ -142,20 +143,13 @@ def test_several_relays_share_the_work_and_keep_each_products_order(
     assert published() == {str(one): list(range(1, 42)) for one in ids}
 
 
-def test_while_kafka_is_away_changes_wait_in_the_outbox(
-    engine: Engine, relaying: dict[str, str], tmp_path: Path
-) -> None:
+def test_while_kafka_is_away_changes_wait_in_the_outbox(engine: Engine, topic: str, tmp_path: Path) -> None:
     catalog = Catalog(engine)
     catalog.create("Mug", Decimal(1), 1)
     stopping = threading.Event()
-    with Kafka(tmp_path / "kafka") as kafka:
-        topic = relaying["LASTWORD_TOPIC"]
-        quick = {
-            "bootstrap.servers": kafka.address,
-            "delivery.timeout.ms": 1_000,
-            "topic.metadata.refresh.fast.interval.ms": 100,
-        }
-        with Publisher(quick, topic) as publisher, ThreadPoolExecutor(1) as pool:
+    with Kafka(tmp_path / "kafka") as kafka, ThreadPoolExecutor(1) as pool:
+        create_topic(kafka.address, topic)
+        with Publisher({"bootstrap.servers": kafka.address}, topic) as publisher:
             kafka.pause()
             running = pool.submit(run, engine, publisher, stopping.wait)
             catalog.create("Cup", Decimal(1), 1)
