@@ -39,12 +39,10 @@ class _Event(msgspec.Struct):
     payload: msgspec.Raw = msgspec.Raw()
 
 
-class _Enveloped(msgspec.Struct):
-    payload: msgspec.Raw = msgspec.Raw()
-
-
 _EVENT: Final = msgspec.json.Decoder(_Event)
-_ENVELOPED: Final = msgspec.json.Decoder(_Enveloped)
+_KEY: Final[msgspec.json.Decoder[dict[str, msgspec.Raw] | str | int]] = msgspec.json.Decoder(
+    dict[str, msgspec.Raw] | str | int
+)
 
 
 def debezium(rules: Rules) -> Decoder:
@@ -76,9 +74,11 @@ def _changes(id_field: str, record: Record) -> list[Change]:
     if event.source is None or (time := _time(event.source)) is None:
         raise ValueError("source has neither ts_ns, ts_us nor ts_ms")
     deleted = event.op == "d"
-    product_id = _id_in_key(record.key, id_field) if deleted else None
+    row = event.before if deleted else read_json(bytes(event.after) or b"null", ROW, "after")
+    product_id = id_in(row, id_field)
+    if product_id is None and deleted:
+        product_id = _id_in_key(record.key, id_field)  # REPLICA IDENTITY NOTHING
     if product_id is None:
-        row = event.before if deleted else read_json(bytes(event.after or b"null"), ROW, "after")
         product_id = needed_id(row, id_field)
     return [change_of(product_id, time, event.source.lsn, event.after, deleted=deleted)]
 
@@ -127,7 +127,13 @@ def _time(source: _Source) -> str | int | None:
 
 
 def _id_in_key(key: bytes | None, id_field: str) -> str | int | None:
+    """What the key says: a struct, with or without its schema, or the id alone; None where it says nothing."""
     if key is None:
         return None
-    enveloped = read_json(key, _ENVELOPED, "the key")
-    return id_in(read_json(bytes(enveloped.payload) or key, ROW, "the key"), id_field)
+    try:
+        found = _KEY.decode(key)
+        if isinstance(found, dict) and found.keys() == {"schema", "payload"}:
+            found = _KEY.decode(found["payload"])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return id_in(found, id_field) if isinstance(found, dict) else found

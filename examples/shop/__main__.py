@@ -7,7 +7,6 @@ SHOP_PORT another port than 8000; SHOP_NOTICES=1: changes come as notices, and w
 
 import os
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -34,6 +33,7 @@ from examples.shop.service import create_service
 from examples.shop.tables import open_database
 from examples.shop.view import View
 from servers import Addresses, ServerError, running_servers
+from servers.ports import is_free
 from tasks.settings import load
 
 PORT: Final = 8_000
@@ -127,7 +127,7 @@ def _stock_up(catalog: Catalog) -> None:
     """Put some products into an empty database."""
     if not catalog.products(1):
         for number, (goods, colour) in enumerate((goods, colour) for goods in GOODS for colour in COLOURS):
-            catalog.create(f"{goods}, {colour}", Decimal(500 + 37 * number) / 100, 10 * number)
+            catalog.create(f"{goods}, {colour}", Decimal(500 + 37 * number).scaleb(-2), 10 * number)
 
 
 def _wait_until_ready(crew: Crew) -> None:
@@ -143,11 +143,8 @@ def _free_port() -> int:
     given = os.environ.get("SHOP_PORT", str(PORT))
     if not given.isdecimal() or not 0 < int(given) < 65_535:
         raise ShopError(f"SHOP_PORT: given {given!r}; allowed is a port, 1 to 65534")
-    with socket.socket() as probe:
-        try:
-            probe.bind((HOST, int(given)))
-        except OSError as error:
-            raise ShopError(f"port {given} cannot be used ({error.strerror}); SHOP_PORT names another") from error
+    if not is_free(int(given)):
+        raise ShopError(f"port {given} cannot be used, somebody listens on it; SHOP_PORT names another")
     return int(given)
 
 

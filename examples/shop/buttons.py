@@ -90,4 +90,4 @@ class Buttons:
         return product_ids[-1]
 
     def _fields(self) -> dict[str, Any]:
-        return {"price": Decimal(self._chance.randint(100, 99_999)) / 100, "stock": self._chance.randint(0, 500)}
+        return {"price": Decimal(self._chance.randint(100, 99_999)).scaleb(-2), "stock": self._chance.randint(0, 500)}

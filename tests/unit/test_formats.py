@@ -152,7 +152,9 @@ class TestDebezium:
         event = envelope(debezium("d", before={"id": 42, "name": None, "price": None}))
         assert updates("debezium", record(event, envelope({"id": 42}))) == [gone]
         assert updates("debezium", record(event)) == [gone]
-        assert updates("debezium", record(envelope(debezium("d")), envelope({"id": 42}))) == [gone]
+        for key in (envelope({"id": 42}), 42, "42", b"42"):
+            assert updates("debezium", record(envelope(debezium("d")), key)) == [gone]
+        assert "no column 'id'" in reason("debezium", record(envelope(debezium("d")), b"\xff"))
         assert updates("debezium", record(None, envelope({"id": 42}))) == []
         assert updates("debezium", record(enveloped(None), envelope({"id": 42}))) == []
 

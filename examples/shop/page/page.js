@@ -35,7 +35,7 @@ function differs(row) {
 function rowOf(id) {
   if (!rows.has(id)) {
     const line = element("tr");
-    for (let column = 0; column < 7; column += 1) line.append(element("td"));
+    for (let column = 0; column < 7; column += 1) line.append(element("td", "", column % 3 || !column ? "" : "age"));
     line.dataset.product = id;
     rows.set(id, line);
   }

@@ -1,0 +1,51 @@
+"""Records in other formats through the whole flow: what can be read to Redis, what cannot to the dead letters."""
+
+import json
+
+import pytest
+
+from bridge.publisher import Publisher
+from tests.faults.test_poison import dead_letters
+from tests.flow import Flow
+from tests.unit.test_formats import CANAL, POSTGRES, ROW, T_MS, debezium, enveloped
+from tests.waiting import wait_until
+from tests.worker_helpers import celery_worker
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def publish(flow: Flow, *values: object) -> None:
+    with Publisher({"bootstrap.servers": flow.environment["KAFKA_BOOTSTRAP_SERVERS"]}, flow.topic) as publisher:
+        for value in values:
+            publisher.publish_record(b"42", None if value is None else json.dumps(value).encode())
+
+
+def data_of(flow: Flow, product: str) -> object:
+    data = flow.cache.hget(f"{flow.prefix}{product}", "data")
+    return None if data is None else json.loads(bytes(data))  # type: ignore[arg-type]
+
+
+def test_debezium(flow: Flow) -> None:
+    newer = POSTGRES | {"ts_ms": T_MS + 5, "ts_us": None, "ts_ns": None}
+    created = enveloped(debezium("c", after=ROW))
+    changed = enveloped(debezium("u", after=ROW | {"price": "80.00"}, source=newer))
+    flow.environment["LASTWORD_FORMAT"] = "debezium"
+    with celery_worker(flow.environment), flow.bridge():
+        publish(flow, changed, created, None, enveloped(debezium("t")))
+        wait_until(lambda: data_of(flow, "42") == ROW | {"price": "80.00"}, what="the change")
+        [letter] = dead_letters(flow, count=1)
+        assert letter.ours["message"].startswith("a truncate (op t) names no product")
+        flow.wait_until_all_is_committed()
+        gone = enveloped(debezium("d", before={"id": 42}, source=newer | {"ts_ms": T_MS + 6}))
+        publish(flow, gone, None)
+        wait_until(lambda: flow.cache.hget(f"{flow.prefix}42", "deleted") == b"1", what="the deletion")
+        flow.wait_until_all_is_committed()
+
+
+def test_many_rows_in_one_record(flow: Flow) -> None:
+    rows = [{"id": str(number), "weight": "0.5"} for number in range(300)]
+    flow.environment["LASTWORD_FORMAT"] = "canal"
+    with celery_worker(flow.environment), flow.bridge():
+        publish(flow, CANAL | {"type": "INSERT", "data": rows, "old": None})
+        wait_until(lambda: all(data_of(flow, row["id"]) == row for row in rows), what="every row")
+        flow.wait_until_all_is_committed()
