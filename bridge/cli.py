@@ -21,7 +21,8 @@ from bridge.run import run as run_bridge
 from bridge.settings import BridgeSettings, kafka_properties, refuse_unknown_settings
 from bridge.topics import reach_kafka
 from bridge.verify_command import verify
-from tasks.settings import TaskSettings, load
+from tasks.contract import JSON
+from tasks.settings import SettingsError, TaskSettings, load
 from tasks.startup import wait_for
 
 
@@ -67,6 +68,11 @@ def publish(source: str, *, unchecked: bool) -> None:
         refuse_unknown_settings()
         # Where it publishes, REDIS_URL may be somebody else's.
         settings, task_settings = load(BridgeSettings), load(TaskSettings, redis_url="redis://")
+        if task_settings.format != JSON and not unchecked:
+            raise SettingsError(
+                f"setting LASTWORD_FORMAT: given {task_settings.format!r}; what is published here is {JSON!r}, which a "
+                "bridge with that setting does not read; --unchecked publishes the lines as they are"
+            )
         properties = kafka_properties(settings)
         wait_for(
             "Kafka",

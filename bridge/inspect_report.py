@@ -160,6 +160,6 @@ def _celery(facts: Facts) -> Iterator[str]:
 
 def _content(deleted: bool, data: bytes | None) -> str:  # noqa: FBT001 - the field of that name
     if deleted or data is None:
-        return "deleted" if deleted else "no data"
+        return "deleted" if deleted else "no data: a notice"
     text = data.decode(errors="backslashreplace")
     return f"data {text[:PREVIEW]}{'…' if len(text) > PREVIEW else ''}"

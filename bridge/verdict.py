@@ -42,6 +42,9 @@ class Verdict:
 
 _OLDEST: Final = Version(-1, 0)
 
+NOTICE: Final = (False, None)
+"""Whether it is deleted, and the data, of a record that says only that something changed."""
+
 
 def judge(facts: Facts) -> Verdict:
     """Say whether Redis holds the product's newest version, and if not, why not."""
@@ -143,6 +146,9 @@ def _settled(facts: Facts) -> Verdict:
     if newest is None or held.version != newest.version:
         return Verdict(Code.FRESH, (_holds(facts), *_notes(facts)))
     came = [(newest.deleted, newest.data), *others]
+    if NOTICE in came:
+        loaded = f"{_at(newest)} is a notice: the state that Redis holds was loaded by a worker, and is in no record"
+        return Verdict(Code.FRESH, (_holds(facts), loaded, *_notes(facts)))
     if (held.deleted, held.data) not in came:
         what = (
             f"Redis holds version {held.version}, as {_at(newest)} has it, but with another content: something else "

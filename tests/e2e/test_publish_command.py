@@ -84,3 +84,13 @@ def test_a_closed_standard_input_is_one_line(env: dict[str, str]) -> None:
     closed = run(["-c", close], env)
     assert closed.code == 1
     assert "lastword: standard input cannot be read" in closed.err
+
+
+def test_with_another_format_nothing_is_published_that_the_bridge_would_not_read(env: dict[str, str]) -> None:
+    debezium = env | {"LASTWORD_FORMAT": "debezium"}
+    refused = run(PUBLISH, debezium, stdin=change("1"))
+    assert refused.code == 2
+    (line,) = refused.complaints
+    assert "LASTWORD_FORMAT: given 'debezium'" in line
+    assert run([*PUBLISH, "--unchecked", "-"], debezium, stdin=change("1")).code == 0
+    assert len(published(env, 1)) == 1

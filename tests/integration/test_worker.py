@@ -11,6 +11,7 @@ from tasks.arguments import TASK_NAME
 from tasks.cache import Failure
 from tasks.contract import Update
 from tasks.failures import failure_key
+from tests.faults.poison import RAISES
 from tests.lock_helpers import acquire_when_possible
 from tests.task_helpers import Running, Site, TaskLog, live, open_site, task_events
 from tests.waiting import wait_until
@@ -25,7 +26,7 @@ def running(
 ) -> Iterator[Running]:
     with open_site(cache_server, redis_server, zookeeper_server) as site:
         site.env.update(LASTWORD_LOCK_BUSY_RETRY_S="2", LASTWORD_UNEXPECTED_RETRIES="2", LASTWORD_RETRY_MAX_S="2")
-        with celery_worker(site.env, *POOLS[request.param]) as worker:
+        with celery_worker(site.env, *POOLS[request.param], "-I", "tests.faults.poison") as worker:
             yield Running(site, worker)
 
 
@@ -162,29 +163,29 @@ def test_a_permanent_failure_that_cannot_be_recorded_is_tried_again(site: Site, 
 
 
 def test_an_error_that_nobody_foresaw_is_retried_and_then_recorded(site: Site, log: TaskLog) -> None:
-    update = live("notice", data=None)  # the bridge sends none: nothing here could load its data
+    update = live(f"{RAISES}1")
 
     task_id, nonce = site.sender.send_with_nonce(update)
 
-    assert log.failure(task_id).startswith('PermanentError("ValueError: ')
-    assert [retry.partition(": ValueError")[0] for retry in log.retries(task_id)] == ["Retry in 1s", "Retry in 2s"]
-    failure = assert_recorded(site, update, task_id, nonce, "ValueError")
-    assert "a notice has no data to write" in failure.message
-    said = re.findall(r"ERROR.*product 'notice', version .*\nTraceback", log.worker.log)
+    assert log.failure(task_id).startswith("PermanentError('RuntimeError: nobody foresaw this')")
+    assert [retry.partition(": RuntimeError")[0] for retry in log.retries(task_id)] == ["Retry in 1s", "Retry in 2s"]
+    failure = assert_recorded(site, update, task_id, nonce, "RuntimeError")
+    assert failure.message == "nobody foresaw this"
+    said = re.findall(r"ERROR.*product 'raises-1', version .*\nTraceback", log.worker.log)
     assert len(said) == 3, "each time with a traceback, for it is a bug"
 
 
 def test_an_error_that_nobody_foresaw_is_not_counted_anew_when_it_cannot_be_recorded(site: Site, log: TaskLog) -> None:
-    update = live("unrecorded notice", data=None)
+    update = live(f"{RAISES}unrecorded")
     with failures_refused(site):
         task_id, nonce = site.sender.send_with_nonce(update)
         wait_until(lambda: len(log.retries(task_id)) >= 3, what="two retries, and one to record the failure")
-    assert log.failure(task_id).startswith('PermanentError("ValueError: ')
+    assert log.failure(task_id).startswith("PermanentError('RuntimeError: nobody foresaw this')")
 
     causes = [re.sub(r".*s: (\w+)\(.*", r"\1", retry) for retry in log.retries(task_id)]
-    assert causes[:3] == ["ValueError", "ValueError", "CacheUnavailableError"]
+    assert causes[:3] == ["RuntimeError", "RuntimeError", "CacheUnavailableError"]
     assert {*causes[3:]} <= {"CacheUnavailableError"}
-    assert_recorded(site, update, task_id, nonce, "ValueError")
+    assert_recorded(site, update, task_id, nonce, "RuntimeError")
 
 
 @pytest.mark.parametrize("args", [[99, {"id": "a"}], [1, {"id": "a"}], [1, "not an object"]])

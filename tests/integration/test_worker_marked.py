@@ -10,6 +10,7 @@ from servers import ReachableRedis, Redis, ZooKeeper
 from tasks.contract import Update
 from tasks.failures import failure_key
 from tasks.started import started_key
+from tests.faults.poison import RAISES
 from tests.lock_helpers import acquire_when_possible
 from tests.task_helpers import MARKED, Running, Site, TaskLog, live, open_site
 from tests.waiting import wait_until
@@ -28,7 +29,7 @@ def running(
 ) -> Iterator[Running]:
     with open_site(cache_server, redis_server, own_zookeeper) as site:
         site.env.update(LASTWORD_UNEXPECTED_RETRIES="0", LASTWORD_CALL_TIMEOUT_S="5")
-        with celery_worker(site.env, *POOLS[request.param]) as worker:
+        with celery_worker(site.env, *POOLS[request.param], "-I", "tests.faults.poison") as worker:
             yield Running(site, worker)
 
 
@@ -88,8 +89,8 @@ def test_a_permanent_failure_leaves_no_mark(site: Site, log: TaskLog) -> None:
 
 
 def test_an_error_that_nobody_foresaw_leaves_no_mark(site: Site, log: TaskLog) -> None:
-    task_id = send(site, live("notice", data=None))
-    assert log.failure(task_id).startswith('PermanentError("ValueError: ')
+    task_id = send(site, live(f"{RAISES}1"))
+    assert log.failure(task_id).startswith("PermanentError('RuntimeError: nobody foresaw this')")
     wait_until_mark_is_gone(site, task_id)
 
 

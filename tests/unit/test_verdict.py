@@ -88,6 +88,8 @@ def facts(held: int | None, *sightings: Sighting, committed: int | None = 10, **
         (facts(3, at(8, 3), at(9, 3)), Code.FRESH, "at partition 0 offset 9"),
         (facts(3, at(9, 3, b"2")), Code.DAMAGED, "with another content"),
         (facts(3, at(9, 3, None, deleted=True)), Code.DAMAGED, "with another content"),
+        (facts(3, at(9, 3, None)), Code.FRESH, "is a notice: the state that Redis holds was loaded"),
+        (facts(3, at(8, 3, b"2"), at(9, 3, None)), Code.FRESH, "is a notice"),
         (facts(None), Code.UNKNOWN, "LASTWORD_KEY_PREFIX"),
         (facts(2, at(9, 3)), Code.LOST, "Redis has held it and lost it"),
         (facts(None, at(9, 3)), Code.LOST, "Redis holds nothing, and partition 0 offset 9 has version 3-0"),
