@@ -1,6 +1,7 @@
 """A dead letter as it lies on its topic: the record as it came, where it came from, and why it could not be applied."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,10 +48,10 @@ class StoredLetter:
 
     def product_id(self, rules: Rules) -> str:
         """The product that it is about, as far as that can be told: else its key, as text."""
-        try:
-            return self.updates(rules)[0].product_id
-        except InvalidUpdateError:
-            return "" if self.key is None else self.key.decode(errors="backslashreplace")
+        with suppress(InvalidUpdateError):
+            if updates := self.updates(rules):
+                return updates[0].product_id
+        return "" if self.key is None else self.key.decode(errors="backslashreplace")
 
     def updates(self, rules: Rules) -> list[Update]:
         """The updates in its record, as they would have been where it was; InvalidUpdateError where it has none."""

@@ -5,6 +5,7 @@ import signal
 from types import FrameType
 
 from bridge.dead_letters import DeadLetters
+from bridge.decoding import decoder_of
 from bridge.enqueue import Enqueuer
 from bridge.loop import Bridge
 from bridge.partition import Bounds
@@ -35,6 +36,7 @@ def run(settings: BridgeSettings, task_settings: TaskSettings) -> None:
     """
     properties = kafka_properties(settings)
     refuse_long_lag(settings, task_settings)
+    decoder_of(task_settings.rules)  # refuses a function that does not exist
     cache = open_cache(task_settings)
     broker_address(app)  # refuses an unusable URL before anything is waited for
     heartbeat = Heartbeat(task_settings.heartbeat_file)

@@ -162,7 +162,10 @@ class Verification:
         return reasons
 
     def _other_contents(self, newest: NewestVersions, missing: Iterable[Missing]) -> list[Missing]:
-        """Products that Redis holds at the newest version, and with another content than that record's."""
+        """Products that Redis holds at the newest version, and with another content than that record's.
+
+        What a notice stands for is in no record, and is not compared.
+        """
         passed_over = {one.product_id for one in missing}
         found: list[Missing] = []
         updates: dict[str, Update] = {}
@@ -176,7 +179,7 @@ class Verification:
         with self.opened.read(self.opened.settings.topic, Beginning()) as reading:
             for message in watched(reading, "comparing contents"):
                 for update in self._newest_in(message, newest):
-                    if update.product_id not in passed_over:
+                    if update.product_id not in passed_over and not update.is_notice:
                         updates[update.product_id] = update
                 if len(updates) >= BATCH:
                     compare()

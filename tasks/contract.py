@@ -150,7 +150,7 @@ def products_named(*, key: bytes | None, value: bytes | None, rules: Rules) -> f
     """The product ids in a record's key, where keys count, and in its value, be the record valid or not."""
     found = set()
     with suppress(ValueError):
-        if rules.key_must_agree and (in_key := _id_in_key(key, rules.key_form)) is not None:
+        if rules.key_must_agree and (in_key := id_in_key(key, rules.key_form)) is not None:
             found.add(in_key)
     with suppress(ValueError):
         if value is not None and (in_value := read_fields(value).product_id) is not None:
@@ -170,7 +170,7 @@ def _data(fields: Fields, rules: Rules) -> bytes | None:
 
 def _product_id(fields: Fields, key: bytes | None, rules: Rules) -> str:
     in_value = None if fields.product_id is None else product_id_of(fields.product_id)
-    in_key = _id_in_key(key, rules.key_form) if rules.key_must_agree else None
+    in_key = id_in_key(key, rules.key_form) if rules.key_must_agree else None
     if in_value is not None and in_key is not None and in_value != in_key:
         raise ValueError(f"the key names product {shown(in_key)}, but product_id is {shown(in_value)}: they must agree")
     product_id = in_key if in_value is None else in_value
@@ -180,7 +180,8 @@ def _product_id(fields: Fields, key: bytes | None, rules: Rules) -> str:
     return product_id
 
 
-def _id_in_key(key: bytes | None, form: KeyForm) -> str | None:
+def id_in_key(key: bytes | None, form: KeyForm) -> str | None:
+    """The product id that a record's key spells; None for a null key. ValueError where it spells none."""
     if key is None:
         return None
     try:

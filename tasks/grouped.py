@@ -55,12 +55,14 @@ prepared: ContextVar[Prepared | PreparedPack | None] = ContextVar("prepared", de
 class Waiting:
     """A task that waits for a group. ``finish`` runs it.
 
-    ``until`` (monotonic): how long a busy lock is waited for; ``not_before``: when it is tried again.
+    ``until`` (monotonic): how long a busy lock is waited for; ``not_before``: when it is tried again. ``retries``: how
+    often the task was put off.
     """
 
     arguments: Arguments
     finish: Callable[[Prepared | None], None]
     until: float
+    retries: int = 0
     not_before: float = 0.0
     pause_s: float = PAUSE_FIRST_S
 
@@ -106,6 +108,7 @@ class Groups:
         self._wake = wake
         self._updates, self._notices = _Lane(), _Lane()
         self._marked: deque[Waiting] = deque()
+        self._marked_next = True
         self._busy: list[Waiting] = []
         self._under_way: list[_Group] = []
         self._held_share = 0.0
@@ -165,21 +168,22 @@ class Groups:
                 self._lane_of(task).waiting.appendleft(task)
 
     def _start_groups(self) -> bool:
-        if self._marked:
+        if self._marked and self._marked_next:
             return self._run_marked()
+        self._marked_next = True
         started = False
         for lane in (self._updates, self._notices):
             while lane.may_start() and (tasks := self._take(lane)):
                 self._start(tasks, lane)
                 started = True
-        return started
+        return self._run_marked() if self._marked and not started else started
 
     def _run_marked(self) -> bool:
-        """Run those that may be what kills workers, each alone: as soon as nothing else is under way."""
+        """Run one that may be what kills workers, alone, once nothing else is under way. Then others have a turn."""
         if self._under_way:
             return False
-        while self._marked:
-            self._marked.popleft().finish(None)
+        self._marked.popleft().finish(None)
+        self._marked_next = False
         return True
 
     def _take(self, lane: _Lane) -> list[Waiting]:
@@ -195,10 +199,13 @@ class Groups:
 
     def _start(self, tasks: Sequence[Waiting], lane: _Lane) -> None:
         here = self._resources()
-        # A look costs each a round trip, and spares a lock what the cache holds already. Who waited may be overtaken.
-        look_first = self._held_share > LOOK_FROM or any(task.pause_s > PAUSE_FIRST_S for task in tasks)
+        # A look costs each a round trip, and spares a lock, or a load, what the cache holds already. Who waited may be
+        # overtaken.
+        look_first = (
+            lane is self._notices or self._held_share > LOOK_FROM or any(task.pause_s > PAUSE_FIRST_S for task in tasks)
+        )
         updates = [task.arguments.update for task in tasks]
-        notices = here.notices([task.arguments for task in tasks])
+        notices = here.notices([(task.arguments, task.retries) for task in tasks])
         steps = refresh_group(updates, here.cache, here.locks, notices, look_first=look_first)
         try:
             awaited = next(steps)

@@ -17,6 +17,11 @@ LoadError = TransientError | LoaderFailedError
 THREADS_MAX: Final = 16
 """How many calls may be under way; one that never returns keeps its thread."""
 
+WAITING_MAX: Final = 4 * THREADS_MAX
+"""How many calls may be under way or wait for a thread; another one has failed at once."""
+
+HANGS_AFTER: Final = 10
+
 UNAVAILABLE: Final = (OSError, TransientError)
 """What a loader raises when it is no product's fault: retried for as long as it takes."""
 
@@ -30,24 +35,37 @@ class Loader:
         self._calls: SimpleQueue[Loading] = SimpleQueue()
         self._mutex = threading.Lock()
         self._threads = 0
-        self._under_way = 0
+        self._under_way: dict[Loading, None] = {}
 
     def begin(self, product_ids: Sequence[str]) -> "Loading":
         """Have the rows of these products loaded by one call, not waiting for it."""
         loading = Loading(self._load, product_ids, self._timeout_s)
         with self._mutex:
-            self._under_way += 1
-            if self._threads < min(self._under_way, THREADS_MAX):
+            if len(self._under_way) >= WAITING_MAX:
+                loading.end()
+                return loading
+            self._under_way[loading] = None
+            if self._threads < min(len(self._under_way), THREADS_MAX):
                 self._threads += 1
                 threading.Thread(target=self._work, name="loader", daemon=True).start()
         self._calls.put(loading)
         return loading
 
+    @property
+    def busy(self) -> bool:
+        """Whether a call goes on that is not past its deadline by far: that one hangs."""
+        long_ago = time.monotonic() - HANGS_AFTER * self._timeout_s
+        with self._mutex:
+            return any(one.until > long_ago for one in self._under_way)
+
     def _work(self) -> None:
         while True:
-            self._calls.get().run()
-            with self._mutex:
-                self._under_way -= 1
+            loading = self._calls.get()
+            try:
+                loading.run()
+            finally:
+                with self._mutex:
+                    del self._under_way[loading]
 
 
 class Loading:
@@ -57,7 +75,7 @@ class Loading:
         self._load = load
         self._product_ids = list(dict.fromkeys(product_ids))
         self._timeout_s = timeout_s
-        self._until = time.monotonic() + timeout_s
+        self.until = time.monotonic() + timeout_s
         self._found: dict[str, Any] = {}
         self._ended = threading.Event()
         self._mutex = threading.Lock()
@@ -66,7 +84,7 @@ class Loading:
     @property
     def answered(self) -> bool:
         """Whether ``rows()`` need not wait."""
-        return self._ended.is_set() or time.monotonic() >= self._until
+        return self._ended.is_set() or time.monotonic() >= self.until
 
     def when_answered(self, call: Callable[[], object]) -> None:
         """Call this once, from any thread, when the loader has returned; never, where it does not."""
@@ -82,7 +100,7 @@ class Loading:
         A product that it did not mention has None. Where it told nothing because it failed there stands an error:
         LoaderFailedError, LoaderUnavailableError, or LoaderSlowError past the deadline.
         """
-        self._ended.wait(max(0.0, self._until - time.monotonic()))
+        self._ended.wait(max(0.0, self.until - time.monotonic()))
         found = dict(self._found)
         return {
             product_id: found[product_id] if product_id in found else self._slow() for product_id in self._product_ids
@@ -93,14 +111,18 @@ class Loading:
         try:
             self._load_all(self._product_ids)
         finally:
-            with self._mutex:
-                self._ended.set()
-                then = self._then
-            then()
+            self.end()
+
+    def end(self) -> None:
+        """Say that there is nothing to wait for any more."""
+        with self._mutex:
+            self._ended.set()
+            then = self._then
+        then()
 
     def _load_all(self, product_ids: list[str]) -> None:
         """Load these; where the loader fails with several, each half by itself: it may be the fault of one."""
-        if time.monotonic() >= self._until:
+        if time.monotonic() >= self.until:
             return
         try:
             rows = self._load(list(product_ids))
@@ -109,7 +131,7 @@ class Loading:
         except UNAVAILABLE as error:
             told = LoaderUnavailableError(f"the loader: {_said(error)}")
             self._found |= dict.fromkeys(product_ids, told)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the edge to the user's code
+        except BaseException as error:  # noqa: BLE001 - the edge to the user's code, which may want to exit
             if len(product_ids) == 1:
                 failed = LoaderFailedError(f"the loader raised {_said(error)}")
                 failed.__cause__ = error

@@ -191,11 +191,12 @@ class GroupPool(BasePool):
 def _waiting(task: _Task) -> list[Waiting]:
     """What can wait for a group: the task's update, or each of its many; none: another task, or another format."""
     name, _, request, *_ = task.args
-    patience_s = 0.0 if request.get("retries") else resources().settings.lock_wait_s
+    retries = int(request.get("retries") or 0)
+    patience_s = 0.0 if retries else resources().settings.lock_wait_s
     until = time.monotonic() + patience_s
     try:
         if name == TASK_NAME:
-            return [Waiting(unpack(*request["args"]), task.run, until)]
+            return [Waiting(unpack(*request["args"]), task.run, until, retries)]
         if name == PACK_NAME:
             return _waiting_pack(unpack_many(*request["args"]), task, until)
     except (UnknownFormatError, TypeError):

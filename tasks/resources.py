@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from tasks.arguments import Arguments
 from tasks.cache import Cache
@@ -14,6 +15,9 @@ from tasks.notices import NO_NOTICES, Notices
 from tasks.settings import SettingsError, TaskSettings, load
 from tasks.started import Started
 from tasks.zookeeper_client import Security, tls_context
+
+OVERDUE_RETRIES: Final = 3
+"""Whatever the clocks say, a row that is missing is looked for so often, over seconds, before it counts as deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +30,13 @@ class Resources:
     started: Started
     loader: Loader | None = None
 
-    def notices(self, many: Sequence[Arguments]) -> Notices:
-        """How the notices among these updates, in this order, get their rows."""
-        asking = [(place, one.first_sent) for place, one in enumerate(many) if one.update.is_notice]
+    def notices(self, many: Sequence[tuple[Arguments, int]]) -> Notices:
+        """How the notices among these updates get their rows: each with the number of its task's retries."""
+        asking = [(place, one.first_sent, retries) for place, (one, retries) in enumerate(many) if one.update.is_notice]
         if not asking:
             return NO_NOTICES
         behind = time.time() - self.settings.loader_lag_s
-        overdue = [place for place, first_sent in asking if first_sent <= behind]
+        overdue = [place for place, sent, retries in asking if sent <= behind and retries >= OVERDUE_RETRIES]
         return Notices(self.loader, overdue=overdue, future_limit_s=self.settings.future_limit_s)
 
 

@@ -66,7 +66,7 @@ def _parts(row: object) -> tuple[int, int | None, bytes]:
 
 def _time_us(given: object) -> int:
     if isinstance(given, datetime):
-        if given.tzinfo is None:
+        if given.utcoffset() is None:
             raise ValueError(f"the loader returned updated_at {given!r}, which has no offset from UTC: say which it is")
         time_us = (given - _EPOCH) // timedelta(microseconds=1)
         if not 0 <= time_us < VERSION_LIMIT:

@@ -113,6 +113,9 @@ class Seal:
         error = next((answer for answer in answers if isinstance(answer, RedisError)), None)
         if error is not None:
             stamps.loaded.difference_update(tags)  # a restart or a SCRIPT FLUSH forgets scripts
+            if self._begin:  # nobody knows whether its markers are ours: when it answers, it is not known
+                for tag in tags:
+                    stamps.left.pop(tag, None)
             self.complete = False
             return error
         stamps.loaded.update(tags)

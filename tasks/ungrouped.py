@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from celery.exceptions import SoftTimeLimitExceeded
 
 from tasks.arguments import Arguments
-from tasks.errors import LockBusyError, TransientError
+from tasks.errors import LockBusyError, NotAloneError, TransientError
 from tasks.grouped import PAUSE_FIRST_S
 from tasks.refresh import Answer, refresh
 from tasks.resources import Resources
@@ -18,13 +18,19 @@ MACHINE_ERRORS = (SoftTimeLimitExceeded, MemoryError, OSError)
 """Errors that say something about the machine, or about time; no evidence against the update in hand."""
 
 
-def run(task_id: str, arguments: Arguments, here: Resources, *, lock_wait_s: float) -> Answer:
-    """Run the update and return what became of it; one that may be what kills workers runs alone and is marked."""
-    updates, notices = [arguments.update], here.notices([arguments])
+def run(task_id: str, arguments: Arguments, here: Resources, *, retries: int) -> Answer:
+    """Run the update and return what became of it; one that may be what kills workers runs alone and is marked.
+
+    Only the first try waits for a busy lock: tasks whose locks stay busy would occupy every process of the pool.
+    """
+    updates, notices = [arguments.update], here.notices([(arguments, retries)])
+    lock_wait_s = 0.0 if retries else here.settings.lock_wait_s
     if not arguments.marked:
         with here.started.unmarked():
             (answer,) = refresh(updates, here.cache, here.locks, notices, lock_wait_s=lock_wait_s)
         return answer
+    if here.loader is not None and here.loader.busy:
+        return NotAloneError("a call of the loader that was not waited for has not come to its end")
     try:
         # A process killed while it waits for a server or a lock leaves no mark: that says nothing about the update.
         here.locks.acquire({}).release()

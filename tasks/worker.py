@@ -125,10 +125,8 @@ def update_product(self: "Task[Any, Any]", number: int, body: object, unexpected
         ready = None
     arguments = ready.arguments if ready else unpack(number, body)
     here = resources()
-    # Only the first try waits: retries of tasks whose locks stay busy would occupy every process of the pool.
-    lock_wait_s = 0.0 if self.request.retries else here.settings.lock_wait_s
     try:
-        answer = ready.answer if ready else run(str(self.request.id), arguments, here, lock_wait_s=lock_wait_s)
+        answer = ready.answer if ready else run(str(self.request.id), arguments, here, retries=self.request.retries)
     except MACHINE_ERRORS as error:
         countdown_s = pause_s(TransientError(), self.request.retries, here.settings)
         raise again(self, arguments, error, countdown_s, unexpected=unexpected) from error

@@ -6,13 +6,14 @@ https://github.com/cloudevents/spec/blob/main/cloudevents/extensions/sequence.md
 
 import base64
 import binascii
+from functools import partial
 from typing import Final
 
 import msgspec
 
 from bridge.change import Change
 from bridge.formats.record import Decoder, Record
-from tasks.contract import Rules
+from tasks.contract import Rules, id_in_key
 from tasks.fields import read_json, sequence_of_header, shown
 
 STRUCTURED: Final = "application/cloudevents+json"
@@ -34,23 +35,24 @@ class _Event(msgspec.Struct):
 _EVENT: Final = msgspec.json.Decoder(_Event)
 
 
-def cloudevents(_: Rules) -> Decoder:
+def cloudevents(rules: Rules) -> Decoder:
     """The decoder, of both modes."""
-    return _changes
+    return partial(_changes, rules)
 
 
-def _changes(record: Record) -> list[Change]:
-    headers = {name.lower(): (value or b"").decode(errors="replace") for name, value in record.headers}
+def _changes(rules: Rules, record: Record) -> list[Change]:
+    headers = {name.lower(): _text(value) for name, value in record.headers}
     content_type = headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() == STRUCTURED:
         if record.value is None:
             raise ValueError("the value is null, which in structured mode is no event")
         event, deleted = _structured(record.value), False
     elif "ce_specversion" in headers:
-        event, deleted = _binary(record, headers, content_type), record.value is None
+        # The binding has no other way to say that there is no data; compaction knows a deletion by it.
+        event, deleted = _binary(record, headers, content_type), record.value is None and not rules.notices
     else:
         raise ValueError(f"no event: there is neither a header ce_specversion nor the content-type {STRUCTURED}")
-    product_id = event.subject or (record.key or b"").decode(errors="replace")
+    product_id = event.subject or id_in_key(record.key, rules.key_form)
     if not product_id:
         raise ValueError("the event has no subject, which is the product id, and the record no key")
     if event.time is None:
@@ -60,6 +62,13 @@ def _changes(record: Record) -> list[Change]:
         return [Change(product_id=product_id, updated_at=event.time, sequence=sequence, deleted=True)]
     data = event.data or msgspec.UNSET
     return [Change(product_id=product_id, updated_at=event.time, sequence=sequence, data=data)]
+
+
+def _text(value: bytes | None) -> str:
+    try:
+        return (value or b"").decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"a header is not UTF-8: {shown(value or b'')}") from error
 
 
 def _structured(value: bytes) -> _Event:

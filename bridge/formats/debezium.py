@@ -16,6 +16,9 @@ from tasks.contract import Rules
 from tasks.fields import read_json, shown
 from tasks.rfc3339 import format_rfc3339
 
+UNAVAILABLE: Final = b'"__debezium_unavailable_value"'
+"""Stands for a large value that did not change, of which PostgreSQL's log has nothing (TOAST)."""
+
 WRITES: Final = frozenset({"c", "u", "r"})
 """Created, updated, and read by a snapshot."""
 
@@ -39,7 +42,7 @@ class _Event(msgspec.Struct):
     payload: msgspec.Raw = msgspec.Raw()
 
 
-_EVENT: Final = msgspec.json.Decoder(_Event)
+_EVENT: Final[msgspec.json.Decoder[_Event | None]] = msgspec.json.Decoder(_Event | None)
 _KEY: Final[msgspec.json.Decoder[dict[str, msgspec.Raw] | str | int]] = msgspec.json.Decoder(
     dict[str, msgspec.Raw] | str | int
 )
@@ -59,12 +62,14 @@ def _changes(id_field: str, record: Record) -> list[Change]:
     if record.value is None:
         return []  # it follows the event of a deletion, for Kafka's compaction
     event = read_json(record.value, _EVENT, "the value")
-    if event.payload:
-        if bytes(event.payload) == b"null":
-            return []
+    if event is not None and event.payload:
         event = read_json(bytes(event.payload), _EVENT, "the payload")
-    if event.op == "m":
-        return []  # a message, of no table
+    if event is None or event.op == "m":
+        return []  # the same, as a converter writes it; a message, of no table
+    return _changes_of(event, id_field, record.key)
+
+
+def _changes_of(event: _Event, id_field: str, key: bytes | None) -> list[Change]:
     if event.op == "t":
         raise ValueError("a truncate (op t) names no product: what was in the table stays as it is")
     if event.op not in WRITES and event.op != "d":
@@ -73,22 +78,27 @@ def _changes(id_field: str, record: Record) -> list[Change]:
         )
     if event.source is None or (time := _time(event.source)) is None:
         raise ValueError("source has neither ts_ns, ts_us nor ts_ms")
-    deleted = event.op == "d"
-    row = event.before if deleted else read_json(bytes(event.after) or b"null", ROW, "after")
-    product_id = id_in(row, id_field)
-    if product_id is None and deleted:
-        product_id = _id_in_key(record.key, id_field)  # REPLICA IDENTITY NOTHING
-    if product_id is None:
-        product_id = needed_id(row, id_field)
-    return [change_of(product_id, time, event.source.lsn, event.after, deleted=deleted)]
+    before = id_in(event.before, id_field)
+    if event.op == "d":
+        if before is None:
+            before = _id_in_key(key, id_field)  # REPLICA IDENTITY NOTHING
+        gone = needed_id(event.before, id_field) if before is None else before
+        return [Change(product_id=gone, updated_at=time, sequence=event.source.lsn, deleted=True)]
+    product_id = needed_id(_whole(bytes(event.after) or b"null"), id_field)
+    changes = [change_of(product_id, time, event.source.lsn, event.after, deleted=False)]
+    if before is not None and before != product_id:
+        changes.insert(0, Change(product_id=before, updated_at=time, sequence=event.source.lsn, deleted=True))
+    return changes
 
 
 def _unwrapped_changes(id_field: str, record: Record) -> list[Change]:
-    if record.value is None:
+    if record.value is None or record.value == b"null":
         return [_deletion(id_field, record)]
-    row = read_json(record.value, ROW, "the value")
-    if "payload" in row and "schema" in row:
-        row = read_json(bytes(row["payload"]), ROW, "the payload")
+    row = _whole(record.value)
+    if row.keys() == {"schema", "payload"}:
+        if bytes(row["payload"]) == b"null":
+            return [_deletion(id_field, record)]
+        row = _whole(bytes(row["payload"]))
     added = {name: value for name, value in row.items() if name.startswith("__")}
     time, sequence = _added({name: bytes(value) for name, value in added.items()})
     if time is None:
@@ -96,6 +106,16 @@ def _unwrapped_changes(id_field: str, record: Record) -> list[Change]:
     deleted = bytes(added.get("__deleted", msgspec.Raw(b"false"))).strip(b'"') == b"true"
     data = msgspec.Raw(msgspec.json.encode({name: value for name, value in row.items() if name not in added}))
     return [change_of(needed_id(row, id_field), time, sequence, data, deleted=deleted)]
+
+
+def _whole(row: bytes) -> dict[str, msgspec.Raw]:
+    """The columns of a row; ValueError where one of them is not told."""
+    if UNAVAILABLE in row:
+        raise ValueError(
+            "a large column that did not change is left out, so that this is not the whole state: the table needs "
+            "REPLICA IDENTITY FULL"
+        )
+    return read_json(row, ROW, "the row")
 
 
 def _deletion(id_field: str, record: Record) -> Change:

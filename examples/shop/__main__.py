@@ -7,6 +7,7 @@ SHOP_PORT another port than 8000; SHOP_NOTICES=1: changes come as notices, and w
 
 import os
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -30,11 +31,11 @@ from examples.shop.buttons import Buttons
 from examples.shop.catalog import Catalog
 from examples.shop.crew import Crew
 from examples.shop.service import create_service
-from examples.shop.tables import open_database
+from examples.shop.tables import absolute, open_database
 from examples.shop.view import View
 from servers import Addresses, ServerError, running_servers
 from servers.ports import is_free
-from tasks.settings import load
+from tasks.settings import SettingsError, load
 
 PORT: Final = 8_000
 HOST: Final = "127.0.0.1"
@@ -57,7 +58,7 @@ def main() -> int:
             run(Path(directory))
     except KeyboardInterrupt:
         console.print("\nstopped")
-    except (ShopError, ServerError, KafkaException, redis.RedisError, SQLAlchemyError) as error:
+    except (ShopError, SettingsError, ServerError, KafkaException, redis.RedisError, SQLAlchemyError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         return 1
     return 0
@@ -65,15 +66,15 @@ def main() -> int:
 
 def run(directory: Path) -> None:
     """Start everything, serve the page, and stop everything."""
-    port = _free_port()
+    port, database = _free_port(), _database()
     with ExitStack() as stack:
         with console.status("Starting Kafka, ZooKeeper and Redis (the first time, their programs are fetched)"):
             addresses, own = stack.enter_context(running_servers(directory / "servers", os.environ))
         names = Names() if own else Names.fresh("lastword-shop")
         if not own:
             stack.callback(remove, names, addresses)
-        os.environ.setdefault("SHOP_DATABASE", f"sqlite:///{directory / 'shop.db'}")
-        os.environ.setdefault("FLOWER_PORT", str(port + 1))
+        os.environ["SHOP_DATABASE"] = database or f"sqlite:///{directory / 'shop.db'}"
+        os.environ["FLOWER_PORT"] = str(port + 1)
         notices = os.environ.get("SHOP_NOTICES", "") not in {"", "0"}
         if notices:
             os.environ["LASTWORD_LOADER"] = "examples.shop.rows:load"
@@ -108,24 +109,47 @@ def _serve(
     buttons = Buttons(catalog, publisher, crew, partial(_wipe, addresses.broker_url) if own else None)
     service = create_service(catalog, view, buttons.router())
     config = uvicorn.Config(service, host=HOST, port=port, log_level="warning", timeout_graceful_shutdown=1)
-    console.print(
+    said = (
         f"The shop is open: [bold]http://{HOST}:{port}/[/]\n"
         f"  Flower   {flower}, {_login()}\n"
         f"  its API  http://{HOST}:{port}/docs\n"
-        "Ctrl-C stops all of it.",
-        soft_wrap=True,
+        "Ctrl-C stops all of it."
     )
-    uvicorn.Server(config).run()
+    try:
+        _Server(config, said).run()
+    finally:
+        console.print("\nstopping")
+        # What was begun comes to its end: a second Ctrl-C would leave some of it behind.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
+
+class _Server(uvicorn.Server):
+    """Says so when it is open; ends the pages' streams of events, which would go on for ever, when it is to end."""
+
+    def __init__(self, config: uvicorn.Config, said: str) -> None:
+        super().__init__(config)
+        self._said = said
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn has it."""
+        await super().startup(sockets)
+        console.print(self._said, soft_wrap=True)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """As uvicorn has it."""
+        self.config.app.state.closing = True  # type: ignore[union-attr]
+        super().handle_exit(sig, frame)
 
 
 def _wipe(broker_url: str) -> None:
-    with redis.Redis.from_url(broker_url) as broker:
+    with redis.Redis.from_url(broker_url, socket_timeout=2, socket_connect_timeout=2) as broker:
         broker.flushdb()
 
 
 def _stock_up(catalog: Catalog) -> None:
-    """Put some products into an empty database."""
-    if not catalog.products(1):
+    """Put some products into an empty database; tell of those that are there to servers which may be new."""
+    if catalog.tell_all() == 0:
         for number, (goods, colour) in enumerate((goods, colour) for goods in GOODS for colour in COLOURS):
             catalog.create(f"{goods}, {colour}", Decimal(500 + 37 * number).scaleb(-2), 10 * number)
 
@@ -143,9 +167,18 @@ def _free_port() -> int:
     given = os.environ.get("SHOP_PORT", str(PORT))
     if not given.isdecimal() or not 0 < int(given) < 65_535:
         raise ShopError(f"SHOP_PORT: given {given!r}; allowed is a port, 1 to 65534")
-    if not is_free(int(given)):
-        raise ShopError(f"port {given} cannot be used, somebody listens on it; SHOP_PORT names another")
+    for one in (int(given), int(given) + 1):  # the second is Flower's
+        if not is_free(one):
+            raise ShopError(f"port {one} cannot be used, somebody listens on it; SHOP_PORT names another")
     return int(given)
+
+
+def _database() -> str | None:
+    given = os.environ.get("SHOP_DATABASE")
+    try:
+        return absolute(given) if given else None
+    except (ValueError, SQLAlchemyError) as error:
+        raise ShopError(f"SHOP_DATABASE: {error}") from error
 
 
 def _login() -> str:

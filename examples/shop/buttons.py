@@ -1,10 +1,12 @@
 """The page's buttons: bursts of changes, a record that is none, and what can be done to the demo's own processes."""
 
 import random
+import threading
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
 
+import redis
 from fastapi import APIRouter, HTTPException
 
 from bridge.publisher import Publisher
@@ -14,6 +16,7 @@ from examples.shop.crew import Crew
 BURST: Final = 1_000
 SHUFFLED: Final = 5_000
 TOGETHER: Final = 100
+ANSWER_S: Final = 5.0
 PAUSABLE: Final = frozenset({"worker 1", "worker 2"})
 
 
@@ -51,7 +54,7 @@ class Buttons:
 
     def shuffled(self) -> dict[str, Any]:
         """Change all products in a random order, again and again."""
-        ids = [product.id for product in self._catalog.products()]
+        ids = self._ids()
         for _ in range(SHUFFLED // TOGETHER):
             self._change(self._chance.choices(ids, k=TOGETHER))
         return {"changed": SHUFFLED, "products": len(ids)}
@@ -59,8 +62,15 @@ class Buttons:
     def invalid(self) -> dict[str, Any]:
         """Publish a record that is no update."""
         product_id = self._draw()
-        self._publisher.publish_record(str(product_id).encode(), b'{"product_id": %d, "data": {}}' % product_id)
-        self._publisher.flush(5)
+        published = threading.Event()
+        self._publisher.publish_record(
+            str(product_id).encode(),
+            b'{"product_id": %d, "data": {}}' % product_id,
+            on_delivered=lambda _: published.set(),
+            on_failed=lambda _: None,  # nobody waits for it any more
+        )
+        if not published.wait(ANSWER_S):
+            raise HTTPException(503, "Kafka has not taken the record; it may yet")
         return {"published": "a record without updated_at"}
 
     def treat(self, name: str, what: str) -> dict[str, Any]:
@@ -75,14 +85,20 @@ class Buttons:
         """Lose every task that is queued."""
         if self._wipe is None:
             raise HTTPException(409, "the Celery broker is not the demo's own, and stays as it is")
-        self._wipe()
+        try:
+            self._wipe()
+        except redis.RedisError as error:
+            raise HTTPException(503, f"the Celery broker does not answer: {error}") from error
         return {"wiped": "the Celery broker"}
 
     def _draw(self) -> int:
+        return self._chance.choice(self._ids())
+
+    def _ids(self) -> list[int]:
         ids = [product.id for product in self._catalog.products()]
         if not ids:
             raise HTTPException(409, "there is no product")
-        return self._chance.choice(ids)
+        return ids
 
     def _change(self, product_ids: list[int]) -> int:
         """Give them new prices and stocks, in one transaction."""

@@ -61,6 +61,14 @@ class Catalog:
             session.add(Outbox(product_id=product_id, updated_at=updated_at, version=version, deleted=True))
             session.delete(product)
 
+    def tell_all(self) -> int:
+        """Tell of every product as it is: Kafka, or Redis, may be new, or have lost something. Returns how many."""
+        with self._writing.begin() as session:
+            found = list(session.scalars(select(Product).order_by(Product.id).with_for_update()))
+            for product in found:
+                self._tell(session, product)
+        return len(found)
+
     def products(self, most: int = 1_000) -> list[Product]:
         """The first products, in the order of their ids."""
         with self._reading.begin() as session:

@@ -3,6 +3,7 @@
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Self
@@ -10,6 +11,7 @@ from typing import Final, Self
 from servers.process import Child
 
 LOOK_EVERY_S: Final = 0.2
+REST_S: Final = 3.0
 STOP_S: Final = 30.0
 STOPPED_IN_ORDER: Final = ("relay", "bridge", "worker 1", "worker 2", "flower")
 
@@ -33,21 +35,33 @@ class Crew:
         self._directory = directory
         self._environment = environment
         self._mutex = threading.Lock()
+        self._begun: dict[str, float] = {}
         self._children: dict[str, Child] = {}
         self._paused: set[str] = set()
         self._ended = threading.Event()
 
     def __enter__(self) -> Self:
-        for name in COMMANDS:
-            self._start(name)
+        try:
+            for name in COMMANDS:
+                self._start(name)
+        except BaseException:
+            self._stop()
+            raise
         threading.Thread(target=self._keep_running, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        """Ask all to end, the bridge and the relay first, so that what is in hand is finished; then wait."""
         self._ended.set()
         with self._mutex:
+            for name in self._children:
+                self.resume(name)
             for name in STOPPED_IN_ORDER:
-                self._children[name].stop(STOP_S)
+                if name in self._children:
+                    self._children[name].stop(STOP_S)
 
     def ready(self) -> bool:
         """Whether workers and bridge are at work."""
@@ -88,11 +102,15 @@ class Crew:
         while not self._ended.wait(LOOK_EVERY_S):
             with self._mutex:
                 for name, child in list(self._children.items()):
-                    if child.exit_code is not None and not self._ended.is_set():
+                    # One that ends soon after its start would take all the time there is for its starts.
+                    rested = time.monotonic() >= self._begun[name] + REST_S
+                    if child.exit_code is not None and rested and not self._ended.is_set():
                         child.stop(0)
                         self._start(name)
 
     def _start(self, name: str) -> None:
+        self._begun[name] = time.monotonic()
+        self._paused.discard(name)
         self._children[name] = Child(
             [sys.executable, *COMMANDS[name]],
             directory=self._directory,

@@ -18,12 +18,15 @@ from sqlalchemy import Engine, delete, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, aliased
 
-from bridge.publisher import Change, Publisher, PublishError
+from bridge.publisher import Change, InvalidUpdateError, Publisher, PublishError
 from examples.shop.tables import READS, Outbox, open_database
 
 logger = logging.getLogger(__name__)
 
 BATCH: Final = 500
+PRODUCTS: Final = 10
+"""Of how many products one relay carries changes at a time; the others' are left to other relays."""
+
 IDLE_S: Final = 0.05
 TROUBLE_S: Final = 1.0
 
@@ -37,7 +40,7 @@ def relay_once(engine: Engine, publisher: Publisher, most: int = BATCH) -> int:
     with Session(engine.execution_options(**READS)) as session, session.begin():
         rows = _next_rows(session, most)
         for row in rows:
-            publisher.publish(_change(row))
+            _publish(publisher, row)
         publisher.flush()
         done = delete(Outbox).where(Outbox.id.in_([row.id for row in rows]))
         if rows and in_one:
@@ -63,10 +66,19 @@ def _next_rows(session: Session, most: int) -> list[Outbox]:
     """The oldest changes, of products that no other relay is carrying."""
     earlier = aliased(Outbox)
     is_first = ~select(earlier.id).where(earlier.product_id == Outbox.product_id, earlier.id < Outbox.id).exists()
-    first = select(Outbox.product_id).where(is_first).order_by(Outbox.id).limit(most)
+    first = select(Outbox.product_id).where(is_first).order_by(Outbox.id).limit(PRODUCTS)
     products = list(session.scalars(first.with_for_update(skip_locked=True)))
     found = select(Outbox).where(Outbox.product_id.in_(products)).order_by(Outbox.id).limit(most)
     return list(session.scalars(found)) if products else []
+
+
+def _publish(publisher: Publisher, row: Outbox) -> None:
+    try:
+        publisher.publish(_change(row))
+    except InvalidUpdateError as error:
+        # The bridge makes a dead letter of it, with the reason; here it would stop all others.
+        logger.warning("product %d, version %d is invalid: %s", row.product_id, row.version, error)
+        publisher.publish_record(str(row.product_id).encode(), msgspec.json.encode(_change(row)))
 
 
 def _change(row: Outbox) -> Change:

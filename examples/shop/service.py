@@ -12,9 +12,10 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlalchemy.exc import OperationalError
 
 from examples.shop.catalog import Catalog, UnknownProductError
@@ -23,9 +24,14 @@ from examples.shop.tables import Product, open_database
 PAGE: Final = Path(__file__).with_name("page")
 EVERY_S: Final = 0.25
 
-Name = Annotated[str, Field(min_length=1, max_length=200)]
-Price = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=2)]
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
+Price = Annotated[
+    Decimal,
+    Field(ge=0, max_digits=12, decimal_places=2, allow_inf_nan=False),
+    AfterValidator(lambda price: price.quantize(Decimal("0.01"))),
+]
 Stock = Annotated[int, Field(ge=0, le=10**9)]
+Number = Annotated[int, Field(ge=1, lt=2**63)]
 View = Callable[[], dict[str, Any]]
 """What the page is shown just now."""
 
@@ -59,7 +65,7 @@ class Fields(Strict):
 class OneOfMany(Fields):
     """A change among several that happen together."""
 
-    id: int
+    id: Number
 
     def given(self) -> dict[str, Any]:
         """The fields that are to change."""
@@ -72,6 +78,7 @@ def create_service(catalog: Catalog, view: View | None = None, buttons: APIRoute
     app.state.catalog = catalog
     app.add_exception_handler(UnknownProductError, _not_found)
     app.add_exception_handler(OperationalError, _unavailable)
+    app.add_exception_handler(RequestValidationError, _invalid)
     app.post("/products", status_code=201)(create)
     app.get("/products")(products)
     app.patch("/products")(change_many)
@@ -81,6 +88,7 @@ def create_service(catalog: Catalog, view: View | None = None, buttons: APIRoute
         app.include_router(buttons)
     if view is not None:
         app.state.view = view
+        app.state.closing = False
         app.get("/events")(events)
         app.mount("/", StaticFiles(directory=PAGE, html=True))
     return app
@@ -113,7 +121,7 @@ def products(catalog: Products) -> list[dict[str, Any]]:
     return [_shown(product) for product in catalog.products()]
 
 
-def change(product_id: int, fields: Fields, catalog: Products) -> dict[str, Any]:
+def change(product_id: Number, fields: Fields, catalog: Products) -> dict[str, Any]:
     """Change a product."""
     return _shown(catalog.change(product_id, fields.given()))
 
@@ -123,7 +131,7 @@ def change_many(changes: list[OneOfMany], catalog: Products) -> list[dict[str, A
     return [_shown(product) for product in catalog.change_all([(one.id, one.given()) for one in changes])]
 
 
-def delete(product_id: int, catalog: Products) -> None:
+def delete(product_id: Number, catalog: Products) -> None:
     """Delete a product."""
     catalog.delete(product_id)
 
@@ -133,7 +141,7 @@ async def events(request: Request) -> StreamingResponse:
     view: View = request.app.state.view
 
     async def stream() -> AsyncIterator[bytes]:
-        while not await request.is_disconnected():
+        while not (request.app.state.closing or await request.is_disconnected()):
             shown = await asyncio.to_thread(view)
             yield b"data: " + msgspec.json.encode(shown) + b"\n\n"
             await asyncio.sleep(EVERY_S)
@@ -147,6 +155,13 @@ def _shown(product: Product) -> dict[str, Any]:
 
 async def _not_found(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, status_code=404)
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    """Without what was given, which may be what JSON, or UTF-8, cannot say."""
+    errors = error.errors() if isinstance(error, RequestValidationError) else []
+    told = [f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in errors]
+    return JSONResponse({"detail": "; ".join(told).encode(errors="replace").decode()}, status_code=422)
 
 
 async def _unavailable(_: Request, error: Exception) -> JSONResponse:

@@ -61,7 +61,9 @@ class Sampled(Generic[T]):
             try:
                 self.value = self._read()
                 self.trouble = ""
-            except AWAY as error:
+            except Exception as error:  # the edge of a thread: what is wrong is shown, and it goes on
+                if not isinstance(error, AWAY):
+                    logger.exception("the page cannot show this")
                 self.trouble = str(error) or type(error).__name__
 
     def close(self) -> None:
@@ -72,7 +74,8 @@ class Sampled(Generic[T]):
 class Held:
     """What Redis holds of products, and how long after its commit each change was visible there."""
 
-    def __init__(self, url: str, key_prefix: str) -> None:
+    def __init__(self, url: str, key_prefix: str, *, own: bool) -> None:
+        self._own = own
         self._url = url
         self._key_prefix = key_prefix
         self._client = redis.Redis.from_url(url, socket_timeout=CALL_S, socket_connect_timeout=CALL_S)
@@ -90,7 +93,8 @@ class Held:
 
     def follow(self) -> None:
         """Note when changes become visible, as Redis itself tells it; until its connection ends."""
-        self._client.config_set("notify-keyspace-events", "Kh")
+        if self._own:  # elsewhere it is somebody's setting: without it the page shows no times
+            self._client.config_set("notify-keyspace-events", "Kh")
         with redis.Redis.from_url(self._url, socket_connect_timeout=CALL_S) as client, client.pubsub() as events:
             events.psubscribe(f"__keyspace@*__:{self._key_prefix}*")
             while True:
@@ -141,38 +145,46 @@ class Topic:
     """How far the bridge is behind the topic, and what could not be applied."""
 
     def __init__(self, servers: str, topic: str, letters: str, group: str) -> None:
-        def consumer(group_id: str) -> Consumer:
-            properties: dict[str, Any] = {
-                "bootstrap.servers": servers,
-                "group.id": group_id,
-                "enable.auto.commit": False,
-                "error_cb": lambda _: None,
-            }
-            return Consumer(properties, logger=silent)
-
-        self._topic, self._letters = topic, letters
-        self._group = consumer(group)
-        self._reader = consumer(f"{group}-page")
-        self._assigned = False
+        self._properties: dict[str, Any] = {
+            "bootstrap.servers": servers,
+            "enable.auto.commit": False,
+            "error_cb": lambda _: None,
+        }
+        self._topic, self._letters, self._name = topic, letters, group
+        self._group: Consumer | None = None
+        self._reader: Consumer | None = None
         self._last: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self.letters = 0
 
     def lag(self) -> int:
         """Records that are published and not committed."""
-        partitions = self._group.list_topics(self._topic, timeout=CALL_S).topics[self._topic].partitions
-        asked = [TopicPartition(self._topic, number) for number in partitions]
-        total = 0
-        for one in self._group.committed(asked, timeout=CALL_S):
-            low, high = self._group.get_watermark_offsets(one, timeout=CALL_S)
-            total += high - (one.offset if one.offset >= 0 else low)
+        if self._group is None:
+            self._group = Consumer({**self._properties, "group.id": self._name}, logger=silent)
+        try:
+            partitions = self._group.list_topics(self._topic, timeout=CALL_S).topics[self._topic].partitions
+            total = 0
+            asked = [TopicPartition(self._topic, number) for number in partitions]
+            for one in self._group.committed(asked, timeout=CALL_S):
+                low, high = self._group.get_watermark_offsets(one, timeout=CALL_S)
+                total += high - (one.offset if one.offset >= 0 else low)
+        except KafkaException:
+            self._renew()
+            raise
         return total
+
+    def _renew(self) -> None:
+        # A client that Kafka has not answered for long may know none of its brokers any more.
+        group, self._group = self._group, None
+        if group is not None:
+            threading.Thread(target=group.close, daemon=True).start()
 
     def last_letters(self) -> list[dict[str, Any]]:
         """The last dead letters, the last one first."""
-        if not self._assigned:
-            partitions = self._reader.list_topics(self._letters, timeout=CALL_S).topics[self._letters].partitions
-            self._reader.assign([TopicPartition(self._letters, number, OFFSET_BEGINNING) for number in partitions])
-            self._assigned = True
+        if self._reader is None:
+            reader = Consumer({**self._properties, "group.id": f"{self._name}-page"}, logger=silent)
+            partitions = reader.list_topics(self._letters, timeout=CALL_S).topics[self._letters].partitions
+            reader.assign([TopicPartition(self._letters, number, OFFSET_BEGINNING) for number in partitions])
+            self._reader = reader
         for message in self._reader.consume(100, 0.05):
             if message.error() is None:
                 headers = dict(cast("list[tuple[str, bytes]]", message.headers() or []))
@@ -185,11 +197,6 @@ class Topic:
                     }
                 )
         return list(self._last)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._group.close()
-        self._reader.close()
 
 
 class Locks:

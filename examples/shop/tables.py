@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Text,
     create_engine,
     event,
+    make_url,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -90,6 +92,17 @@ class Outbox(Base):
     version: Mapped[int] = mapped_column(Number)
     data: Mapped[str | None] = mapped_column(Text)
     deleted: Mapped[bool] = mapped_column(default=False)
+
+
+def absolute(url: str) -> str:
+    """The same database from whatever folder; ValueError for one that other processes cannot open."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return url
+    if parsed.database in {None, "", ":memory:"}:
+        raise ValueError(f"given {url!r}; wanted is a database that several processes can open, as sqlite:///shop.db")
+    path = str(Path(parsed.database or "").absolute())
+    return parsed.set(database=path).render_as_string(hide_password=False)
 
 
 def open_database(url: str) -> Engine:

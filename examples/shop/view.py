@@ -38,11 +38,13 @@ class View:
         self._catalog = catalog
         self._crew = crew
         self._queue = names.queue
-        self._held = Held(addresses.redis_url, names.key_prefix)
+        self._held = Held(addresses.redis_url, names.key_prefix, own=may_wipe)
         self._topic = Topic(addresses.kafka, names.topic, names.letters, names.group)
         self._locks = Locks(addresses.zookeeper, names.root)
         self._tasks = Tasks(app)
-        self._broker = redis.Redis.from_url(addresses.broker_url, socket_timeout=2)
+        # Another broker than Redis is not asked how much is queued.
+        is_redis = addresses.broker_url.startswith(("redis://", "rediss://"))
+        self._broker = redis.Redis.from_url(addresses.broker_url, socket_timeout=2) if is_redis else None
         self._deleted: dict[int, float] = {}
         self._known: set[int] = set()
         self._chart: deque[dict[str, Any]] = deque(maxlen=CHART_S)
@@ -51,7 +53,7 @@ class View:
         self.lag = Sampled(self._topic.lag, 0, 0.5)
         self.letters = Sampled[list[dict[str, Any]]](self._topic.last_letters, [], 0.5)
         self.locks = Sampled[list[dict[str, Any]]](self._locks.read, [], 0.5)
-        self.queued = Sampled(self._read_queue, 0, 0.25)
+        self.queued = Sampled[int | None](self._read_queue, None, 0.25)
         self.following = Sampled(self._held.follow, None, 0.5)
         self.events = Sampled(self._tasks.follow, None, 0.5)
         self.charted = Sampled(self._draw, None, 1.0)
@@ -62,7 +64,7 @@ class View:
         rows = [_row(product, held.get(product.id)) for product in self.rows.value]
         rows += [
             {"id": product_id, "db": None, "redis": held[product_id]}
-            for product_id in self._deleted
+            for product_id in list(self._deleted)
             if product_id in held
         ]
         return {
@@ -112,7 +114,9 @@ class View:
     def _ids(self) -> list[int]:
         return [product.id for product in self.rows.value] + list(self._deleted)
 
-    def _read_queue(self) -> int:
+    def _read_queue(self) -> int | None:
+        if self._broker is None:
+            return None
         length = self._broker.llen(self._queue)
         assert isinstance(length, int)
         return length

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +20,10 @@ from servers.process import Child
 from tests.waiting import wait_until
 from tests.worker_helpers import REPOSITORY
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")]
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(not (shutil.which("chromium") or os.environ.get("CI")), reason="needs chromium"),
+]
 
 FRESH_MS = 60_000
 
@@ -52,8 +56,12 @@ def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     try:
         wait_until(lambda: is_open(child, log), deadline_s=120, what="the shop")
         yield Shop(f"http://127.0.0.1:{port}/", port, child.pid)
-        child.send(signal.SIGINT)
-        wait_until(lambda: child.exit_code is not None, deadline_s=60, what="the shop's end")
+        children = psutil.Process(child.pid).children(recursive=True)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/events") as events:
+            assert events.readline().startswith(b"data: ")
+            child.send(signal.SIGINT)
+            wait_until(lambda: child.exit_code is not None, deadline_s=60, what="the shop's end")
+        wait_until(lambda: not any(one.is_running() for one in children), what="the end of all that it started")
         assert child.exit_code == 0, log.read_text(encoding="utf-8")
         assert "Traceback" not in log.read_text(encoding="utf-8")
     finally:
@@ -112,13 +120,14 @@ def test_a_change_arrives(page: Page) -> None:
 
 
 def test_a_burst_ends_fresh_and_the_chart_moves(page: Page) -> None:
+    # Nothing has happened for longer than the last point is of: there is none at the right edge.
     line = page.locator("#line-p50")
-    before = line.get_attribute("points") or ""
+    expect(page.locator("#p50")).to_have_text("–", timeout=20_000)
     press(page, "1,000 changes of one product")
     expect(page.locator("#said")).to_contain_text("changed: 1000", timeout=30_000)
     expect_fresh(page)
-    expect(line).not_to_have_attribute("points", before, timeout=10_000)
-    assert page.locator("#p50").inner_text().endswith("s")
+    expect(page.locator("#p50")).to_contain_text("s", timeout=10_000)
+    expect(line).to_have_attribute("points", re.compile(r"5[789]\d\.\d,[\d.]+$"), timeout=10_000)
     press(page, "5,000 changes of all")
     expect(page.locator("#said")).to_contain_text("changed: 5000", timeout=60_000)
     expect_fresh(page)
@@ -136,10 +145,9 @@ def test_it_stays_right_while_workers_are_paused_and_killed_and_the_broker_is_wi
     press(page, "5,000 changes of all")
     press(page, "Kill worker 2")
     press(page, "Wipe the Celery broker")
-    expect(page.locator("#said")).to_contain_text("wiped", timeout=10_000)
     press(page, "Resume worker 1")
     expect(page.locator("#processes")).to_contain_text("worker 1: runs")
-    expect(page.get_by_role("button", name="5,000 changes of all")).to_be_enabled(timeout=60_000)
+    expect(page.locator("#said")).to_contain_text("changed: 5000", timeout=60_000)
     expect_fresh(page)
 
 

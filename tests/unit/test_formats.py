@@ -162,6 +162,18 @@ class TestDebezium:
         event = envelope(debezium("u", before=ROW, after=ROW, source=MYSQL))
         assert updates("debezium", record(event)) == [update("42", T_US, OFFSET, ROW)]
 
+    def test_a_row_that_has_another_id_now_is_gone_under_the_old_one(self, envelope: Envelope) -> None:
+        event = envelope(debezium("u", before={"sku": "old"}, after={"sku": "new"}))
+        assert updates("debezium", record(event), id_field="sku") == [
+            deletion("old", T_US + 456, 24_023_128),
+            update("new", T_US + 456, 24_023_128, {"sku": "new"}),
+        ]
+
+    def test_a_row_of_which_a_part_is_left_out_is_no_state(self, envelope: Envelope) -> None:
+        row = ROW | {"description": "__debezium_unavailable_value"}
+        assert "REPLICA IDENTITY FULL" in reason("debezium", record(envelope(debezium("u", after=row))))
+        assert "REPLICA IDENTITY FULL" in reason("debezium-unwrapped", record(envelope(row | {"__source_ts_ms": T_MS})))
+
     def test_another_column_is_the_product_id(self, envelope: Envelope) -> None:
         event = envelope(debezium("c", after={"sku": "é/1", "id": 1}))
         assert updates("debezium", record(event), id_field="sku")[0].product_id == "é/1"
@@ -193,6 +205,8 @@ class TestDebezium:
         key = envelope({"id": 42})
         told = {"__source_ts_ms": str(T_MS), "__lsn": "24023128"}
         assert updates("debezium-unwrapped", record(None, key, told)) == [deletion("42", T_US, 24_023_128)]
+        for null in (b"null", text(enveloped(None))):
+            assert updates("debezium-unwrapped", record(null, key, told)) == [deletion("42", T_US, 24_023_128)]
         assert "mode=rewrite" in reason("debezium-unwrapped", record(None, key))
         assert "the key has no 'id'" in reason("debezium-unwrapped", record(None, None, told))
 
@@ -297,11 +311,18 @@ class TestCloudEvents:
         assert found.is_notice
         assert not found.numbered
         assert "a loader is configured" in reason("cloudevents", record(event, None, STRUCTURED))
+        [found] = updates("cloudevents", record(None, None, EVENT_HEADERS), notices=True)
+        assert found.is_notice
+        gone = EVENT_HEADERS | {"ce_type": "product.deleted"}
+        assert updates("cloudevents", record(None, None, gone), notices=True) == [deletion("42", self.time_us, OFFSET)]
 
     def test_the_key_stands_in_for_a_subject(self) -> None:
         headers = {name: value for name, value in EVENT_HEADERS.items() if name != "ce_subject"}
         assert updates("cloudevents", record(ROW, b"7", headers))[0].product_id == "7"
         assert "no subject" in reason("cloudevents", record(ROW, None, headers))
+        assert "not UTF-8" in reason("cloudevents", record(ROW, b"\xff", headers))
+        broken = Record(b"7", text(ROW), [("ce_specversion", b"1.0"), ("ce_subject", b"\xff")], OFFSET, None)
+        assert "a header is not UTF-8" in reason("cloudevents", broken)
 
     def test_what_cannot_be_read(self) -> None:
         assert "neither a header ce_specversion" in reason("cloudevents", record(ROW, b"42"))
@@ -358,5 +379,8 @@ def test_a_replayed_record_counts_as_of_its_first_delivery() -> None:
 @pytest.mark.parametrize("format_", ["debezium", "debezium-unwrapped", "canal", "maxwell"])
 @pytest.mark.parametrize("value", [b"", b"{", b"\xff", b"[]", b"5", b'"a"', b"null", b"[" * 100_000])
 def test_what_is_no_object_is_invalid(format_: str, value: bytes) -> None:
+    if (format_, value) == ("debezium", b"null"):
+        assert updates(format_, record(value)) == [], "as a converter writes the null after a deletion"
+        return
     assert reason(format_, record(value))
     assert products_named(record(value), Rules(format=format_)) == frozenset()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from tasks.errors import LoaderFailedError, LoaderSlowError, LoaderUnavailableError
-from tasks.loader import THREADS_MAX, Loader
+from tasks.loader import THREADS_MAX, WAITING_MAX, Loader
 from tests.waiting import wait_until
 
 
@@ -74,6 +74,28 @@ def test_calls_that_never_return_keep_no_other_from_being_made_up_to_a_bound(han
     assert not {str(THREADS_MAX), str(THREADS_MAX + 1)} & {one for call in hanging.calls for one in call}
 
 
+def test_where_all_calls_hang_the_next_ones_fail_at_once_and_none_is_kept(hanging: Hanging) -> None:
+    loader = Loader(hanging, timeout_s=60)
+    for number in range(WAITING_MAX):
+        loader.begin([str(number)])
+    told: list[str] = []
+    late = loader.begin(["late"])
+    late.when_answered(lambda: told.append("late"))
+    assert (late.answered, told) == (True, ["late"])
+    assert isinstance(late.rows()["late"], LoaderSlowError)
+
+
+def test_it_is_busy_while_a_call_goes_on_and_not_for_ever_with_one_that_hangs(hanging: Hanging) -> None:
+    loader = Loader(hanging, timeout_s=0.05)
+    loader.begin(["a"]).rows()
+    wait_until(lambda: loader.busy, what="a call that is not waited for, and goes on")
+    wait_until(lambda: not loader.busy, what="it counts as hanging")
+    loader.begin(["b"])
+    wait_until(lambda: loader.busy, what="another call")
+    hanging.go.set()
+    wait_until(lambda: not loader.busy, what="its end")
+
+
 def test_one_that_is_bad_spoils_no_other() -> None:
     calls = []
 
@@ -118,10 +140,11 @@ def test_what_is_no_mapping_of_these_products_is_refused(returned: object, said:
         raise row
 
 
-def test_a_loader_that_wants_to_exit_ends_nothing() -> None:
+@pytest.mark.parametrize("end", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
+def test_a_loader_that_wants_to_exit_ends_nothing(end: BaseException) -> None:
     def load(_: list[str]) -> dict[str, int]:
-        raise SystemExit(3)
+        raise end
 
     loader = Loader(load, timeout_s=5)
-    for _ in range(2):
+    for _ in range(THREADS_MAX + 1):
         assert isinstance(loader.begin(["a"]).rows()["a"], LoaderFailedError)

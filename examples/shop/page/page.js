@@ -76,7 +76,7 @@ function showFigures(shown) {
   setText(byId("p50"), milliseconds(shown.latency && shown.latency.p50));
   setText(byId("p99"), milliseconds(shown.latency && shown.latency.p99));
   setText(byId("lag"), String(shown.lag));
-  setText(byId("queued"), String(shown.queued));
+  setText(byId("queued"), shown.queued === null ? "–" : String(shown.queued));
   setText(byId("letters-total"), String(shown.letters_total));
 }
 
@@ -152,16 +152,19 @@ function showTrouble(texts) {
   setText(trouble, texts.join(" · "));
 }
 
+// Not disabled meanwhile: that would take the focus from whoever uses the keyboard.
 async function act(button) {
-  button.disabled = true;
+  if (button.getAttribute("aria-disabled") === "true") return;
+  button.setAttribute("aria-disabled", "true");
   try {
     const answer = await fetch(button.dataset.do, { method: "POST" });
-    const said = await answer.json();
+    const text = await answer.text();
+    const said = answer.headers.get("content-type") === "application/json" ? JSON.parse(text) : { detail: text };
     setText(byId("said"), answer.ok ? Object.entries(said).map(([name, value]) => `${name}: ${value}`).join(", ") : said.detail);
   } catch {
     setText(byId("said"), "The shop does not answer.");
   } finally {
-    button.disabled = false;
+    button.removeAttribute("aria-disabled");
   }
 }
 

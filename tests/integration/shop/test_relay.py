@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
 
 from bridge.publisher import Publisher
@@ -17,7 +17,7 @@ from examples.shop.tables import Outbox
 from servers import Kafka
 from tests.integration.shop.postgres import Postgres
 from tests.integration.shop.running import relay, service
-from tests.integration.shop.topic import without_repeats
+from tests.integration.shop.topic import versions, without_repeats
 from tests.kafka_helpers import create_topic
 from tests.waiting import wait_until
 
@@ -117,14 +117,14 @@ def test_several_relays_share_the_work_and_keep_each_products_order(
     if relaying["SHOP_DATABASE"] != postgres.url:
         pytest.skip("on SQLite there is one relay")
     catalog = Catalog(engine)
-    ids = [catalog.create(f"p{number}", Decimal(1), 1).id for number in range(12)]
+    ids = [catalog.create(f"p{number}", Decimal(1), 1).id for number in range(40)]
     ending = threading.Event()
     shares = [0, 0, 0]
 
     def carry(place: int) -> None:
         with publisher_of(relaying) as publisher:
             while not ending.is_set():
-                shares[place] += relay_once(engine, publisher, most=5)
+                shares[place] += relay_once(engine, publisher)
 
     def change(part: int) -> None:
         for stock in range(40):
@@ -144,17 +144,36 @@ def test_several_relays_share_the_work_and_keep_each_products_order(
 
 
 def test_while_kafka_is_away_changes_wait_in_the_outbox(engine: Engine, topic: str, tmp_path: Path) -> None:
+    """For so long that deliveries fail, and the relay begins again."""
     catalog = Catalog(engine)
     catalog.create("Mug", Decimal(1), 1)
     stopping = threading.Event()
     with Kafka(tmp_path / "kafka") as kafka, ThreadPoolExecutor(1) as pool:
-        create_topic(kafka.address, topic)
-        with Publisher({"bootstrap.servers": kafka.address}, topic) as publisher:
+        create_topic(kafka.address, topic, partitions=3)
+        failed: list[str] = []
+        quick = {"bootstrap.servers": kafka.address, "delivery.timeout.ms": 2_000}
+        with Publisher(quick, topic, on_failed=lambda _, why: failed.append(why)) as publisher:
             kafka.pause()
             running = pool.submit(run, engine, publisher, stopping.wait)
+            wait_until(lambda: failed, deadline_s=60, what="a delivery that fails")
             catalog.create("Cup", Decimal(1), 1)
-            assert left(engine) == 2
             kafka.resume()
+            wait_until(lambda: versions(kafka.address, topic) == {"1": [1], "2": [1]}, deadline_s=60, what="both")
             wait_until(lambda: left(engine) == 0, deadline_s=60, what="an empty outbox")
             stopping.set()
             running.result(60)
+
+
+def test_a_change_that_the_bridge_would_refuse_stops_no_other(
+    engine: Engine, relaying: dict[str, str], published: Published
+) -> None:
+    catalog = Catalog(engine)
+    ids = [catalog.create(name, Decimal(1), 1).id for name in ("Mug", "Cup")]
+    with Session(engine) as session, session.begin():
+        session.execute(
+            update(Outbox).where(Outbox.product_id == ids[0]).values(data=None)
+        )  # a notice; there is no loader
+    with publisher_of(relaying) as publisher:
+        relay_once(engine, publisher)
+    assert left(engine) == 0
+    assert published() == {str(one): [1] for one in ids}

@@ -52,6 +52,11 @@ def test_each_change_commits_with_its_row_of_the_outbox(shop: Service, engine: E
     ]
 
 
+def test_a_price_is_stored_with_its_cents(shop: Service, engine: Engine) -> None:
+    number = shop.ask("POST", "/products", MUG | {"price": "1E+3"}).body["id"]
+    assert stored(engine)[number][1] == "1000.00"
+
+
 def test_an_id_is_never_given_out_again(shop: Service) -> None:
     first = shop.ask("POST", "/products", MUG).body["id"]
     shop.ask("DELETE", f"/products/{first}")
@@ -85,6 +90,12 @@ def test_many_change_together_or_not_at_all(shop: Service, engine: Engine) -> No
         ("POST", "/products", b"[]", 422, "valid dictionary"),
         ("PATCH", "/products/one", b'{"stock": 1}', 422, "valid integer"),
         ("PATCH", "/products", b'[{"stock": 1}]', 422, "Field required"),
+        ("PATCH", "/products/99999999999999999999", b'{"stock": 1}', 422, "less than"),
+        ("PATCH", "/products", b'[{"id": 99999999999999999999, "stock": 1}]', 422, "less than"),
+        ("POST", "/products", b'{"name": "Mug", "price": NaN, "stock": 1}', 422, "finite number"),
+        ("POST", "/products", b'{"name": "Mug", "price": 1e999, "stock": 1}', 422, "price"),
+        ("POST", "/products", b'{"name": "M\\u0000g", "price": 1, "stock": 1}', 422, "match pattern"),
+        ("POST", "/products", b'{"name": "\\ud800", "price": 1, "stock": 1}', 422, "name"),
     ],
 )
 def test_what_is_wrong_is_refused_with_a_message_and_nothing_is_written(
