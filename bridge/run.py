@@ -16,6 +16,7 @@ from bridge.topics import reach_kafka, refuse_early_expiry
 from bridge.window import Window
 from tasks import app
 from tasks.cache import Cache
+from tasks.contract import JSON
 from tasks.heartbeat import Heartbeat
 from tasks.resources import open_cache
 from tasks.seal import Stamps
@@ -36,7 +37,8 @@ def run(settings: BridgeSettings, task_settings: TaskSettings) -> None:
     """
     properties = kafka_properties(settings)
     refuse_long_lag(settings, task_settings)
-    decoder_of(task_settings.rules)  # refuses a function that does not exist
+    if task_settings.format != JSON:
+        decoder_of(task_settings.rules)  # refuses a function that does not exist
     cache = open_cache(task_settings)
     broker_address(app)  # refuses an unusable URL before anything is waited for
     heartbeat = Heartbeat(task_settings.heartbeat_file)

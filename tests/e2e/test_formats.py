@@ -5,6 +5,8 @@ import json
 import pytest
 
 from bridge.publisher import Publisher
+from tasks.startup import EXIT_SETTINGS
+from tests.commands import run
 from tests.faults.test_poison import dead_letters
 from tests.flow import Flow
 from tests.unit.test_formats import CANAL, POSTGRES, ROW, T_MS, debezium, enveloped
@@ -23,6 +25,13 @@ def publish(flow: Flow, *values: object) -> None:
 def data_of(flow: Flow, product: str) -> object:
     data = flow.cache.hget(f"{flow.prefix}{product}", "data")
     return None if data is None else json.loads(bytes(data))  # type: ignore[arg-type]
+
+
+def test_a_decoder_that_is_not_there_is_refused_at_the_start(flow: Flow) -> None:
+    ended = run(["-m", "bridge", "run"], flow.environment | {"LASTWORD_FORMAT": "nowhere:decode"})
+    assert ended.code == EXIT_SETTINGS
+    (line,) = ended.complaints
+    assert "LASTWORD_FORMAT: given 'nowhere:decode'; it cannot be imported" in line
 
 
 def test_debezium(flow: Flow) -> None:

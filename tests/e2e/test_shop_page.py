@@ -122,7 +122,7 @@ def test_a_change_arrives(page: Page) -> None:
 def test_a_burst_ends_fresh_and_the_chart_moves(page: Page) -> None:
     # Nothing has happened for longer than the last point is of: there is none at the right edge.
     line = page.locator("#line-p50")
-    expect(page.locator("#p50")).to_have_text("–", timeout=20_000)
+    expect(page.locator("#p50")).to_have_text("\N{EN DASH}", timeout=20_000)
     press(page, "1,000 changes of one product")
     expect(page.locator("#said")).to_contain_text("changed: 1000", timeout=30_000)
     expect_fresh(page)

@@ -143,19 +143,20 @@ def test_several_relays_share_the_work_and_keep_each_products_order(
     assert published() == {str(one): list(range(1, 42)) for one in ids}
 
 
-def test_while_kafka_is_away_changes_wait_in_the_outbox(engine: Engine, topic: str, tmp_path: Path) -> None:
+def test_while_kafka_is_away_changes_wait_in_the_outbox(
+    engine: Engine, topic: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """For so long that deliveries fail, and the relay begins again."""
     catalog = Catalog(engine)
     catalog.create("Mug", Decimal(1), 1)
     stopping = threading.Event()
     with Kafka(tmp_path / "kafka") as kafka, ThreadPoolExecutor(1) as pool:
         create_topic(kafka.address, topic, partitions=3)
-        failed: list[str] = []
-        quick = {"bootstrap.servers": kafka.address, "delivery.timeout.ms": 2_000}
-        with Publisher(quick, topic, on_failed=lambda _, why: failed.append(why)) as publisher:
+        quick: dict[str, str | int | bool] = {"bootstrap.servers": kafka.address, "delivery.timeout.ms": 2_000}
+        with Publisher(quick, topic) as publisher:
             kafka.pause()
             running = pool.submit(run, engine, publisher, stopping.wait)
-            wait_until(lambda: failed, deadline_s=60, what="a delivery that fails")
+            wait_until(lambda: "were not delivered" in caplog.text, deadline_s=60, what="a delivery that fails")
             catalog.create("Cup", Decimal(1), 1)
             kafka.resume()
             wait_until(lambda: versions(kafka.address, topic) == {"1": [1], "2": [1]}, deadline_s=60, what="both")
