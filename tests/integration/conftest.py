@@ -8,7 +8,9 @@ import redis
 
 from servers import Reachable, ReachableRedis, Redis
 from tasks.cache import Cache
+from tasks.lock import Locks
 from tests.kafka_helpers import Member, create_topic
+from tests.lock_helpers import open_locks
 from tests.task_helpers import Running, Site, TaskLog
 from tests.terminal import Terminal
 
@@ -25,6 +27,12 @@ def cache(redis_server: ReachableRedis, key_prefix: str) -> Iterator[Cache]:
     cache = Cache.connect(redis_server.url(), key_prefix=key_prefix)
     yield cache
     cache.close()
+
+
+@pytest.fixture
+def locks(zookeeper_server: Reachable, zookeeper_root: str) -> Iterator[Locks]:
+    with open_locks(zookeeper_server.address, zookeeper_root) as locks:
+        yield locks
 
 
 @pytest.fixture(scope="module")

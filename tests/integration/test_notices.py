@@ -1,6 +1,5 @@
 """Notices on real servers: rows of a real database, loaded under the lock, by one call for many, and none for long."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,22 +40,9 @@ def rows(tmp_path: Path) -> Rows:
 
 
 @pytest.fixture
-def raw(own_redis: Redis) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(own_redis.url()) as client:
-        yield client
-
-
-@pytest.fixture
-def cache(own_redis: Redis, key_prefix: str) -> Iterator[Cache]:
-    cache = Cache.connect(own_redis.url(), key_prefix=key_prefix)
-    yield cache
-    cache.close()
-
-
-@pytest.fixture
-def locks(zookeeper_server: Reachable, zookeeper_root: str) -> Iterator[Locks]:
-    with open_locks(zookeeper_server.address, zookeeper_root) as locks:
-        yield locks
+def redis_server(own_redis: Redis) -> Redis:
+    """Our own: its commands are counted."""
+    return own_redis
 
 
 @pytest.fixture

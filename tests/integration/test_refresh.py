@@ -64,12 +64,6 @@ def cache(redis_server: Redis, key_prefix: str) -> Iterator[Cache]:
 
 
 @pytest.fixture
-def locks(zookeeper_server: Reachable, zookeeper_root: str) -> Iterator[Locks]:
-    with open_locks(zookeeper_server.address, zookeeper_root) as locks:
-        yield locks
-
-
-@pytest.fixture
 def other_locks(zookeeper_server: Reachable, zookeeper_root: str) -> Iterator[Locks]:
     """Those of another process."""
     with open_locks(zookeeper_server.address, zookeeper_root) as locks:
