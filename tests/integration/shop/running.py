@@ -1,5 +1,6 @@
 """The shop's service and its relay as processes, and a client of the service."""
 
+import http.client
 import json
 import os
 import sys
@@ -62,6 +63,8 @@ class Service:
         except urllib.error.HTTPError as error:
             with error:
                 return Answer(error.code, json.loads(error.read()))
+        except http.client.HTTPException as error:
+            raise ConnectionError("an answer that breaks off") from error
 
     def answers(self) -> bool:
         try:

@@ -54,20 +54,20 @@ def test_none_lost_and_no_phantom(
                     acknowledged[one] = max(acknowledged[one], answer.body["version"])
             done.release()
 
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        clients = [pool.submit(change, seed) for seed in range(CLIENTS)]
-        for kill in range(KILLS):
-            for _ in range(CHANGES // (KILLS + 1)):
-                assert done.acquire(timeout=60)
-            if kill % 2:
-                running.kill()
-                running.start()
-            else:
-                carrying.kill()
-                carrying = relay(tmp_path, relaying)
-        for client in clients:
-            client.result(120)
     try:
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            clients = [pool.submit(change, seed) for seed in range(CLIENTS)]
+            for kill in range(KILLS):
+                for _ in range(CHANGES // (KILLS + 1)):
+                    assert done.acquire(timeout=60)
+                if kill % 2:
+                    running.kill()
+                    running.start()
+                else:
+                    carrying.kill()
+                    carrying = relay(tmp_path, relaying)
+            for client in clients:
+                client.result(120)
         wait_until(lambda: _left(engine) == 0, deadline_s=60, what="an empty outbox")
     finally:
         carrying.stop(20)
