@@ -9,7 +9,7 @@ import heapq
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
-from itertools import count, islice, takewhile
+from itertools import count, takewhile
 from typing import Final, Generic, TypeVar
 
 SMOOTHING: Final = 1 / 8
@@ -182,10 +182,14 @@ class Retransmission(Generic[S]):
                 self._silence_s, self._next_probe = self.timeout.value_s, now
 
     def _probes(self, now: float) -> list[S]:
-        """In a silence the few whose last send is longest ago, among those whose own timeout has passed."""
+        """In a silence a few, among those whose own timeout has passed: those sent least often, and longest ago.
+
+        What has been sent again and again may be held up by something of its own, and tells nothing of the others.
+        """
         if self._silence_s is None or now < self._next_probe:
             return []
-        found = list(islice((one for one in self._by_send.values() if one.due <= now), self._clocks.probes))
+        due = (one for one in self._by_send.values() if one.due <= now)
+        found = heapq.nsmallest(self._clocks.probes, due, key=lambda one: (one.sends, one.number))
         if found:
             self._silence_s = min(self._silence_s * 2, self._clocks.silence_max_s)
         self._next_probe = now + self._silence_s

@@ -28,6 +28,17 @@ def test_in_a_silence_only_the_few_whose_last_send_is_longest_ago_are_sent_again
     assert retransmission.silent
 
 
+def test_what_is_sent_in_vain_again_and_again_is_not_what_tells_that_a_silence_is_over() -> None:
+    """Ten whose locks are busy for ever, and many that a wiped broker has lost: it is for these to be tried."""
+    retransmission = Retransmission[Sending](LONG_LIFE)
+    stuck = send(retransmission, 0.0, 10)
+    confirm(retransmission, send(retransmission, 1.0), 1.5, itself=False)
+    send_again(retransmission, stuck, 2.0)
+    wiped = send(retransmission, 4.0, 100)
+    assert retransmission.lost(9.0) == wiped[:10]
+    assert retransmission.silent
+
+
 def test_a_silence_begins_a_timeout_after_the_last_confirmation() -> None:
     retransmission = Retransmission[Sending](LONG_LIFE)
     overtaken, *others = send(retransmission, 0.0, 30)
