@@ -48,7 +48,10 @@ def decode(record: Record, rules: Rules) -> list[Update]:
     A header ``lastword-version``, as a replayed record has it, stands in for the offset in changes without a sequence.
     """
     if rules.format == contract.JSON:
-        return contract.decode(**record._asdict(), rules=rules)
+        key, value, headers, offset, timestamp_ms = record
+        return contract.decode(
+            key=key, value=value, headers=headers, offset=offset, timestamp_ms=timestamp_ms, rules=rules
+        )
     decoder = decoder_of(rules)
     try:
         changes = list(decoder(record))

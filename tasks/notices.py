@@ -3,12 +3,12 @@
 import time
 from collections.abc import Collection, Sequence
 
-from tasks.contract import Update
+from tasks.contract import Rules, Update
 from tasks.errors import LoaderFailedError, NoLoaderError, PermanentError, TransientError
 from tasks.loader import Loader, Loading
 from tasks.row import update_of
 
-FUTURE_LIMIT_S = 86_400.0
+FUTURE_LIMIT_S = Rules().future_limit_s
 
 
 class Notices:

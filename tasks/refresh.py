@@ -83,7 +83,8 @@ def refresh_group(
                     loading = notices.load([job.update for job in missing])
                     yield loading
                     _take_rows(missing, notices, loading.rows())
-                _write(_open(jobs), cache, grant)
+                    newest = _newest(_open(jobs))
+                _write(_open(jobs), newest, cache, grant)
     except TransientError as error:
         _answer(_open(jobs), error)
     return _answers(jobs)
@@ -112,10 +113,12 @@ def _write_locked(jobs: Sequence[_Job], cache: Cache, locks: Locks, notices: Not
     """Write the updates whose products' locks are to be had; return the products whose locks are busy."""
     if not jobs:
         return []
-    with locks.acquire(_newest(jobs), wait_s=_left(until)) as grant:
+    newest = _newest(jobs)
+    with locks.acquire(newest, wait_s=_left(until)) as grant:
         if missing := _notices(jobs, grant):
             _take_rows(missing, notices, notices.load([job.update for job in missing]).rows())
-        _write(_open(jobs), cache, grant)
+            newest = _newest(_open(jobs))
+        _write(_open(jobs), newest, cache, grant)
         return grant.busy
 
 
@@ -145,10 +148,9 @@ def _take_rows(jobs: Sequence[_Job], notices: Notices, rows: Mapping[str, object
             job.answer = found
 
 
-def _write(jobs: Sequence[_Job], cache: Cache, grant: Grant) -> None:
+def _write(jobs: Sequence[_Job], newest: Mapping[str, Version], cache: Cache, grant: Grant) -> None:
     """Write under the locks: of each product the newest version, by which the others are overtaken."""
     locked = [job for job in jobs if job.update.product_id in grant.tokens]
-    newest = _newest(locked)
     leading = [job for job in locked if job.update.version == newest[job.update.product_id]]
     if not leading:
         return

@@ -11,7 +11,7 @@ import msgspec
 
 from bridge.change import Change
 from bridge.formats.record import Decoder, Record
-from bridge.formats.rows import ROW, change_of, id_in, needed_id
+from bridge.formats.rows import ROW, changes_of, deletion_of, needed_id
 from tasks.contract import Rules
 from tasks.fields import read_json
 
@@ -53,10 +53,10 @@ def _changes(id_field: str, record: Record) -> list[Change]:
 
 
 def _rows(message: _Message, time_ms: int, id_field: str) -> Iterator[Change]:
-    deleted = message.type == "DELETE"
     for place, data in enumerate(message.data or []):
-        product_id = needed_id(read_json(bytes(data), ROW, "a row"), id_field)
-        before = id_in(message.old[place], id_field) if message.old and place < len(message.old) else None
-        if before is not None and before != product_id and not deleted:
-            yield Change(product_id=before, updated_at=time_ms, deleted=True)
-        yield change_of(product_id, time_ms, None, data, deleted=deleted)
+        row = read_json(bytes(data), ROW, "a row")
+        if message.type == "DELETE":
+            yield deletion_of(needed_id(row, id_field), updated_at=time_ms)
+        else:
+            before = message.old[place] if message.old and place < len(message.old) else None
+            yield from changes_of(row, before, id_field, data, updated_at=time_ms)

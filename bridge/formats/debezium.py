@@ -11,7 +11,7 @@ import msgspec
 
 from bridge.change import Change
 from bridge.formats.record import Decoder, Record
-from bridge.formats.rows import ROW, change_of, id_in, needed_id
+from bridge.formats.rows import ROW, changes_of, deletion_of, id_in, needed_id
 from tasks.contract import Rules
 from tasks.fields import read_json, shown
 from tasks.rfc3339 import format_rfc3339
@@ -78,17 +78,14 @@ def _changes_of(event: _Event, id_field: str, key: bytes | None) -> list[Change]
         )
     if event.source is None or (time := _time(event.source)) is None:
         raise ValueError("source has neither ts_ns, ts_us nor ts_ms")
-    before = id_in(event.before, id_field)
+    lsn = event.source.lsn
     if event.op == "d":
-        if before is None:
-            before = _id_in_key(key, id_field)  # REPLICA IDENTITY NOTHING
-        gone = needed_id(event.before, id_field) if before is None else before
-        return [Change(product_id=gone, updated_at=time, sequence=event.source.lsn, deleted=True)]
-    product_id = needed_id(_whole(bytes(event.after) or b"null"), id_field)
-    changes = [change_of(product_id, time, event.source.lsn, event.after, deleted=False)]
-    if before is not None and before != product_id:
-        changes.insert(0, Change(product_id=before, updated_at=time, sequence=event.source.lsn, deleted=True))
-    return changes
+        gone = id_in(event.before, id_field)
+        if gone is None:
+            gone = _id_in_key(key, id_field)  # REPLICA IDENTITY NOTHING
+        return [deletion_of(needed_id(event.before, id_field) if gone is None else gone, updated_at=time, sequence=lsn)]
+    row = _whole(bytes(event.after) or b"null")
+    return changes_of(row, event.before, id_field, event.after, updated_at=time, sequence=lsn)
 
 
 def _unwrapped_changes(id_field: str, record: Record) -> list[Change]:
@@ -105,7 +102,9 @@ def _unwrapped_changes(id_field: str, record: Record) -> list[Change]:
         raise ValueError("the row has no __source_ts_ns, __source_ts_us or __source_ts_ms: set add.fields=source.ts_ms")
     deleted = bytes(added.get("__deleted", msgspec.Raw(b"false"))).strip(b'"') == b"true"
     data = msgspec.Raw(msgspec.json.encode({name: value for name, value in row.items() if name not in added}))
-    return [change_of(needed_id(row, id_field), time, sequence, data, deleted=deleted)]
+    if deleted:
+        return [deletion_of(needed_id(row, id_field), updated_at=time, sequence=sequence)]
+    return changes_of(row, None, id_field, data, updated_at=time, sequence=sequence)
 
 
 def _whole(row: bytes) -> dict[str, msgspec.Raw]:
@@ -129,7 +128,7 @@ def _deletion(id_field: str, record: Record) -> Change:
     product_id = _id_in_key(record.key, id_field)
     if product_id is None:
         raise ValueError(f"the value is null, and the key has no {shown(id_field)}")
-    return Change(product_id=product_id, updated_at=time, sequence=sequence, deleted=True)
+    return deletion_of(product_id, updated_at=time, sequence=sequence)
 
 
 def _added(found: dict[str, bytes]) -> tuple[str | int | None, int | None]:

@@ -10,7 +10,7 @@ import msgspec
 
 from bridge.change import Change
 from bridge.formats.record import Decoder, Record
-from bridge.formats.rows import ROW, change_of, id_in, needed_id
+from bridge.formats.rows import ROW, changes_of, deletion_of, needed_id
 from tasks.contract import Rules
 from tasks.fields import read_json
 
@@ -45,10 +45,7 @@ def _changes(id_field: str, record: Record) -> list[Change]:
         return []  # of a table's definition, or the beginning or the end of a bootstrap
     if row.ts is None:
         raise ValueError("ts, the time of the change, is missing")
-    deleted = row.type == "delete"
-    product_id = needed_id(read_json(bytes(row.data) or b"null", ROW, "data"), id_field)
-    changes = [change_of(product_id, row.ts * 1_000, None, row.data, deleted=deleted)]
-    before = id_in(row.old, id_field)
-    if before is not None and before != product_id:
-        changes.insert(0, Change(product_id=before, updated_at=row.ts * 1_000, deleted=True))
-    return changes
+    columns = read_json(bytes(row.data) or b"null", ROW, "data")
+    if row.type == "delete":
+        return [deletion_of(needed_id(columns, id_field), updated_at=row.ts * 1_000)]
+    return changes_of(columns, row.old, id_field, row.data, updated_at=row.ts * 1_000)

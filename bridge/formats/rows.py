@@ -29,10 +29,23 @@ def needed_id(row: dict[str, msgspec.Raw] | None, id_field: str) -> str | int:
     return found
 
 
-def change_of(
-    product_id: str | int, updated_at: str | int, sequence: int | None, data: msgspec.Raw, *, deleted: bool
-) -> Change:
-    """A change, or a deletion."""
-    if deleted:
-        return Change(product_id=product_id, updated_at=updated_at, sequence=sequence, deleted=True)
-    return Change(product_id=product_id, updated_at=updated_at, sequence=sequence, data=data)
+def changes_of(
+    row: dict[str, msgspec.Raw],
+    before: dict[str, msgspec.Raw] | None,
+    id_field: str,
+    data: msgspec.Raw,
+    *,
+    updated_at: str | int,
+    sequence: int | None = None,
+) -> list[Change]:
+    """The changes that a written row tells of: of its product, and where it had another id ``before``, of that one."""
+    product_id, former = needed_id(row, id_field), id_in(before, id_field)
+    changes = [Change(product_id=product_id, updated_at=updated_at, sequence=sequence, data=data)]
+    if former is not None and former != product_id:
+        changes.insert(0, deletion_of(former, updated_at=updated_at, sequence=sequence))
+    return changes
+
+
+def deletion_of(product_id: str | int, *, updated_at: str | int, sequence: int | None = None) -> Change:
+    """The change that takes a product away."""
+    return Change(product_id=product_id, updated_at=updated_at, sequence=sequence, deleted=True)
