@@ -77,7 +77,7 @@ class Together(Manager):  # type: ignore[misc] # honcho has no types
         redis = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
         if "@" in redis:
             redis = "REDIS_URL"  # not its password
-        self._system_print(READY.format(flower=_flower_url(), login=_login(), redis=redis))
+        self._system_print(READY.format(flower=_flower_url(), login=login(), redis=redis))
 
     def _up(self) -> bool:
         beating = all((self._heartbeats / name).exists() for name in self._processes if name != "flower")
@@ -127,7 +127,8 @@ def _answers(url: str) -> bool:
     return False
 
 
-def _login() -> str:
+def login() -> str:
+    """Flower's user and password, for a person who is at this machine."""
     if os.environ.get("FLOWER_BASIC_AUTH"):
         return "user and password as in FLOWER_BASIC_AUTH"
     user, _, password = credentials()[0].partition(":")

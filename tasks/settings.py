@@ -31,6 +31,9 @@ REDIS_SCHEMES: Final = (
     "rediss+cluster://",
 )
 
+FUNCTION: Final = r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*"
+"""``module:function``."""
+
 NEAR = 0.9
 """How alike two names are (difflib's ratio) of which one must be meant to be the other."""
 
@@ -98,7 +101,7 @@ class TaskSettings(Settings):
 
     format: str = Field(
         "json",
-        pattern=r"^(json|debezium|debezium-unwrapped|canal|maxwell|cloudevents|[A-Za-z_][\w.]*:[A-Za-z_][\w.]*)$",
+        pattern=rf"^(json|debezium|debezium-unwrapped|canal|maxwell|cloudevents|{FUNCTION})$",
         description="What records are written in: `json` (our own), `debezium`, `debezium-unwrapped`, `canal`, "
         "`maxwell`, `cloudevents`, or `module:function` for a decoder of yours",
     )
@@ -120,7 +123,7 @@ class TaskSettings(Settings):
 
     loader: str | None = Field(
         None,
-        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$",
+        pattern=rf"^{FUNCTION}$",
         description="`module:function` that loads products' rows, for change notices; bridge and workers need it",
     )
     loader_timeout_s: float = Field(

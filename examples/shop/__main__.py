@@ -100,7 +100,9 @@ def run(directory: Path) -> None:
 def _serve(
     *, stack: ExitStack, catalog: Catalog, crew: Crew, addresses: Addresses, names: Names, port: int, own: bool
 ) -> None:
-    from tasks import app as celery  # noqa: PLC0415 - reads the broker's address from the environment
+    # What these import reads the broker's address from the environment.
+    from examples.up import login  # noqa: PLC0415
+    from tasks import app as celery  # noqa: PLC0415
 
     publisher = stack.enter_context(Publisher(kafka_properties(load(BridgeSettings)), names.topic))
     flower = f"http://{HOST}:{os.environ['FLOWER_PORT']}/"
@@ -111,7 +113,7 @@ def _serve(
     config = uvicorn.Config(service, host=HOST, port=port, log_level="warning", timeout_graceful_shutdown=1)
     said = (
         f"The shop is open: [bold]http://{HOST}:{port}/[/]\n"
-        f"  Flower   {flower}, {_login()}\n"
+        f"  Flower   {flower}, {login()}\n"
         f"  its API  http://{HOST}:{port}/docs\n"
         "Ctrl-C stops all of it."
     )
@@ -179,13 +181,6 @@ def _database() -> str | None:
         return absolute(given) if given else None
     except (ValueError, SQLAlchemyError) as error:
         raise ShopError(f"SHOP_DATABASE: {error}") from error
-
-
-def _login() -> str:
-    from tasks.flower import credentials  # noqa: PLC0415 - as above
-
-    user, _, password = credentials()[0].partition(":")
-    return f"user {user}, password {password}"
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
