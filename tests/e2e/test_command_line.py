@@ -56,6 +56,7 @@ def test_a_wrong_setting_is_one_line_that_names_it(command: list[str], setting: 
     assert ended.err.splitlines()[-1] == f"lastword: {line}"
 
 
+@pytest.mark.core
 def test_every_wrong_setting_has_a_line_of_its_own() -> None:
     ended = run(BRIDGE, {"LASTWORD_FETCH_MAX": "0", "LASTWORD_TOPIC": "a topic"})
     assert ended.code == 2
@@ -109,6 +110,7 @@ def test_a_server_that_is_not_there_is_waited_for_visibly_and_not_for_ever(
     assert ended.code == 3
 
 
+@pytest.mark.core
 def test_a_missing_topic_ends_the_bridge_with_a_hint(env: dict[str, str]) -> None:
     ended = run(BRIDGE, {**env, "LASTWORD_TOPIC": "nowhere"})
     assert ended.code == 3
@@ -120,12 +122,14 @@ def test_a_missing_topic_ends_the_bridge_with_a_hint(env: dict[str, str]) -> Non
 # Signals.
 
 
+@pytest.mark.core
 def test_ctrl_c_while_it_is_still_being_imported_is_one_line(env: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
     ended = run(BRIDGE, {**env, "PYTHONPATH": str(tmp_path)})
     assert (ended.code, ended.err) == (130, "lastword: interrupted\n")
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_bridge_goes_on_when_the_server_comes_up_and_stops_when_asked(
     env: dict[str, str], tmp_path: Path, number: signal.Signals
@@ -161,6 +165,7 @@ def test_ctrl_c_while_waiting_ends_it_at_once(
 # Usage.
 
 
+@pytest.mark.core
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, TopicPartition
 from bridge.headers import headers_of
 from bridge.publisher import Publisher
 from tests.flow import PARTITIONS, Flow
-from tests.pools import GROUP, POOLS, THREADS, long_run
+from tests.pools import GROUP, POOLS_OF_WHICH_ONE_IS_CORE, THREADS, long_run
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(180)
 COUNT, PRODUCTS = 800, 150
 
 
-@POOLS
+@POOLS_OF_WHICH_ONE_IS_CORE
 def test_every_product_ends_at_its_newest_and_every_offset_is_committed(flow: Flow, pool: tuple[str, ...]) -> None:
     with celery_worker(flow.environment, *pool), flow.bridge():
         flow.publish(COUNT, PRODUCTS)
@@ -32,6 +32,7 @@ def test_every_product_ends_at_its_newest_and_every_offset_is_committed(flow: Fl
     assert json.loads(data) == {"number": flow.newest[product][1]}
 
 
+@pytest.mark.core
 def test_the_commit_carries_the_identity_of_the_data_set(flow: Flow) -> None:
     def metadata() -> dict[str, str | None]:
         answers = flow.reader.committed([TopicPartition(flow.topic, n) for n in range(PARTITIONS)], timeout=10)
@@ -63,6 +64,7 @@ def test_a_bridge_that_ends_in_order_leaves_no_stamp(flow: Flow) -> None:
     wait_until(lambda: stamps() == before, what="the stamp gone")
 
 
+@pytest.mark.core
 def test_worker_killed_in_the_middle(flow: Flow) -> None:
     with flow.bridge():
         with celery_worker(flow.environment, *GROUP) as worker:
@@ -74,6 +76,7 @@ def test_worker_killed_in_the_middle(flow: Flow) -> None:
             flow.wait_until_all_is_committed()
 
 
+@pytest.mark.core
 def test_bridge_killed_in_the_middle(flow: Flow) -> None:
     with celery_worker(flow.environment, *GROUP):
         with flow.bridge() as bridge:
@@ -85,6 +88,7 @@ def test_bridge_killed_in_the_middle(flow: Flow) -> None:
             flow.wait_until_all_is_committed()
 
 
+@pytest.mark.core
 def test_broker_wiped_in_the_middle(flow: Flow) -> None:
     with celery_worker(flow.environment, *GROUP), flow.bridge():
         flow.publish(*long_run(GROUP))
@@ -94,6 +98,7 @@ def test_broker_wiped_in_the_middle(flow: Flow) -> None:
         flow.wait_until_all_is_committed()
 
 
+@pytest.mark.core
 def test_broker_wiped_with_one_lone_update_in_flight(flow: Flow) -> None:
     with flow.bridge():
         flow.publish(1, 1)
@@ -116,6 +121,7 @@ def test_bridges_come_and_go(flow: Flow) -> None:
                 flow.wait_until_all_is_committed()
 
 
+@pytest.mark.core
 def test_sigterm_drains_what_is_in_hand(flow: Flow) -> None:
     with celery_worker(flow.environment, *GROUP) as worker:
         with flow.bridge() as bridge:
@@ -132,6 +138,7 @@ def test_sigterm_drains_what_is_in_hand(flow: Flow) -> None:
     assert all(committed[number] > last[number] for number in range(PARTITIONS)), "what was sent is committed"
 
 
+@pytest.mark.core
 def test_invalid_records_are_dead_lettered_and_the_rest_flows_on(flow: Flow) -> None:
     with celery_worker(flow.environment, *THREADS), flow.bridge():
         publisher = Publisher({"bootstrap.servers": flow.environment["KAFKA_BOOTSTRAP_SERVERS"]}, flow.topic)
@@ -150,6 +157,7 @@ def test_invalid_records_are_dead_lettered_and_the_rest_flows_on(flow: Flow) -> 
     assert all(headers["__lastword.errors.topic"] == flow.topic for headers in letters)
 
 
+@pytest.mark.core
 def test_a_permanent_failure_is_dead_lettered_with_its_reason(flow: Flow) -> None:
     flow.cache.rpush(f"{flow.prefix}p7", "not ours")
     with celery_worker(flow.environment, *THREADS), flow.bridge():

@@ -34,6 +34,7 @@ def test_a_decoder_that_is_not_there_is_refused_at_the_start(flow: Flow) -> None
     assert "LASTWORD_FORMAT: given 'nowhere:decode'; it cannot be imported" in line
 
 
+@pytest.mark.core
 def test_debezium(flow: Flow) -> None:
     newer = POSTGRES | {"ts_ms": T_MS + 5, "ts_us": None, "ts_ns": None}
     created = enveloped(debezium("c", after=ROW))
@@ -51,6 +52,7 @@ def test_debezium(flow: Flow) -> None:
         flow.wait_until_all_is_committed()
 
 
+@pytest.mark.core
 def test_many_rows_in_one_record(flow: Flow) -> None:
     rows = [{"id": str(number), "weight": "0.5"} for number in range(300)]
     flow.environment["LASTWORD_FORMAT"] = "canal"

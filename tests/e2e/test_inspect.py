@@ -39,6 +39,7 @@ def served(
     flow.close()
 
 
+@pytest.mark.core
 def test_a_fresh_product_is_told_from_every_side(served: Flow) -> None:
     for sequence in (1, 2, 3):
         publish(served, "42", sequence)
@@ -76,6 +77,7 @@ def test_a_lock_that_another_session_holds(served: Flow) -> None:
         grant.release()
 
 
+@pytest.mark.core
 def test_a_dead_letter_is_the_reason(served: Flow) -> None:
     key = f"{served.prefix}letter"
     served.cache.rpush(key, "not ours")

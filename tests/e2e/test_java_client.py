@@ -8,8 +8,9 @@ from confluent_kafka import TopicPartition
 from bridge.publisher import Change, Publisher
 from tasks.contract import KeyForm, Rules
 from tests.flow import BEGIN_MS, PARTITIONS, Flow
-from tests.java_programs import need_compiler, run_java
+from tests.java_programs import run_java
 from tests.kafka_helpers import read
+from tests.programs import JDK
 from tests.worker_helpers import celery_worker
 
 pytestmark = pytest.mark.timeout(180)
@@ -23,7 +24,7 @@ PRODUCTS = {
 
 @pytest.fixture(scope="module")
 def _compiler() -> None:
-    need_compiler()
+    JDK.need()
 
 
 def publish_by_java(flow: Flow, form: KeyForm, products: list[str], directory: Path) -> dict[str, int]:

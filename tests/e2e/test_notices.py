@@ -71,6 +71,7 @@ def test_a_worker_killed_while_it_loads(flow: Flow, rows: Rows, pool: tuple[str,
     assert held_data(flow, "p") == "row"
 
 
+@pytest.mark.core
 def test_a_loader_that_raises_is_tried_again_and_dead_lettered_with_its_message(flow: Flow, rows: Rows) -> None:
     flow.environment["LASTWORD_UNEXPECTED_RETRIES"] = "1"
     rows.put("bad", T_US, 1, 1, fault="raise no such price")

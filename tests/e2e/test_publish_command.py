@@ -24,6 +24,7 @@ def published(env: dict[str, str], count: int) -> list[tuple[bytes | None, bytes
     return [(message.key(), message.value()) for message in found]
 
 
+@pytest.mark.core
 def test_a_file_and_standard_input_are_published_by_product(env: dict[str, str], tmp_path: Path) -> None:
     lines = [change("42"), change("sku ü"), change("7", deleted=True)]
     file = tmp_path / "changes.jsonl"

@@ -140,6 +140,7 @@ def test_an_old_letter_wants_force(flow: Flow) -> None:
         wait_until(lambda: field(flow, "p", "version"), what="the product")
 
 
+@pytest.mark.core
 def test_force_sends_an_invalid_letter_as_it_came_and_it_comes_back(flow: Flow) -> None:
     with flow.bridge(), publishing(flow) as publisher:
         publisher.publish_record(b"broken", b"{", [("trace", b"\x00\xff")])

@@ -17,13 +17,11 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 
 from servers.ports import free_port
 from servers.process import Child
+from tests.programs import CHROMIUM
 from tests.waiting import wait_until
 from tests.worker_helpers import REPOSITORY
 
-pytestmark = [
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(not (shutil.which("chromium") or os.environ.get("CI")), reason="needs chromium"),
-]
+pytestmark = [pytest.mark.timeout(300), CHROMIUM.mark]
 
 FRESH_MS = 60_000
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from confluent_kafka import Producer
 
 from bridge.publisher import Publisher
@@ -36,6 +37,7 @@ def wipe(flow: Flow) -> None:
         flow.cache.delete(f"{flow.prefix}{product}")
 
 
+@pytest.mark.core
 def test_a_wiped_redis_is_found_and_mended(flow: Flow) -> None:
     with celery_worker(flow.environment, *THREADS):
         with flow.bridge():

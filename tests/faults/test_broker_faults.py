@@ -11,6 +11,7 @@ from tests.faults.figures import measured
 from tests.faults.load import Load, publish
 from tests.flow import Flow
 from tests.pools import CELERYS_POOLS, GROUP, POOLS, THREADS, name_of
+from tests.programs import RABBITMQ
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
@@ -21,7 +22,9 @@ UNCERTAIN = "it is not certain that the Celery broker took"
 LOST = "Connection to broker lost"
 
 
-@pytest.fixture(params=["redis_broker", "rabbit_broker"], ids=["redis", "rabbitmq"])
+@pytest.fixture(
+    params=[pytest.param("redis_broker", id="redis"), pytest.param("rabbit_broker", id="rabbitmq", marks=RABBITMQ.mark)]
+)
 def broker(request: pytest.FixtureRequest, flow: Flow) -> Iterator[CeleryBroker]:
     """The broker of ``flow``; running, and empty, again after the test."""
     broker: CeleryBroker = request.getfixturevalue(request.param)
@@ -103,7 +106,6 @@ def test_broker_wiped_under_load(flow: Flow, broker: CeleryBroker, pool: tuple[s
             flow.wait_until_all_is_committed()
 
 
-@pytest.mark.core
 @pytest.mark.parametrize("fault", ["wiped", "killed"])
 def test_broker_loses_a_lone_update(flow: Flow, broker: CeleryBroker, fault: str) -> None:
     """Nothing that is sent later and confirmed sooner tells that it is lost: only the silence."""

@@ -1,6 +1,5 @@
 """The clock of the worker or of the bridge set by an hour, forward and back, while both run (libfaketime)."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -10,17 +9,11 @@ from tests.faults.load import Load, is_visible, publish
 from tests.flow import Flow
 from tests.lock_helpers import V, open_locks
 from tests.pools import POOLS, THREADS, name_of
+from tests.programs import FAKETIME, faketime_library
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
-LIBRARY = next(Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1"), None)
-
-pytestmark = [
-    pytest.mark.timeout(180),
-    pytest.mark.skipif(
-        LIBRARY is None and not os.environ.get("CI"), reason="libfaketime is not installed (apt install libfaketime)"
-    ),
-]
+pytestmark = [pytest.mark.timeout(180), FAKETIME.mark]
 
 HOUR_S = 3_600
 PER_S = 20  # libfaketime costs a process much of its speed
@@ -35,11 +28,12 @@ class Clock:
     """The clock of the processes that have its ``environment``; intervals, by the monotonic clock, go on as ever."""
 
     def __init__(self, directory: Path) -> None:
-        assert LIBRARY is not None, "libfaketime is not installed"
+        library = faketime_library()
+        assert library is not None, FAKETIME.reason
         self._file = directory / "clock"
         self.set(0)
         self.environment = {
-            "LD_PRELOAD": str(LIBRARY),
+            "LD_PRELOAD": str(library),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "FAKETIME_CACHE_DURATION": "1",
@@ -103,7 +97,6 @@ def test_the_bridges_clock_is_set_under_load(flow: Flow, clock: Clock) -> None:
         assert bridge.log.count("partitions lost") == 0, "it went on to send its heartbeats"
 
 
-@pytest.mark.core
 @DIRECTIONS
 def test_a_task_that_waits_for_its_retry_while_the_workers_clock_is_set(flow: Flow, clock: Clock, by_s: int) -> None:
     """Celery's time of the retry is one by the clock: an hour away, or long past."""

@@ -11,7 +11,7 @@ from tests.pools import THREADS
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
-pytestmark = [pytest.mark.core, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 COUNT, PRODUCTS = 400, 20
 ROUNDS = 10

@@ -67,6 +67,7 @@ def wait_for_refusal(letters: DeadLetters) -> frozenset[int]:
     return wait_until(refused, what="a refusal")
 
 
+@pytest.mark.core
 def test_a_letter_is_the_record_as_it_came_with_its_reason(
     kafka_server: Reachable, topic: str, window: Window, letters: DeadLetters, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -108,6 +109,7 @@ def test_a_letter_is_the_record_as_it_came_with_its_reason(
         }
 
 
+@pytest.mark.core
 def test_a_letter_of_a_known_update_carries_its_version_once(
     kafka_server: Reachable, topic: str, window: Window, letters: DeadLetters
 ) -> None:
@@ -195,6 +197,7 @@ def ours(message: Message) -> dict[str, str]:
     return {name.removeprefix(PREFIX): (value or b"").decode() for name, value in found if name.startswith(PREFIX)}
 
 
+@pytest.mark.core
 @pytest.mark.parametrize(
     ("given", "omitted"),
     [

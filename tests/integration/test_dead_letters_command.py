@@ -18,6 +18,8 @@ from tasks.contract import VERSION_HEADER
 from tests.commands import BRIDGE, PASSWORD, REPOSITORY, Ended, clean_env
 from tests.kafka_helpers import create_topic
 
+pytestmark = pytest.mark.core
+
 BEGIN_MS = 1_763_800_000_000
 LETTERS = ["dead-letters"]
 VERSION = "1763800000000000-7"

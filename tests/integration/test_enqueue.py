@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 import redis
-from celery import Celery
-from kombu import Connection
 
 from bridge.enqueue import PACK_BYTES, EnqueueError, Enqueuer
 from bridge.in_flight import InFlight
@@ -18,9 +16,10 @@ from servers import Redis
 from tasks.arguments import PACK_NAME, TASK_NAME, Arguments, unpack, unpack_many
 from tasks.contract import Update
 from tasks.version import Version
-from tests.celery_brokers import RabbitBroker
 from tests.kafka_helpers import at_most
-from tests.waiting import wait_until
+from tests.task_helpers import client_app
+
+pytestmark = pytest.mark.core
 
 QUEUE = "lastword"
 TOO_LONG_S = 8.0  # for a call whose deadline is 5 s, on a machine that is busy
@@ -42,17 +41,9 @@ def raw(broker: Redis) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def enqueuer(broker: Redis) -> Iterator[Enqueuer]:
-    enqueuer = Enqueuer(configured_app(broker.url(1)), "products", task_life_s=600)
+    enqueuer = Enqueuer(client_app(broker.url(1)), "products", task_life_s=600)
     yield enqueuer
     enqueuer.close()
-
-
-def configured_app(url: str) -> Celery:
-    """The settings of celeryconfig.py, which reads the broker's address once, when it is first imported."""
-    app = Celery("test", set_as_current=False)
-    app.config_from_object("celeryconfig")
-    app.conf.update(broker_url=url)
-    return app
 
 
 def entries(count: int, *, first: int = 0) -> list[InFlight]:
@@ -116,7 +107,7 @@ def test_a_second_send_has_the_same_id_and_first_time_and_a_nonce_of_its_own(
 
 
 def test_another_bridge_has_other_nonces(enqueuer: Enqueuer, broker: Redis, raw: redis.Redis) -> None:
-    other = Enqueuer(configured_app(broker.url(1)), "products", task_life_s=600)
+    other = Enqueuer(client_app(broker.url(1)), "products", task_life_s=600)
     enqueuer.send(entries(5))
     other.send(entries(5))
     other.close()
@@ -145,7 +136,7 @@ def test_a_batch_takes_one_read_of_the_servers_socket_not_one_per_task(enqueuer:
 
 @pytest.fixture
 def packing(broker: Redis) -> Iterator[Enqueuer]:
-    enqueuer = Enqueuer(configured_app(broker.url(1)), "products", task_life_s=600, updates_per_task=20)
+    enqueuer = Enqueuer(client_app(broker.url(1)), "products", task_life_s=600, updates_per_task=20)
     yield enqueuer
     enqueuer.close()
 
@@ -275,30 +266,7 @@ def test_a_broker_out_of_memory_is_an_error_with_its_reason(enqueuer: Enqueuer, 
 
 
 def test_an_unreachable_address_is_an_error_that_names_it() -> None:
-    enqueuer = Enqueuer(configured_app("redis://127.0.0.1:1/1"), "products", task_life_s=600)
+    enqueuer = Enqueuer(client_app("redis://127.0.0.1:1/1"), "products", task_life_s=600)
     with at_most(1.5, "to connect to nobody"), pytest.raises(EnqueueError, match=r"127\.0\.0\.1:1"):
         enqueuer.send(entries(1))
     enqueuer.close()
-
-
-def test_a_bridge_that_has_nothing_to_send_keeps_its_connection_to_rabbitmq(rabbit_broker: RabbitBroker) -> None:
-    url = f"{rabbit_broker.url}?heartbeat=1"
-    enqueuer = Enqueuer(configured_app(url), "products", task_life_s=600)
-    enqueuer.send(entries(1))
-    with Connection(url) as other:
-        other.connect()
-
-        def is_cut_off() -> bool:
-            try:
-                other.drain_events(timeout=0.1)
-            except TimeoutError:
-                return False
-            except other.connection_errors:
-                return True
-            return False
-
-        wait_until(is_cut_off, what="the end of a connection that asked for heartbeats and sends none")
-    enqueuer.send(entries(1, first=1))
-    wait_until(lambda: rabbit_broker.queued() == 2, what="both tasks")
-    enqueuer.close()
-    rabbit_broker.wipe()

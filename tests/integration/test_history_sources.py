@@ -49,7 +49,7 @@ WRITES = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(writes=WRITES)
 def test_the_recording_script_does_what_the_products_does(
     own_redis: Redis, writes: list[tuple[int, str, bytes | None]]

@@ -12,6 +12,8 @@ from tasks.lock_path import lock_path
 from tests.lock_helpers import V, direct_client, lock_count, lock_stat, open_locks, session_of
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.core
+
 FUZZ = ["", "/", "//", "..", ".", "a/b", "a%2Fb", "{x}", "\x00", "\x7f", "\ue000", "\ufffe", "🦊", "é", "e\u0301"]
 FUZZ += ["x" * 512, "x" * 511 + "y", "ü" * 256, "zookeeper", "p", "h" + "0" * 64]
 

@@ -9,6 +9,7 @@ import time
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from kazoo.client import KazooClient
 
 from servers import Reachable
@@ -59,6 +60,7 @@ def _one_process(address: str, root: str, directory: Path, product_id: str) -> N
             future.result()
 
 
+@pytest.mark.core
 def test_never_two_at_once_among_processes_and_threads(
     zookeeper_server: Reachable, zookeeper_root: str, tmp_path: Path
 ) -> None:
@@ -122,6 +124,7 @@ def test_groups_of_threads_that_share_a_session_neither_deadlock_nor_overlap(
         assert session_of(locks).table._slots == {}
 
 
+@pytest.mark.core
 def test_threads_hand_a_lock_over_newest_first_without_zookeeper(
     zookeeper_server: Reachable, zookeeper_root: str
 ) -> None:

@@ -23,6 +23,8 @@ from tests.lock_helpers import (
 )
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.core
+
 TIMEOUT_S = 3.0  # of the sessions; the server's tick is 1 s
 
 
@@ -116,7 +118,7 @@ def test_a_lock_whose_creation_was_not_answered_lasts_no_longer_than_its_session
         direct_client(zookeeper_server.address) as client,
         ThreadPoolExecutor(1) as pool,
     ):
-        held = locks.acquire({"before": V})
+        held = acquire_when_possible(locks, "before")
         session = session_of(locks)
         proxy.swallow_replies()
         attempt = pool.submit(locks.acquire, {"a": V})
@@ -145,7 +147,7 @@ def test_in_a_black_hole_every_call_is_bounded_and_the_deadline_trips(
         open_locks(proxy.address, zookeeper_root, session_timeout_s=TIMEOUT_S, call_timeout_s=1) as locks,
         open_locks(zookeeper_server.address, zookeeper_root) as others,
     ):
-        held = locks.acquire({"a": V})
+        held = acquire_when_possible(locks, "a")
         for number in range(20):
             locks.release(locks.acquire({str(number): V}))
         proxy.swallow_all()

@@ -27,6 +27,8 @@ from tests.lock_helpers import open_locks
 from tests.rows import Rows
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.core
+
 T_US = 1_763_800_000_000_000
 
 

@@ -15,6 +15,8 @@ from tests.task_helpers import Running, Site, TaskLog, live, open_site, task_eve
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
+pytestmark = pytest.mark.core
+
 MANY = 2_000
 
 

@@ -18,6 +18,8 @@ from tasks.version import Version
 from tests.kafka_helpers import create_topic, read
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.core
+
 PARTITIONS = 7
 KEYS = [
     b"",

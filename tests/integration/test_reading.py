@@ -15,6 +15,8 @@ from tasks.startup import UnreachableError
 from tests.kafka_helpers import Member, at_most, committed, create_topic, numbered, produce
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.core
+
 
 def read(
     kafka: Reachable, topic: str, start: Origin, *, group: str = "test-none", partitions: Sequence[int] | None = None

@@ -15,6 +15,8 @@ from servers import Kafka, Reachable
 from tests.kafka_helpers import RUN_ID, Given, Member, at_most, committed, create_topic, numbered, produce, values
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.core
+
 # Pausing.
 
 

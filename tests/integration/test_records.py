@@ -18,6 +18,8 @@ from tests.kafka_helpers import (
 )
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.core
+
 # What is fetched.
 
 

@@ -10,6 +10,8 @@ from servers import Kafka
 from tests.kafka_helpers import RUN_ID, Member, at_most, committed, create_topic, numbered, produce, values
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.core
+
 
 def test_where_a_partition_stands(address: str, topic: str, member: Member) -> None:
     produce(address, topic, numbered(5))

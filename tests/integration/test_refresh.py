@@ -29,6 +29,8 @@ from tests.blackhole import BlackHoleProxy
 from tests.lock_helpers import direct_client, lock_count, open_locks, session_of
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.core
+
 NOWHERE = "127.0.0.1:1"
 CALL_TIMEOUT_S = 0.5
 SLACK_S = 2.5  # what a call may take beyond its own bound, on a machine that is busy

@@ -18,6 +18,8 @@ from tests.kafka_helpers import at_most
 from tests.task_helpers import Site, live, open_site
 from tests.worker_helpers import BROKER_DB, celery_worker
 
+pytestmark = pytest.mark.core
+
 QUEUE = "lastword"
 SOON_S = 2.0
 

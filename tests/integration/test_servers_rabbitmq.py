@@ -1,6 +1,5 @@
-"""RabbitMQ as a child process, where the system's packages have it; CI must have it."""
+"""RabbitMQ as a child process, where the system's packages have it."""
 
-import os
 from pathlib import Path
 
 import psutil
@@ -10,14 +9,13 @@ from kombu import Connection
 
 from servers import ServerError
 from servers.ports import accepts
-from servers.rabbitmq import RabbitMQ, is_installed
+from servers.rabbitmq import RabbitMQ
 from tasks.startup import reach_broker
 from tests.celery_brokers import RabbitBroker
+from tests.programs import RABBITMQ
 from tests.waiting import gone, wait_until
 
-pytestmark = pytest.mark.skipif(
-    not is_installed() and not os.environ.get("CI"), reason="RabbitMQ is not installed (apt install rabbitmq-server)"
-)
+pytestmark = RABBITMQ.mark
 
 
 def test_it_takes_and_gives_a_message_and_leaves_no_process(tmp_path: Path) -> None:

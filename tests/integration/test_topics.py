@@ -13,6 +13,8 @@ from servers.ports import free_port
 from tasks.settings import SettingsError
 from tests.kafka_helpers import at_most
 
+pytestmark = pytest.mark.core
+
 
 def partitions(kafka: Reachable, topic: str) -> int:
     return len(AdminClient({"bootstrap.servers": kafka.address}).list_topics(timeout=5).topics[topic].partitions)

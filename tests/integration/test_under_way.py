@@ -1,6 +1,5 @@
 """What Celery tells of tasks that are under way, over Redis and over RabbitMQ."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,8 +7,9 @@ import pytest
 
 from servers import Redis, ZooKeeper
 from servers.ports import free_port
-from servers.rabbitmq import RabbitMQ, is_installed
+from servers.rabbitmq import RabbitMQ
 from tasks.under_way import read_under_way
+from tests.programs import RABBITMQ
 from tests.task_helpers import Sender, Site, client_app, live, open_site
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
@@ -56,7 +56,7 @@ def test_a_broker_that_is_not_there_is_an_error_without_its_password() -> None:
     app.close()
 
 
-@pytest.mark.skipif(not is_installed() and not os.environ.get("CI"), reason="RabbitMQ is not installed")
+@RABBITMQ.mark
 def test_the_same_over_rabbitmq(tmp_path: Path) -> None:
     with RabbitMQ(tmp_path / "rabbitmq") as server:
         app = client_app(server.url)

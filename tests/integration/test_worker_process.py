@@ -28,6 +28,7 @@ def site(cache_server: Redis, redis_server: ReachableRedis, own_zookeeper: ZooKe
         yield site
 
 
+@pytest.mark.core
 @pytest.mark.parametrize(("pool", "sessions"), POOLS)
 def test_each_process_has_a_session_and_a_warm_shutdown_ends_them_at_once(
     site: Site, pool: tuple[str, ...], sessions: int

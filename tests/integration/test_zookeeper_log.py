@@ -8,8 +8,9 @@ from servers import ZooKeeper, ZooKeeperEnsemble
 from tasks.lock_path import lock_path
 from tests.history.events import End
 from tests.history.zookeeper_log import LogError, Transaction, gaps, lock_intervals, read_log
-from tests.java_programs import need_compiler, run_java
+from tests.java_programs import run_java
 from tests.lock_helpers import V, direct_client, end_session_elsewhere, open_locks, session_of
+from tests.programs import JDK
 from tests.waiting import wait_until
 
 ROOT = "/root"
@@ -35,8 +36,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> ZooKeeper:
     return server
 
 
+@JDK.mark
 def test_we_read_what_zookeepers_own_reader_reads(server: ZooKeeper, tmp_path: Path) -> None:
-    need_compiler()
     version_2 = server.directory / "data" / "version-2"
     assert len(list(version_2.glob("log.*"))) == 2, "one file for each start"
     said = run_java("PrintTransactions.java", "zookeeper", version_2, directory=tmp_path)

@@ -106,7 +106,7 @@ def hashes(form: RedisForm, prefix: str) -> Hashes:
 
 
 # For each form of Redis that many, which makes eight times as many.
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(deliveries())
 def test_any_order_with_repeats_ends_at_the_last_word(redis_form: RedisForm, pipelines: list[list[Write]]) -> None:
     cache, prefix = fresh_cache(redis_form)
@@ -118,7 +118,7 @@ def test_any_order_with_repeats_ends_at_the_last_word(redis_form: RedisForm, pip
     assert hashes(redis_form, prefix) == last_words(writes)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(deliveries())
 def test_what_need_not_be_written_is_what_would_change_no_content(
     redis_form: RedisForm, pipelines: list[list[Write]]
@@ -132,7 +132,7 @@ def test_what_need_not_be_written_is_what_would_change_no_content(
     hashes(redis_form, prefix)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS, st.booleans()), max_size=40))
 def test_lua_orders_versions_as_python_does(
     redis_form: RedisForm, numbers: list[tuple[int, int, int, int, bool]]
@@ -151,7 +151,7 @@ def test_lua_orders_versions_as_python_does(
     redis_form.raw.delete(prefix, *(f"{prefix}{n}" for n in range(len(pairs))))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.text(max_size=40)
     | st.from_regex(r"\A[0-9]{1,18}-[0-9]{1,18}\n?\Z")

@@ -4,14 +4,13 @@ import json
 from collections.abc import Sequence
 from itertools import pairwise
 
-from hypothesis import HealthCheck, event, example, given, settings
+from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
 from tasks.contract import VERSION_HEADER, InvalidUpdateError, KeyForm, Kind, Rules, Update, decode
 from tasks.version import VERSION_LIMIT, Version
 
 # How long an example takes says more about the machine's other tenants than about the contract.
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 NOW_S = 1_763_800_000.0
 FIELDS = ["product_id", "updated_at", "sequence", "data", "deleted"]
@@ -110,7 +109,7 @@ offsets = st.integers(0, VERSION_LIMIT - 1)
 timestamps = st.none() | st.integers(-1, 2 * 10**12) | st.integers(-(2**63), 2**63 - 1)
 
 
-@settings(unhurried, max_examples=300)
+@settings(max_examples=300)
 @given(key=keys, value=values, headers=headers, offset=offsets, timestamp_ms=timestamps, rules=rules)
 @example(key=b"42", value=b"[" * 10**5, headers=[], offset=0, timestamp_ms=None, rules=Rules())
 @example(key=b"9" * 10**5, value=None, headers=[], offset=0, timestamp_ms=None, rules=Rules(key_form=KeyForm.JSON))
@@ -165,7 +164,6 @@ representable_json = st.recursive(
 )
 
 
-@unhurried
 @given(
     product_id=st.text(min_size=1, max_size=128) | st.integers(),
     time_ms=st.integers(10**11, 1_763_800_000_000),
@@ -210,13 +208,11 @@ def test_what_a_producer_writes_is_what_is_understood(
 versions = st.builds(Version, st.integers(0, VERSION_LIMIT - 1), st.integers(0, VERSION_LIMIT - 1))
 
 
-@unhurried
 @given(version=versions)
 def test_a_version_survives_its_text(version: Version) -> None:
     assert Version.parse(str(version)) == version
 
 
-@unhurried
 @given(text=st.from_regex(r"[0-9]{1,17}[-+ ][0-9]{1,17}", fullmatch=True) | st.text())
 def test_a_text_is_the_text_of_its_version_or_none(text: str) -> None:
     try:
@@ -228,7 +224,6 @@ def test_a_text_is_the_text_of_its_version_or_none(text: str) -> None:
         assert max(version) < VERSION_LIMIT
 
 
-@unhurried
 @given(unordered=st.lists(versions, min_size=2))
 def test_versions_are_ordered_by_time_then_sequence(unordered: list[Version]) -> None:
     for earlier, later in pairwise(sorted(unordered)):

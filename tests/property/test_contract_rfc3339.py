@@ -2,13 +2,12 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tasks.rfc3339 import format_rfc3339, parse_rfc3339
 
 # How long an example takes says more about the machine's other tenants than about the parser.
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -22,7 +21,6 @@ def _offset(minutes: int) -> str:
     return f"{'-' if minutes < 0 else '+'}{hours:02}:{rest:02}"
 
 
-@unhurried
 @given(
     local=local_times, offset_min=offsets_min, separator=st.sampled_from("Tt "), cut=st.text("0123456789", max_size=12)
 )
@@ -36,7 +34,6 @@ def test_agrees_with_datetime_and_cuts_what_is_finer(
     assert parse_rfc3339(text) == time_us
 
 
-@unhurried
 @given(local=local_times, offset_min=offsets_min)
 def test_second_60_is_the_next_second(local: datetime, offset_min: int) -> None:
     minute = local.replace(second=59, tzinfo=timezone(timedelta(minutes=offset_min)))
@@ -46,13 +43,11 @@ def test_second_60_is_the_next_second(local: datetime, offset_min: int) -> None:
     assert parse_rfc3339(text) == time_us
 
 
-@unhurried
 @given(time_us=st.integers(0, 2**53 - 1))
 def test_what_is_written_is_read_back(time_us: int) -> None:
     assert parse_rfc3339(format_rfc3339(time_us)) == time_us
 
 
-@unhurried
 @given(
     text=st.text()
     | st.from_regex(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})?", fullmatch=True)

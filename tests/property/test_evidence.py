@@ -234,6 +234,4 @@ class EvidenceMachine(RuleBasedStateMachine):
 
 @pytest.mark.timeout(300)
 def test_evidence_machine() -> None:
-    run_state_machine_as_test(
-        EvidenceMachine, settings=settings(max_examples=100, stateful_step_count=60, deadline=None)
-    )
+    run_state_machine_as_test(EvidenceMachine, settings=settings(max_examples=100, stateful_step_count=60))

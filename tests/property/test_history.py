@@ -130,7 +130,7 @@ RUNS = st.builds(run, seed=st.integers(0, 2**32), steps=st.integers(3, 80))
 CHANCES = st.randoms(use_true_random=False)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(history=RUNS)
 def test_whoever_keeps_to_the_rules_passes(history: History) -> None:
     report = check(history)
@@ -199,7 +199,7 @@ BREAKERS: list[tuple[Rule, Callable[[History, random.Random], History]]] = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(history=RUNS, breaker=st.sampled_from(BREAKERS), chance=CHANCES)
 def test_one_broken_rule_is_found(
     history: History, breaker: tuple[Rule, Callable[[History, random.Random], History]], chance: random.Random

@@ -400,7 +400,7 @@ class RewindMachine(RuleBasedStateMachine):
 
 @pytest.mark.timeout(300)
 def test_rewind_machine() -> None:
-    run_state_machine_as_test(RewindMachine, settings=settings(max_examples=80, stateful_step_count=50, deadline=None))
+    run_state_machine_as_test(RewindMachine, settings=settings(max_examples=80, stateful_step_count=50))
 
 
 class OnlyTheStamp(SimulatedRedis):
@@ -428,7 +428,6 @@ def test_control_without_stamps_the_machine_finds_markers_that_are_not_true() ->
             settings=settings(
                 max_examples=300,
                 stateful_step_count=50,
-                deadline=None,
                 database=None,
                 phases=[Phase.generate],
                 report_multiple_bugs=False,

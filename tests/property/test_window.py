@@ -305,4 +305,4 @@ class WindowMachine(RuleBasedStateMachine):
 
 @pytest.mark.timeout(300)
 def test_window_machine() -> None:
-    run_state_machine_as_test(WindowMachine, settings=settings(max_examples=150, stateful_step_count=60, deadline=None))
+    run_state_machine_as_test(WindowMachine, settings=settings(max_examples=150, stateful_step_count=60))

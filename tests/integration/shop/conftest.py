@@ -1,6 +1,5 @@
 """Both databases, and a topic that a relay publishes to."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,15 +8,15 @@ from sqlalchemy import Engine
 
 from examples.shop.tables import Base, open_database
 from servers import Reachable
-from tests.integration.shop.postgres import Postgres, programs
+from tests.integration.shop.postgres import Postgres
 from tests.integration.shop.topic import versions
 from tests.kafka_helpers import create_topic
+from tests.programs import POSTGRESQL
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    if programs() is None and not os.environ.get("CI"):
-        pytest.skip("PostgreSQL is not installed")
+    POSTGRESQL.need()
     with Postgres() as server:
         yield server
 

@@ -10,23 +10,17 @@ from typing import Self
 
 from servers.ports import free_port
 from servers.process import Child
+from tests.programs import postgresql_programs
 from tests.waiting import wait_until
 
 USER = "postgres"
-
-
-def programs() -> Path | None:
-    """Where initdb and postgres are; None where PostgreSQL is not installed."""
-    found = shutil.which("initdb")
-    places = [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    return next((place for place in reversed(places) if (place / "initdb").exists()), None)
 
 
 class Postgres:
     """Running for as long as the block lasts."""
 
     def __init__(self) -> None:
-        found = programs()
+        found = postgresql_programs()
         assert found is not None, "PostgreSQL is not installed"
         self._programs = found
         self.port = free_port()
