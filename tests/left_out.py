@@ -50,8 +50,8 @@ def left_out(deselected: int, reasons: Counter[str]) -> list[str]:
             line += f" Some of them need what is not here: {names} (apt install {packages})."
         said.append(line)
     if reasons:
-        each = "; ".join(f"{count} for {reason}" for reason, count in reasons.most_common())
-        said.append(f"Skipped: {each}.")
+        each = "; ".join(f"{count}: {reason}" for reason, count in reasons.most_common())
+        said.append(f"Skipped, {each}.")
     return said
 
 
