@@ -2,4 +2,4 @@
 
 from tasks import interrupt
 
-interrupt.stand_behind_import(__name__)
+interrupt.stand_behind_import(__name__, script="lastword")

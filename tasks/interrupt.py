@@ -27,13 +27,17 @@ LINE = b"lastword: interrupted\n"
 AGAIN_S = 0.01
 
 
-def stand_behind_import(package: str) -> None:
-    """Until main begins, let Ctrl-C end the process at once; no effect unless it is ``python -m package...``.
+def stand_behind_import(package: str, script: str = "") -> None:
+    """Until main begins, let Ctrl-C end the process at once; no effect unless it is a command of the package's.
 
-    Called in the package's first line. A service that imports the package keeps its own way with Ctrl-C.
+    Called in the package's first line. A service that imports the package keeps its own way with Ctrl-C. Commands are
+    ``python -m package...``, and the installed ``script``.
     """
-    # While Python looks for the module, argv[0] is "-m"; in orig_argv its name is as far from the end.
-    if sys.argv[0] == "-m" and sys.orig_argv[-len(sys.argv)].removeprefix("-m").partition(".")[0] == package:
+    if sys.argv[0] == "-m":  # Python is looking for the module; in orig_argv its name is as far from the end
+        ours = sys.orig_argv[-len(sys.argv)].removeprefix("-m").partition(".")[0] == package
+    else:
+        ours = bool(script) and os.path.basename(sys.argv[0]) == script  # noqa: PTH119 - pathlib is an import more
+    if ours:
         leave_at_once()
 
 
