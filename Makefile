@@ -51,7 +51,7 @@ format: $(INSTALLED)
 
 # The lock files hold for every platform and every Python that pyproject.toml allows: one for work on the project, and
 # for the image one of what the wheel needs and one of what builds it, both at the versions of the first.
-COMPILE = $(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-annotate --quiet
+COMPILE = $(BIN)/uv pip compile --system-certs --universal --generate-hashes --python-version 3.11 --no-annotate --quiet
 
 lock: $(INSTALLED)
 	$(COMPILE) --all-extras pyproject.toml -o requirements.lock
