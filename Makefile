@@ -14,27 +14,35 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 MINUTES ?= 10
 TESTS ?= core or not faults
+# The servers' programs, once and visibly; nothing when they are here.
+FETCH := $(BIN)/python -m servers.fetch
 # Side by side, each with servers of its own: most of a test is waiting.
 JOBS ?= 2
 
 .PHONY: demo shop test faults soak bench check format lock settings up clean
 
 demo: $(INSTALLED)
+	@$(FETCH)
 	@$(BIN)/python -m examples.demo
 
 shop: $(INSTALLED)
+	@$(FETCH)
 	@$(BIN)/python -m examples.shop
 
 test: $(INSTALLED)
+	@$(FETCH)
 	@$(BIN)/python -m pytest -m "$(TESTS)" --numprocesses $(JOBS) --dist loadfile
 
 faults: $(INSTALLED)
+	@$(FETCH)
 	@$(BIN)/python -m pytest tests/faults --numprocesses $(JOBS) --dist loadfile
 
 soak: $(INSTALLED)
+	@$(FETCH)
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 bench: $(INSTALLED)
+	@$(FETCH)
 	@$(BIN)/python -m benchmarks
 
 check: $(INSTALLED)
@@ -63,16 +71,12 @@ settings: $(INSTALLED)
 	$(BIN)/python -m tests.settings_table
 
 up: $(INSTALLED)
+	@$(FETCH)
 	@$(BIN)/python -m servers up -- "$(CURDIR)/$(BIN)/python" -m examples.up
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(INSTALLED): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Python 3.11 or later is needed, $$($(PYTHON) --version) is what '$(PYTHON)' is: make PYTHON=python3.12 …" >&2; exit 2; }
-	@echo "Setting up $(VENV) (once)"
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(PYTHON) scripts/set_up.py $(VENV)
 	@touch $@
