@@ -69,16 +69,13 @@ def as_python_does() -> None:
 
 def run(main: "Callable[[], int | None]") -> "NoReturn":
     """Call ``main`` and end the process with its exit code (None: 0), or with 130 after Ctrl-C."""
-    import signal  # noqa: PLC0415
-
     code: int | None
     try:
         try:
             raise_once()
             code = main()
         finally:
-            for number in (signal.SIGINT, signal.SIGALRM):
-                signal.signal(number, signal.SIG_IGN)
+            _ignore()
     except KeyboardInterrupt:
         _say_so()
         code = EXIT_INTERRUPTED
@@ -104,9 +101,11 @@ def run_click(command: "click.Command", prog_name: str | None = None) -> "NoRetu
 
 def raise_once() -> None:
     """From now on, let the first Ctrl-C raise KeyboardInterrupt, and ignore what comes after it."""
+    import atexit  # noqa: PLC0415
     import signal  # noqa: PLC0415
 
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        atexit.register(_ignore)  # also where main is Celery's
         sys.unraisablehook = _unraisable_hook
         signal.signal(signal.SIGALRM, _raise)
         signal.signal(signal.SIGINT, _raise)
@@ -120,6 +119,13 @@ def celery_command() -> str:
 
     context = click.get_current_context(silent=True)
     return (context and context.invoked_subcommand) or ""
+
+
+def _ignore() -> None:
+    import signal  # noqa: PLC0415
+
+    for number in (signal.SIGINT, signal.SIGALRM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _leave(number: int, frame: "FrameType | None") -> "NoReturn":
