@@ -14,6 +14,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 MINUTES ?= 10
+# The servers' programs, once and visibly; nothing when they are here.
+FETCH := $(BIN)/python -m servers.fetch
 # Side by side, each with servers of its own: most of a test is waiting.
 JOBS ?= 4
 PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
@@ -21,26 +23,34 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 .PHONY: set-up demo shop test test-all faults soak bench check format lock settings up clean
 
 set-up: $(INSTALLED)
+	@$(FETCH)
 
 demo: $(INSTALLED)
+	@$(FETCH)
 	@$(BIN)/python -m examples.demo
 
 shop: $(INSTALLED)
+	@$(FETCH)
 	@$(BIN)/python -m examples.shop
 
 test: $(INSTALLED)
+	@$(FETCH)
 	@$(PYTEST) -m core
 
 test-all: $(INSTALLED)
+	@$(FETCH)
 	@$(PYTEST)
 
 faults: $(INSTALLED)
+	@$(FETCH)
 	@$(PYTEST) tests/faults
 
 soak: $(INSTALLED)
+	@$(FETCH)
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 bench: $(INSTALLED)
+	@$(FETCH)
 	@$(BIN)/python -m benchmarks
 
 check: $(INSTALLED)
@@ -57,7 +67,7 @@ format: $(INSTALLED)
 
 # The lock files hold for every platform and every Python that pyproject.toml allows: one for work on the project, and
 # for the image one of what the wheel needs and one of what builds it, both at the versions of the first.
-COMPILE = $(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --no-annotate --quiet
+COMPILE = $(BIN)/uv pip compile --system-certs --universal --generate-hashes --python-version 3.11 --no-annotate --quiet
 
 lock: $(INSTALLED)
 	$(COMPILE) --all-extras pyproject.toml -o requirements.lock
@@ -69,16 +79,12 @@ settings: $(INSTALLED)
 	$(BIN)/python -m tests.settings_table
 
 up: $(INSTALLED)
+	@$(FETCH)
 	@$(BIN)/python -m servers up -- "$(CURDIR)/$(BIN)/python" -m examples.up
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(INSTALLED): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Python 3.11 or later is needed, $$($(PYTHON) --version) is what '$(PYTHON)' is: make PYTHON=python3.12 …" >&2; exit 2; }
-	@echo "Setting up $(VENV) (once)"
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(PYTHON) scripts/set_up.py $(VENV)
 	@touch $@

@@ -33,6 +33,7 @@ from benchmarks.site import Measurement, Site
 from examples.names import ROOT
 from servers import ServerError, running_servers
 from servers.rabbitmq import RabbitMQ, is_installed
+from tasks import interrupt
 
 PAGE: Final = ROOT / "docs" / "performance.md"
 MODES_PAGE: Final = ROOT / "docs" / "decisions" / "0005-pool-and-acknowledgement.md"
@@ -167,7 +168,7 @@ def main(
                         getattr(bench, section)()
     except KeyboardInterrupt:
         console.print("\ninterrupted; everything is stopped")
-        sys.exit(130)
+        sys.exit(interrupt.EXIT_INTERRUPTED)
     except (BenchmarkError, ServerError, KafkaException, RedisError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         sys.exit(1)
@@ -222,4 +223,4 @@ def write(bench: Bench, heading: str, page: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m benchmarks")
+    interrupt.run_click(main, prog_name="python -m benchmarks")

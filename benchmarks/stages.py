@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from servers import Redis, ZooKeeper
+from tasks import interrupt
 from tasks.cache import Cache, Write
 from tasks.contract import Rules, Update, decode
 from tasks.lock import Locks
@@ -103,4 +104,4 @@ def locking(locks: Locks, size: int) -> Callable[[], None]:
 
 
 if __name__ == "__main__":
-    main()
+    interrupt.run(main)

@@ -27,6 +27,7 @@ from examples.names import ROOT, Names, remove, write_celery_settings
 from examples.watch import Change, Outcomes, Topics, Visible, Watcher, is_shown, newest_of, read_change
 from servers import Addresses, ServerError, Servers, running_servers
 from servers.process import Child
+from tasks import interrupt
 
 CHANGES = Path(__file__).with_name("product-changes.jsonl")
 DEADLINE_S = 180.0
@@ -60,7 +61,7 @@ def main() -> int:
             return demo(Path(directory))
     except KeyboardInterrupt:
         console.print("\ninterrupted; everything is stopped")
-        return 130
+        return interrupt.EXIT_INTERRUPTED
     except (DemoError, ServerError, KafkaException, redis.RedisError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         return 1
@@ -208,4 +209,4 @@ def show(client: redis.Redis, key: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    interrupt.run(main)

@@ -19,6 +19,7 @@ from typing import Any, Final
 from honcho.environ import parse_procfile
 from honcho.manager import Manager
 
+from tasks import interrupt
 from tasks.flower import ADDRESS, credentials
 
 ROOT: Final = Path(__file__).parents[1]
@@ -136,4 +137,4 @@ def login() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    interrupt.run(main)

@@ -22,6 +22,7 @@ from servers.requests import Action, ask
 from servers.state import State, read_state, remove_state
 from servers.status import look, print_table
 from servers.up import COMMAND_STOP_TIMEOUT_S, DONE, Up
+from tasks import interrupt
 
 DOWN_TIMEOUT_S = COMMAND_STOP_TIMEOUT_S + 45.0
 
@@ -200,4 +201,4 @@ def _read(directory: Path) -> State | None:
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m servers")
+    interrupt.run_click(main, prog_name="python -m servers")

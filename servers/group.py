@@ -34,6 +34,8 @@ class Group(ABC):
         for server in self:
             if not server.running:
                 server.check_data()
+        for server in self:
+            server.fetch()  # here, not in a thread of its start: Ctrl-C does not reach that
         try:
             for stage in self._stages():
                 side_by_side(Server.launch, [server for server in stage if not server.running])

@@ -7,9 +7,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
-
 from servers import jgo_download, mvn_download
 from servers.errors import JarError
 from servers.filelock import exclusive
@@ -55,6 +52,10 @@ def _missing(cache: Path) -> list[Jar]:
 
 def _fetch(jars: Sequence[Jar], cache: Path) -> None:
     """Download beside the cache's files, verify, and only then move into place: the cache never holds a wrong jar."""
+    # Most of the time there is nothing to fetch, and this would be most of `python -m servers.fetch`.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
     download: Download = mvn_download.download if shutil.which("mvn") else jgo_download.download
     with (
         tempfile.TemporaryDirectory(dir=cache, prefix=".fetch-") as directory,

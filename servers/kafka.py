@@ -61,6 +61,10 @@ class Kafka(Server):
         """The version of the pinned jar."""
         return pinned_version("kafka-server")
 
+    def fetch(self) -> None:
+        """Have its jars on this machine."""
+        fetch_jars("kafka")
+
     def check_data(self) -> None:
         """Raise IdentityError when the data is another node's, or another cluster's."""
         refuse_foreign_kafka(self.name, self._data, self._identity())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from servers.errors import JarError
 from servers.pins import LOCK_FILE, Jar
+from tasks import interrupt
 
 COPY_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 
@@ -94,4 +95,4 @@ def _jar(repository: Path, relative: Path, servers: tuple[str, ...]) -> Jar:
 
 
 if __name__ == "__main__":
-    main()
+    interrupt.run(main)

@@ -109,6 +109,9 @@ class Server(ABC):
         self._wanted = True
         logger.debug("Launched %s, pid %s, log %s", self.name, self.pid, self.log_file)
 
+    def fetch(self) -> None:  # noqa: B027 - most servers' programs are installed
+        """Have its program on this machine; a long download the first time."""
+
     def check_data(self) -> None:  # noqa: B027 - most servers take the data they find for theirs
         """Raise IdentityError when the directory holds the data of another server."""
 

@@ -59,6 +59,10 @@ class ZooKeeper(Server):
         """The version of the pinned jar."""
         return pinned_version("zookeeper")
 
+    def fetch(self) -> None:
+        """Have its jars on this machine."""
+        fetch_jars("zookeeper")
+
     def _prepare(self) -> Sequence[str | Path]:
         jars = fetch_jars("zookeeper")
         config = self.directory / "zoo.cfg"

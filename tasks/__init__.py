@@ -1,7 +1,9 @@
 """The update contract, the product locks, the cache, and the Celery task that brings them together."""
 
-from typing import TYPE_CHECKING
+from tasks import interrupt
 
+# As typing has it. Importing that takes a moment, in which Ctrl-C would be a traceback.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tasks.worker import app
 
@@ -12,7 +14,12 @@ def __getattr__(name: str) -> object:
     """Make the Celery app when it is asked for, as ``celery -A tasks`` does."""
     # Not on import: the app made last is Celery's current one, and a service that publishes may have its own.
     if name == "app":
+        command = interrupt.celery_command()
+        if command:
+            interrupt.leave_at_once()
         from tasks.worker import app  # noqa: PLC0415
 
+        if command not in {"worker", "flower"}:  # which say themselves when they have begun something
+            interrupt.as_python_does()
         return app
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 from celery import signals
 
+from tasks import interrupt
 from tasks.settings import SettingsError
 from tasks.startup import EXIT_SETTINGS, complain, leave
 
@@ -26,6 +27,8 @@ def protect(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     context = click.get_current_context(silent=True)
     if context is None or context.info_name != "flower":
         return
+    if interrupt.stands():
+        interrupt.raise_once()  # Flower ends in order then
     from flower.options import options  # noqa: PLC0415 - the worker need not load Flower
 
     if not options.address and not options.unix_socket:

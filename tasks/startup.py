@@ -11,6 +11,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from tasks import interrupt
 from tasks.cache import Cache
 from tasks.errors import CacheUnavailableError
 from tasks.redis_errors import explain
@@ -18,7 +19,7 @@ from tasks.settings import SettingsError
 
 EXIT_SETTINGS = 2
 EXIT_UNREACHABLE = 3
-EXIT_INTERRUPTED = 130
+EXIT_INTERRUPTED = interrupt.EXIT_INTERRUPTED
 
 TRY_EVERY_S = 1.0
 

@@ -11,6 +11,7 @@ from celery.exceptions import Reject, Retry
 from kombu.exceptions import OperationalError
 
 import tasks.flower  # noqa: F401 - makes `celery flower` safe
+from tasks import interrupt
 from tasks.arguments import (
     PACK_NAME,
     TASK_NAME,
@@ -61,11 +62,16 @@ class GivenUpError(TransientError):
 @signals.celeryd_init.connect
 def get_ready(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     """Before a worker starts: refuse a wrong setting, and wait until its servers can be reached."""
+    at_once = interrupt.stands()
     try:
+        if at_once:
+            interrupt.raise_once()  # a session of ZooKeeper is to be ended
         refuse_misspelt_settings()
         here = resources()
         heartbeat = Heartbeat(here.settings.heartbeat_file)
         wait_for_servers(here)
+        if at_once:
+            interrupt.leave_at_once()  # until Celery's own handlers are there
     except SettingsError as error:
         leave(str(error), EXIT_SETTINGS)
     except UnreachableError as error:

@@ -1,0 +1,3 @@
+from tasks import interrupt
+
+interrupt.stand_behind_import(__name__)

@@ -8,7 +8,6 @@ SHOP_PORT another port than 8000; SHOP_NOTICES=1: changes come as notices, and w
 import os
 import signal
 import socket
-import sys
 import tempfile
 import time
 from contextlib import ExitStack
@@ -35,6 +34,7 @@ from examples.shop.tables import absolute, open_database
 from examples.shop.view import View
 from servers import Addresses, ServerError, running_servers
 from servers.ports import is_free
+from tasks import interrupt
 from tasks.settings import SettingsError, load
 
 PORT: Final = 8_000
@@ -189,4 +189,4 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    interrupt.run(main)

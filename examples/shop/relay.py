@@ -8,7 +8,6 @@ own until it has committed. On SQLite let there be one.
 import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -20,6 +19,7 @@ from sqlalchemy.orm import Session, aliased
 
 from bridge.publisher import Change, InvalidUpdateError, Publisher, PublishError
 from examples.shop.tables import READS, Outbox, open_database
+from tasks import interrupt
 
 logger = logging.getLogger(__name__)
 
@@ -98,4 +98,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    interrupt.run(main)

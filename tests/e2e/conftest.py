@@ -56,7 +56,7 @@ def install(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Install:
     def install(version: str) -> Path:
         home = tmp_path_factory.mktemp("environment") / "venv"
         _run(find_python(version), "-m", "venv", "--without-pip", home, directory=home.parent)
-        uv, python = (sys.executable, "-m", "uv", "pip"), ("--python", home / "bin" / "python")
+        uv, python = (sys.executable, "-m", "uv", "--system-certs", "pip"), ("--python", home / "bin" / "python")
         locked = ("--require-hashes", "--requirement", REPOSITORY / "requirements-runtime.lock")
         _run(*uv, "install", *python, "--compile-bytecode", *locked, directory=home.parent)
         _run(*uv, "install", *python, "--compile-bytecode", "--no-deps", wheel, directory=home.parent)

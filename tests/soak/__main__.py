@@ -3,7 +3,6 @@
 import argparse
 import logging
 import secrets
-import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from tasks import interrupt
 from tests.soak.run import Outcome, soak
 from tests.soak.schedule import LONG_S
 from tests.soak.watch import highest
@@ -67,4 +67,4 @@ def show(outcome: Outcome, console: Console) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    interrupt.run(main)
