@@ -13,6 +13,7 @@ from pathlib import Path
 import redis
 from confluent_kafka import Consumer, TopicPartition
 
+from bridge import coordinator
 from bridge.publisher import Publisher
 from servers import Reachable, ReachableRedis
 from servers.process import Child
@@ -136,7 +137,7 @@ class Flow:
     def committed(self) -> dict[int, int]:
         """The committed offsets, after a check that everything before them is visible."""
         partitions = [TopicPartition(self.topic, number) for number in range(PARTITIONS)]
-        committed = {p.partition: p.offset for p in self.reader.committed(partitions, timeout=10)}
+        committed = {p.partition: p.offset for p in coordinator.committed(self.reader, partitions, timeout_s=10)}
         held = self.held()  # after the offsets: what was visible when they were committed is visible now
         for number, offset in committed.items():
             for at, product, version in self.delivered[number]:

@@ -1,10 +1,12 @@
 """What the tests of ``lastword inspect`` and ``verify`` share: changes of one product, and what the commands say."""
 
 import json
+from functools import partial
 from typing import Any
 
 from confluent_kafka import TopicPartition
 
+from bridge import coordinator
 from bridge.publisher import Publisher
 from tasks.cache import Cache, Write
 from tasks.contract import Update
@@ -49,7 +51,7 @@ def hold(flow: Flow, product: str, sequence: int) -> None:
     ends = [TopicPartition(flow.topic, number) for number in range(PARTITIONS)]
     for at in ends:
         at.offset = flow.reader.get_watermark_offsets(at, timeout=10)[1]
-    flow.reader.commit(offsets=ends, asynchronous=False)
+    coordinator.ask(partial(flow.reader.commit, offsets=ends, asynchronous=False))
 
 
 def create_topics(flow: Flow) -> None:

@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition, cimpl
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from bridge import coordinator
 from bridge.records import Records
 from bridge.window import CommitPoint
 from tests.waiting import wait_until
@@ -24,7 +25,7 @@ Headers = list[tuple[str, str | bytes | None]]
 
 def create_topic(address: str, topic: str, partitions: int = 1, *, config: dict[str, str] | None = None) -> None:
     admin = AdminClient({"bootstrap.servers": address})
-    admin.create_topics([NewTopic(topic, num_partitions=partitions, config=config or {})])[topic].result(timeout=10)
+    admin.create_topics([NewTopic(topic, num_partitions=partitions, config=config or {})])[topic].result(timeout=60)
     wait_until(lambda: topic in admin.list_topics(timeout=5).topics, what=f"topic {topic}")
 
 
@@ -102,7 +103,7 @@ def committed(address: str, group: str, topic: str, number: int = 0) -> tuple[in
     """A group's committed offset (negative: none) and its metadata."""
     consumer = Consumer({"bootstrap.servers": address, "group.id": group})
     try:
-        [found] = consumer.committed([TopicPartition(topic, number)], timeout=5)
+        [found] = coordinator.committed(consumer, [TopicPartition(topic, number)], timeout_s=5)
     finally:
         consumer.close()
     return found.offset, found.metadata

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from bridge import coordinator
 from bridge.headers import headers_of
 from bridge.publisher import Publisher
 from tests.flow import PARTITIONS, Flow
@@ -34,7 +35,8 @@ def test_every_product_ends_at_its_newest_and_every_offset_is_committed(flow: Fl
 
 def test_the_commit_carries_the_identity_of_the_data_set(flow: Flow) -> None:
     def metadata() -> dict[str, str | None]:
-        answers = flow.reader.committed([TopicPartition(flow.topic, n) for n in range(PARTITIONS)], timeout=10)
+        asked = [TopicPartition(flow.topic, number) for number in range(PARTITIONS)]
+        answers = coordinator.committed(flow.reader, asked, timeout_s=10)
         return {f"{flow.topic}:{a.partition}:{flow.group}": a.metadata for a in answers if a.offset > 0}
 
     def identities() -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Final, cast
 
 from confluent_kafka import KafkaError, Message, TopicPartition
 
+from bridge import coordinator
 from servers import Reachable, ReachableRedis
 from tasks.version import Version
 from tests.flow import PARTITIONS, Flow
@@ -61,7 +62,8 @@ class RecordedFlow(Flow):
     def committed(self) -> dict[int, int]:
         """The committed offsets; whether what they pass was visible when they were committed, the checker says."""
         places = [TopicPartition(self.topic, number) for number in range(PARTITIONS)]
-        return {place.partition: max(0, place.offset) for place in self.reader.committed(places, timeout=10)}
+        found = coordinator.committed(self.reader, places, timeout_s=10)
+        return {place.partition: max(0, place.offset) for place in found}
 
     def note_hopeless(self, product: str, version: tuple[int, int]) -> Callable[[KafkaError | None, Message], None]:
         """What a producer is to call when Kafka has an update that can only become a dead letter."""
