@@ -30,7 +30,7 @@ from servers.process import Child
 
 CHANGES = Path(__file__).with_name("product-changes.jsonl")
 DEADLINE_S = 180.0
-READY_S = 60.0
+READY_S = 180.0
 EVENTS_S = 2.0
 SHOWN_PRODUCT = "42"
 

@@ -22,7 +22,7 @@ def publish(flow: Flow, product: str, sequence: int, **fields: object) -> None:
     record = {"product_id": product, "updated_at": BEGIN_MS, "sequence": sequence, "data": {"n": sequence}, **fields}
     publisher = Publisher({"bootstrap.servers": flow.environment["KAFKA_BOOTSTRAP_SERVERS"]}, flow.topic)
     publisher.publish_record(product.encode(), json.dumps(record).encode())
-    publisher.close(30)
+    publisher.close(60)
 
 
 def inspect(flow: Flow, product: str, *options: str, **settings: str) -> Ended:
@@ -50,7 +50,7 @@ def hold(flow: Flow, product: str, sequence: int) -> None:
     cache.close()
     ends = [TopicPartition(flow.topic, number) for number in range(PARTITIONS)]
     for at in ends:
-        at.offset = flow.reader.get_watermark_offsets(at, timeout=10)[1]
+        at.offset = flow.reader.get_watermark_offsets(at, timeout=60)[1]
     coordinator.ask(partial(flow.reader.commit, offsets=ends, asynchronous=False))
 
 

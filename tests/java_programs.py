@@ -11,7 +11,7 @@ from servers.jars import fetch_jars
 from servers.java import find_java, java_command
 
 PROGRAMS = Path(__file__).parent / "java"
-TIMEOUT_S = 60
+TIMEOUT_S = 300
 
 
 def need_compiler() -> None:

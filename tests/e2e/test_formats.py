@@ -2,8 +2,6 @@
 
 import json
 
-import pytest
-
 from bridge.publisher import Publisher
 from tasks.startup import EXIT_SETTINGS
 from tests.commands import run
@@ -12,8 +10,6 @@ from tests.flow import Flow
 from tests.unit.test_formats import CANAL, POSTGRES, ROW, T_MS, debezium, enveloped
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
-
-pytestmark = pytest.mark.timeout(180)
 
 
 def publish(flow: Flow, *values: object) -> None:

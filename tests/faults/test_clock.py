@@ -16,7 +16,6 @@ from tests.worker_helpers import celery_worker
 LIBRARY = next(Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1"), None)
 
 pytestmark = [
-    pytest.mark.timeout(180),
     pytest.mark.skipif(
         LIBRARY is None and not os.environ.get("CI"), reason="libfaketime is not installed (apt install libfaketime)"
     ),
@@ -119,7 +118,7 @@ def test_a_task_that_waits_for_its_retry_while_the_workers_clock_is_set(flow: Fl
             clock.set(by_s)
             assert not is_visible(flow, "busy")
             grant.release()
-            flow.wait_until_fresh(deadline_s=90)
+            flow.wait_until_fresh()
         flow.wait_until_all_is_committed()
 
 

@@ -15,8 +15,6 @@ from tests.pools import GROUP
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
-pytestmark = pytest.mark.timeout(180)
-
 PER_S = 60
 
 
@@ -35,7 +33,7 @@ def coordinator(cluster: KafkaCluster, flow: Flow) -> KafkaNode:
     admin = AdminClient({"bootstrap.servers": cluster.address})
 
     def found() -> KafkaNode | None:
-        group = ask(lambda: admin.describe_consumer_groups([flow.group])[flow.group].result(10))
+        group = ask(lambda: admin.describe_consumer_groups([flow.group])[flow.group].result(120))
         return next((node for node in cluster.nodes if node.node_id == group.coordinator.id), None)
 
     return wait_until(found, what="the group's coordinator")

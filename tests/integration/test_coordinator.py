@@ -42,7 +42,7 @@ def test_the_client_does_not_ask_again_itself(mock: MockKafka, consumer: Consume
 @pytest.mark.parametrize("code", AWAY)
 def test_committed_offsets_are_asked_for_until_somebody_answers(mock: MockKafka, consumer: Consumer, code: int) -> None:
     mock.answer(OFFSET_FETCH, *[code] * 5)
-    [found] = coordinator.committed(consumer, [TopicPartition("any", 0)], timeout_s=30)
+    [found] = coordinator.committed(consumer, [TopicPartition("any", 0)], timeout_s=60)
     assert found.error is None
     assert found.offset < 0
 
@@ -55,7 +55,7 @@ def test_a_kafka_that_has_just_started_is_asked_about_groups(tmp_path: Path) -> 
         create_topic(kafka.address, "topic")
         kafka.restart()
         consumer = Consumer({**properties, "group.id": "some"})
-        assert coordinator.committed(consumer, [TopicPartition("topic", 0)], timeout_s=30)[0].offset < 0
+        assert coordinator.committed(consumer, [TopicPartition("topic", 0)], timeout_s=60)[0].offset < 0
         coordinator.ask(lambda: consumer.commit(offsets=[TopicPartition("topic", 0, 0)], asynchronous=False))
         kafka.kill()
         kafka.start()
