@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, TopicPartition
 from benchmarks.article import java_command
 from benchmarks.load import PARTITIONS, Load
 from benchmarks.site import Measurement, Run, Site, require
+from bridge import coordinator
 
 ASSIGNED = "partitions assigned"
 BATCH = 1_000
@@ -163,7 +164,8 @@ class Committed:
 
     def is_all(self) -> bool:
         """Whether the commits have reached the ends."""
-        return sum(max(0, one.offset) for one in self._reader.committed(self._partitions, timeout=10)) == self._updates
+        found = coordinator.committed(self._reader, self._partitions, timeout_s=10)
+        return sum(max(0, one.offset) for one in found) == self._updates
 
     def close(self) -> None:
         """Close the connection."""

@@ -11,7 +11,7 @@ from typing import Self
 from examples.names import ROOT
 from servers.process import Child
 
-READY_S = 60.0
+READY_S = 180.0
 STOP_S = 30.0
 LOOK_EVERY_S = 0.01
 LOG_END = 2_000

@@ -18,7 +18,7 @@ from examples.names import Names, open_zookeeper, remove, write_celery_settings
 from examples.watch import Change, is_shown
 from servers import Addresses, Servers
 
-START_S = 60.0
+START_S = 180.0
 SLOWEST = 20  # updates a second: less than that is a failure
 BULK = 1_000
 

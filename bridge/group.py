@@ -2,11 +2,12 @@
 
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from bridge import coordinator
 from bridge.connection_trouble import Ear
 from bridge.refusal import Properties, is_refusal, refusal
 from tasks.startup import UnreachableError
@@ -80,10 +81,7 @@ def read_group(properties: Properties, topic: str, name: str) -> Group:
 
 def committed_offsets(consumer: Consumer, partitions: list[TopicPartition]) -> dict[int, int | None]:
     """What the consumer's group has committed, by partition; None where it has not. KafkaException."""
-    found = consumer.committed(partitions, timeout=CALL_TIMEOUT_S)
-    for one in found:
-        if one.error is not None:  # else it would look as if nothing were committed
-            raise KafkaException(one.error)
+    found = coordinator.committed(consumer, partitions, timeout_s=CALL_TIMEOUT_S)
     return {one.partition: one.offset if one.offset >= 0 else None for one in found}
 
 
@@ -97,9 +95,13 @@ def watermarks(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]
 
 def _members(admin: AdminClient, topic: str, name: str) -> tuple[int | None, dict[int, str]]:
     """How many members there are, and by partition the one that reads it."""
-    try:
+
+    def describe() -> Any:  # noqa: ANN401 - the library does not say
         future = admin.describe_consumer_groups([name], request_timeout=CALL_TIMEOUT_S)[name]
-        found = future.result(timeout=CALL_TIMEOUT_S + 1)
+        return future.result(timeout=CALL_TIMEOUT_S + 1)
+
+    try:
+        found = coordinator.ask(describe)
     except KafkaException as error:
         # A group that has never been is an error to newer servers.
         return (0 if "not found" in error.args[0].str().lower() else None), {}

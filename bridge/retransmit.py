@@ -89,8 +89,10 @@ class Retransmission(Generic[S]):
         self.timeout = Timeout(clocks)
         self._numbers = count(1)
         self._by_send: OrderedDict[int, S] = OrderedDict()
+        self._by_sends: dict[int, OrderedDict[int, S]] = {}
         self._by_due: list[_Due] = []
         self._presumed: list[_Due] = []
+        self._presumed_before = -math.inf
         self._newest_answered = -math.inf
         self._last_answer = -math.inf
         self._silence_s: float | None = None
@@ -109,11 +111,12 @@ class Retransmission(Generic[S]):
         """Note that it was sent just now; its own timeout doubles with each send."""
         self.forget(sending)
         self.attempted(sending, now)
-        sending.timeout_s = min(self.timeout.value_s * 2 ** min(sending.sends, 32), self._clocks.max_s)
         sending.sends += 1
+        sending.timeout_s = self._timeout_s(sending.sends)
         sending.last_sent = now
         sending.number = next(self._numbers)
         self._by_send[sending.number] = sending
+        self._by_sends.setdefault(sending.sends, OrderedDict())[sending.number] = sending
         if len(self._by_due) > 1_000 + 2 * len(self._by_send):
             self._by_due = [entry for entry in self._by_due if entry[1] in self._by_send]
             heapq.heapify(self._by_due)
@@ -143,15 +146,42 @@ class Retransmission(Generic[S]):
 
     def forget(self, sending: S) -> None:
         """Stop watching it: confirmed, given up, or its partition went away."""
-        self._by_send.pop(sending.number, None)
+        if self._by_send.pop(sending.number, None) is not None:
+            alike = self._by_sends[sending.sends]
+            del alike[sending.number]
+            if not alike:
+                del self._by_sends[sending.sends]
 
     def lost(self, now: float) -> list[S]:
         """Return what is to be sent again now; it is no longer watched until ``sent`` is called for it."""
         found = self._due_until(self._by_due, self._newest_answered)
+        found += self._waiting_too_long(self._newest_answered)
         found += self._since_before_the_silence(now)
         self._hear(now)
         found += self._probes(now) if self.silent else self._expired(now)
         return found
+
+    def _timeout_s(self, sends: int) -> float:
+        """The timeout of an update that is sent for so many times, as it would be now."""
+        return min(self.timeout.value_s * (1 << min(sends - 1, 32)), self._clocks.max_s)
+
+    def _is_due(self, sending: S, now: float) -> bool:
+        return sending.due <= now or sending.last_sent + self._timeout_s(sending.sends) <= now
+
+    def _waiting_too_long(self, time: float, *, sent_before: float = math.inf) -> list[S]:
+        """What would have been due by then, had it been sent with the timeout of now.
+
+        A timeout that was long when it was sent, for nothing came back then, is not kept to once answers come quickly:
+        TCP too waits for the current one (RFC 6298, 5.3).
+        """
+        found: list[S] = []
+        for sends, alike in self._by_sends.items():
+            until = time - self._timeout_s(sends)
+            for sending in alike.values():
+                if sending.last_sent > until or sending.last_sent >= sent_before:
+                    break
+                found.append(sending)
+        return self._taken(found)
 
     def _due_until(self, heap: list[_Due], time: float) -> list[S]:
         found = []
@@ -165,12 +195,13 @@ class Retransmission(Generic[S]):
         """What was sent before a silence ended, has not come back one timeout later, nor within its own timeout."""
         ended = self._silence_ended
         if ended is not None and now >= ended + self.timeout.value_s:
-            self._silence_ended = None
+            self._silence_ended, self._presumed_before = None, ended
             before = takewhile(lambda one: one.last_sent < ended, self._by_send.values())
             self._presumed = [(one.due, one.number) for one in before]
             heapq.heapify(self._presumed)
-        # In the next silence only probes are sent.
-        return [] if self.silent else self._due_until(self._presumed, now)
+        if self.silent:
+            return []  # only probes are sent
+        return self._due_until(self._presumed, now) + self._waiting_too_long(now, sent_before=self._presumed_before)
 
     def _hear(self, now: float) -> None:
         """Enter a silence: nothing came back for a timeout, since the last answer and since the oldest send."""
@@ -188,7 +219,7 @@ class Retransmission(Generic[S]):
         """
         if self._silence_s is None or now < self._next_probe:
             return []
-        due = (one for one in self._by_send.values() if one.due <= now)
+        due = (one for one in self._by_send.values() if self._is_due(one, now))
         found = heapq.nsmallest(self._clocks.probes, due, key=lambda one: (one.sends, one.number))
         if found:
             self._silence_s = min(self._silence_s * 2, self._clocks.silence_max_s)

@@ -31,7 +31,7 @@ from tasks import interrupt
 
 CHANGES = Path(__file__).with_name("product-changes.jsonl")
 DEADLINE_S = 180.0
-READY_S = 60.0
+READY_S = 180.0
 EVENTS_S = 2.0
 SHOWN_PRODUCT = "42"
 

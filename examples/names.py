@@ -1,12 +1,11 @@
 """What a run calls its own, so that it gets along with others on the same servers and leaves nothing behind."""
 
 import secrets
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Final, Self, cast
 
 import redis
 from confluent_kafka import KafkaError, KafkaException
@@ -16,12 +15,14 @@ from kazoo.exceptions import NoNodeError
 from kazoo.interfaces import IAsyncResult
 from kombu import Connection, Exchange, Queue
 
+from bridge.coordinator import ask, is_away
 from servers import Addresses
 from servers.kafka import silent
 
 ROOT = Path(__file__).parents[1]
 BULK = 1_000
 CALL_TIMEOUT_S = 30
+LEFT_TO_KAFKA: Final = frozenset({KafkaError.GROUP_ID_NOT_FOUND, KafkaError.NON_EMPTY_GROUP})
 
 
 @dataclass(frozen=True)
@@ -131,20 +132,18 @@ def _remove_from_kafka(names: Names, servers: str) -> None:
     deleted: Mapping[str, Any] = admin.delete_topics(topics) if topics else {}
     for topic in deleted.values():
         topic.result(CALL_TIMEOUT_S)
-    end = time.monotonic() + CALL_TIMEOUT_S
-    while not _is_group_removed(admin, names.group) and time.monotonic() < end:
-        time.sleep(0.1)
+    remove_group(admin, names.group)
 
 
-def _is_group_removed(admin: AdminClient, group: str) -> bool:
-    """Whether the group is gone, or will be: one with a killed member is forgotten by Kafka itself, days later."""
-    deleted: Mapping[str, Any] = admin.delete_consumer_groups([group])
-    try:
+def remove_group(admin: AdminClient, group: str, *, away_max_s: float = CALL_TIMEOUT_S) -> None:
+    """Remove a consumer group, or let it be: one with a killed member is forgotten by Kafka itself, days later."""
+
+    def remove() -> None:
+        deleted: Mapping[str, Any] = admin.delete_consumer_groups([group])
         deleted[group].result(CALL_TIMEOUT_S)
+
+    try:
+        ask(remove, away_max_s=away_max_s)
     except KafkaException as error:
-        code = error.args[0].code()
-        if code in {KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE}:
-            return False
-        if code not in {KafkaError.GROUP_ID_NOT_FOUND, KafkaError.NON_EMPTY_GROUP}:
+        if error.args[0].code() not in LEFT_TO_KAFKA and not is_away(error):
             raise
-    return True

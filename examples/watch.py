@@ -17,6 +17,8 @@ import redis
 from celery import Celery
 from confluent_kafka import Consumer, TopicPartition
 
+from bridge import coordinator
+
 SAMPLE_EVERY_S = 0.05
 
 Order = tuple[int, int]
@@ -179,7 +181,8 @@ class Topics:
 
     def committed(self, topic: str, numbers: list[int]) -> dict[int, int]:
         """Return the group's committed offset by partition; 0 where there is none."""
-        answers = self._reader.committed([TopicPartition(topic, number) for number in numbers], timeout=10)
+        asked = [TopicPartition(topic, number) for number in numbers]
+        answers = coordinator.committed(self._reader, asked, timeout_s=10)
         return {answer.partition: max(0, answer.offset) for answer in answers}
 
     def records(self, topic: str) -> Iterator[Published]:

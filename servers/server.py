@@ -19,7 +19,7 @@ from servers.process import Child
 
 logger = logging.getLogger(__name__)
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 10.0
 READY_INTERVAL_S = 0.02
 PORT_DRAWS = 5

@@ -46,7 +46,7 @@ class BlackHoleProxy:
         self._listener.close()
         self._close_connections()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(120)
 
     def __enter__(self) -> Self:
         return self

@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).parents[1]
 BRIDGE = ["-m", "bridge"]
 PUBLISH = ["-m", "bridge", "publish"]
 WORKER = ["-m", "celery", "-A", "tasks", "worker", "-P", "solo", "--without-gossip", "--without-mingle"]
-TIMEOUT_S = 40.0
+TIMEOUT_S = 180.0
 PASSWORD = "hunter2-and-more"  # noqa: S105 - what must not be seen
 ONE_SECOND = {
     "LASTWORD_STARTUP_DEADLINE_S": "1",

@@ -54,7 +54,7 @@ class Driven:
 
     def advance_until(self, enough: Callable[[], bool]) -> None:
         """Do what the pool's loop does."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 180
         while not enough():
             assert time.monotonic() < end
             self._woken.clear()

@@ -13,11 +13,12 @@ from pathlib import Path
 import redis
 from confluent_kafka import Consumer, TopicPartition
 
+from bridge import coordinator
 from bridge.publisher import Publisher
 from servers import Reachable, ReachableRedis
 from servers.process import Child
 from tests.rows import Rows
-from tests.waiting import wait_until
+from tests.waiting import DEADLINE_S, wait_until
 from tests.worker_helpers import REPOSITORY, worker_env
 
 logger = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ class Flow:
         publisher = Publisher({"bootstrap.servers": self.environment["KAFKA_BOOTSTRAP_SERVERS"]}, self.topic)
         for product, number in changes:
             self.publish_one(publisher, product, number, deleted=number % 17 == 0)
-        publisher.close(30)
+        publisher.close(60)
 
     def publish_one(
         self, publisher: Publisher, product: str, number: int, *, deleted: bool = False, padding: str = ""
@@ -136,19 +137,19 @@ class Flow:
     def committed(self) -> dict[int, int]:
         """The committed offsets, after a check that everything before them is visible."""
         partitions = [TopicPartition(self.topic, number) for number in range(PARTITIONS)]
-        committed = {p.partition: p.offset for p in self.reader.committed(partitions, timeout=10)}
+        committed = {p.partition: p.offset for p in coordinator.committed(self.reader, partitions, timeout_s=60)}
         held = self.held()  # after the offsets: what was visible when they were committed is visible now
         for number, offset in committed.items():
             for at, product, version in self.delivered[number]:
                 assert at >= offset or held.get(product, (0, 0)) >= version, (number, offset, at, product, version)
         return committed
 
-    def wait_until_fresh(self, *, deadline_s: float = 60.0) -> None:
+    def wait_until_fresh(self, *, deadline_s: float = DEADLINE_S) -> None:
         wait_until(self.is_fresh, deadline_s=deadline_s, what="every product at its newest")
 
-    def wait_until_all_is_committed(self, *, deadline_s: float = 30.0) -> None:
+    def wait_until_all_is_committed(self, *, deadline_s: float = DEADLINE_S) -> None:
         ends = {
-            number: self.reader.get_watermark_offsets(TopicPartition(self.topic, number), timeout=10)[1]
+            number: self.reader.get_watermark_offsets(TopicPartition(self.topic, number), timeout=60)[1]
             for number in range(PARTITIONS)
         }
         ends = {number: end for number, end in ends.items() if end}
@@ -160,9 +161,7 @@ class Flow:
 
     def wait_until_visible(self, share: float) -> None:
         """Return when about this share of the products is in the cache: in the middle of the run."""
-        wait_until(
-            lambda: len(self.held()) >= share * len(self.newest), deadline_s=60, what=f"{share:.0%} of the products"
-        )
+        wait_until(lambda: len(self.held()) >= share * len(self.newest), what=f"{share:.0%} of the products")
         assert self.held() != self.newest, "the run was over before its middle: publish more"
 
 
@@ -188,7 +187,7 @@ class Bridge:
     def exit_code(self) -> int | None:
         return self._child.exit_code
 
-    def wait_for_log(self, text: str, *, deadline_s: float = 60.0) -> None:
+    def wait_for_log(self, text: str, *, deadline_s: float = DEADLINE_S) -> None:
         def found() -> bool:
             ended = self.exit_code is not None
             if text in self.log:
@@ -202,7 +201,7 @@ class Bridge:
         self._child.send(number)
 
     def stop(self) -> int | None:
-        self._child.stop(30)
+        self._child.stop(DEADLINE_S)
         return self.exit_code
 
     def kill(self) -> None:

@@ -41,7 +41,7 @@ class Flower:
             assert self.child.exit_code is None, self.log
             return self.status("/healthcheck") == 200
 
-        wait_until(answers, deadline_s=60, what="an answer of Flower")
+        wait_until(answers, what="an answer of Flower")
 
 
 def http_get(port: int, path: str, login: str | None = None) -> tuple[int, bytes]:

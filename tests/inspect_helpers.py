@@ -1,10 +1,12 @@
 """What the tests of ``lastword inspect`` and ``verify`` share: changes of one product, and what the commands say."""
 
 import json
+from functools import partial
 from typing import Any
 
 from confluent_kafka import TopicPartition
 
+from bridge import coordinator
 from bridge.publisher import Publisher
 from tasks.cache import Cache, Write
 from tasks.contract import Update
@@ -20,7 +22,7 @@ def publish(flow: Flow, product: str, sequence: int, **fields: object) -> None:
     record = {"product_id": product, "updated_at": BEGIN_MS, "sequence": sequence, "data": {"n": sequence}, **fields}
     publisher = Publisher({"bootstrap.servers": flow.environment["KAFKA_BOOTSTRAP_SERVERS"]}, flow.topic)
     publisher.publish_record(product.encode(), json.dumps(record).encode())
-    publisher.close(30)
+    publisher.close(60)
 
 
 def inspect(flow: Flow, product: str, *options: str, **settings: str) -> Ended:
@@ -48,8 +50,8 @@ def hold(flow: Flow, product: str, sequence: int) -> None:
     cache.close()
     ends = [TopicPartition(flow.topic, number) for number in range(PARTITIONS)]
     for at in ends:
-        at.offset = flow.reader.get_watermark_offsets(at, timeout=10)[1]
-    flow.reader.commit(offsets=ends, asynchronous=False)
+        at.offset = flow.reader.get_watermark_offsets(at, timeout=60)[1]
+    coordinator.ask(partial(flow.reader.commit, offsets=ends, asynchronous=False))
 
 
 def create_topics(flow: Flow) -> None:

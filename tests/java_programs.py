@@ -8,7 +8,7 @@ from servers.jars import fetch_jars
 from servers.java import java_command
 
 PROGRAMS = Path(__file__).parent / "java"
-TIMEOUT_S = 60
+TIMEOUT_S = 300
 
 
 def run_java(name: str, server: str, *arguments: str | Path, directory: Path) -> str:

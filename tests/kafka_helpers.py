@@ -12,9 +12,10 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition, cimpl
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from bridge import coordinator
 from bridge.records import Records
 from bridge.window import CommitPoint
-from tests.waiting import wait_until
+from tests.waiting import DEADLINE_S, wait_until
 
 QUICK_GROUP: dict[str, str | int | bool] = {"heartbeat.interval.ms": 100, "session.timeout.ms": 6_000}
 """A member hears of a rebalance at its next heartbeat."""
@@ -24,8 +25,8 @@ Headers = list[tuple[str, str | bytes | None]]
 
 def create_topic(address: str, topic: str, partitions: int = 1, *, config: dict[str, str] | None = None) -> None:
     admin = AdminClient({"bootstrap.servers": address})
-    admin.create_topics([NewTopic(topic, num_partitions=partitions, config=config or {})])[topic].result(timeout=10)
-    wait_until(lambda: topic in admin.list_topics(timeout=5).topics, what=f"topic {topic}")
+    admin.create_topics([NewTopic(topic, num_partitions=partitions, config=config or {})])[topic].result(timeout=120)
+    wait_until(lambda: topic in admin.list_topics(timeout=60).topics, what=f"topic {topic}")
 
 
 RUN_ID = "run_id=8f1c0a5e7d, Größe"
@@ -53,7 +54,7 @@ def produce(address: str, topic: str, records: Sequence[Given]) -> None:
     producer = Producer({"bootstrap.servers": address})
     for record in records:
         producer.produce(topic, key=record.key, value=record.value, headers=record.headers, partition=record.partition)
-    assert producer.flush(10) == 0
+    assert producer.flush(60) == 0
 
 
 def produce_with_header(address: str, topic: str, name: bytes, value: bytes) -> None:
@@ -102,7 +103,7 @@ def committed(address: str, group: str, topic: str, number: int = 0) -> tuple[in
     """A group's committed offset (negative: none) and its metadata."""
     consumer = Consumer({"bootstrap.servers": address, "group.id": group})
     try:
-        [found] = consumer.committed([TopicPartition(topic, number)], timeout=5)
+        [found] = coordinator.committed(consumer, [TopicPartition(topic, number)], timeout_s=60)
     finally:
         consumer.close()
     return found.offset, found.metadata
@@ -140,7 +141,7 @@ class Member:
         self.rebalances.append(("lost", numbers))
         self.assigned.difference_update(numbers)
 
-    def fetch_until(self, count: int, *, deadline_s: float = 30.0) -> list[Message]:
+    def fetch_until(self, count: int, *, deadline_s: float = DEADLINE_S) -> list[Message]:
         found: list[Message] = []
 
         def enough() -> bool:

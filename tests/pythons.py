@@ -33,5 +33,5 @@ def _candidates(version: str) -> Iterator[Path]:
 
 def _version_of(program: Path) -> str | None:
     ask = [str(program), "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
-    told = subprocess.run(ask, capture_output=True, text=True, check=False, timeout=30)
+    told = subprocess.run(ask, capture_output=True, text=True, check=False, timeout=180)
     return told.stdout.strip() if told.returncode == 0 else None

@@ -72,18 +72,18 @@ class SecuredKafka:
         }
 
     def create_topic(self, topic: str, partitions: int = 1) -> None:
-        self.admin.create_topics([NewTopic(topic, num_partitions=partitions)])[topic].result(timeout=10)
+        self.admin.create_topics([NewTopic(topic, num_partitions=partitions)])[topic].result(timeout=120)
 
     def produce(self, topic: str, value: bytes) -> None:
         producer = Producer(self.properties(ADMIN))
         producer.produce(topic, value)
-        assert producer.flush(10) == 0
+        assert producer.flush(60) == 0
 
     def allow(self, kind: str, name: str, *operations: str, user: str = "lastword") -> None:
         """Give ``user`` operations, such as READ, on a TOPIC or GROUP of this name."""
         acls = [self._acl(kind, name, operation, user) for operation in operations]
         for future in self.admin.create_acls(acls).values():
-            future.result(timeout=10)
+            future.result(timeout=120)
 
     def forbid(self, kind: str, name: str, *, user: str = "lastword") -> None:
         """Take all of ``user``'s permissions on a TOPIC or GROUP away."""
@@ -97,13 +97,13 @@ class SecuredKafka:
             AclPermissionType.ANY,
         )
         for future in self.admin.delete_acls([any_of_them]).values():
-            assert future.result(timeout=10)
+            assert future.result(timeout=120)
 
     def change_password(self, user: str, password: str) -> None:
         credential = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4_096)
         upsertion = UserScramCredentialUpsertion(user, credential, password.encode())
         for future in self.admin.alter_user_scram_credentials([upsertion]).values():
-            future.result(timeout=10)
+            future.result(timeout=120)
 
     @staticmethod
     def _acl(kind: str, name: str, operation: str, user: str) -> AclBinding:

@@ -139,7 +139,7 @@ def task_events(app: Celery, worker: CeleryWorker) -> Iterator[list[Event]]:
         yield events
     finally:
         receiver.should_stop = True
-        thread.join(10)
+        thread.join(120)
         connection.release()
 
 

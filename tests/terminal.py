@@ -53,7 +53,7 @@ class Terminal:
     def start(self) -> subprocess.Popen[bytes]:
         with self.output.open("wb") as output:
             self.up = self._popen(self.up_arguments, output)
-        wait_until(self.is_up, deadline_s=110, what="`python -m servers up`")
+        wait_until(self.is_up, what="`python -m servers up`")
         return self.up
 
     @property
@@ -79,7 +79,7 @@ class Terminal:
             env=self.environment,
             text=True,
             capture_output=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
 

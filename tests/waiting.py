@@ -2,14 +2,17 @@
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import psutil
 
 T = TypeVar("T")
 
+DEADLINE_S: Final = 180.0
+"""It only bounds a failure: what takes a second takes a minute where sixteen others want the two cores."""
 
-def wait_until(condition: Callable[[], T | None], *, deadline_s: float = 30.0, what: str = "the condition") -> T:
+
+def wait_until(condition: Callable[[], T | None], *, deadline_s: float = DEADLINE_S, what: str = "the condition") -> T:
     """Return the first truthy answer of ``condition``; past the deadline an AssertionError that names ``what``."""
     end = time.monotonic() + deadline_s
     while True:

@@ -14,11 +14,9 @@ from redis import Redis as Client
 
 from servers import Reachable, ReachableRedis
 from servers.process import Child
-from tests.waiting import wait_until
+from tests.waiting import DEADLINE_S, wait_until
 
 SESSION_TIMEOUT_S = 3.0  # of the workers' ZooKeeper sessions; the server's tick is 1 s
-START_DEADLINE_S = 60.0
-STOP_DEADLINE_S = 50.0  # stopped with tasks in hand, a prefork worker now and then takes 30 s: docs/operations.md
 BROKER_DB = 1
 LOG_TAIL_LINES = 80
 
@@ -46,7 +44,7 @@ class CeleryWorker:
     def log(self) -> str:
         return self.log_file.read_text(encoding="utf-8", errors="replace")
 
-    def wait_for_log(self, text: str, *, deadline_s: float = 30.0) -> None:
+    def wait_for_log(self, text: str, *, deadline_s: float = DEADLINE_S) -> None:
         """Return once ``text`` is in the log; AssertionError also as soon as the worker has ended without it."""
 
         def found() -> bool:
@@ -61,7 +59,7 @@ class CeleryWorker:
     def send(self, number: signal.Signals) -> None:
         self._child.send(number)
 
-    def stop(self, *, deadline_s: float = STOP_DEADLINE_S) -> int:
+    def stop(self, *, deadline_s: float = DEADLINE_S) -> int:
         """Ask the worker to end (SIGTERM, a warm shutdown), kill it past the deadline; return its exit code."""
         self._child.stop(deadline_s)
         code = self.exit_code
@@ -100,7 +98,7 @@ def celery_worker(
     worker = CeleryWorker(name, child, log_file)
     try:
         if wait_ready:
-            worker.wait_for_log(" ready.", deadline_s=START_DEADLINE_S)
+            worker.wait_for_log(" ready.")
         yield worker
     except BaseException:
         sys.stderr.write(f"{worker.log_tail()}\n")
@@ -129,7 +127,7 @@ def worker_env(
         "LASTWORD_LOCK_BUSY_RETRY_S": "1",
         "LASTWORD_RETRY_MAX_S": "1",
         "LASTWORD_CALL_TIMEOUT_S": "2",
-        "LASTWORD_STARTUP_DEADLINE_S": "20",
+        "LASTWORD_STARTUP_DEADLINE_S": "120",
     }
 
 

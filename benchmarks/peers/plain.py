@@ -2,10 +2,12 @@
 
 import signal
 from contextlib import closing, suppress
+from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, Message, TopicPartition
 
+from bridge.coordinator import ask
 from bridge.settings import BridgeSettings
 from tasks.cache import Cache, Write
 from tasks.contract import Update, decode
@@ -36,7 +38,7 @@ def main() -> None:
             messages = consumer.consume(BATCH, POLL_S)
             if messages:
                 write(cache, [update for message in messages for update in updates_in(message, task_settings)])
-                consumer.commit(asynchronous=False)
+                ask(partial(consumer.commit, asynchronous=False))
 
 
 def report(_: Consumer, partitions: list[TopicPartition]) -> None:

@@ -21,6 +21,7 @@ from kazoo.handlers.threading import KazooTimeoutError
 from kombu.exceptions import KombuError
 from sqlalchemy.exc import SQLAlchemyError
 
+from bridge import coordinator
 from servers.kafka import silent
 from tasks.lock_path import SHARDS
 
@@ -164,7 +165,7 @@ class Topic:
             partitions = self._group.list_topics(self._topic, timeout=CALL_S).topics[self._topic].partitions
             total = 0
             asked = [TopicPartition(self._topic, number) for number in partitions]
-            for one in self._group.committed(asked, timeout=CALL_S):
+            for one in coordinator.committed(self._group, asked, timeout_s=CALL_S):
                 low, high = self._group.get_watermark_offsets(one, timeout=CALL_S)
                 total += high - (one.offset if one.offset >= 0 else low)
         except KafkaException:

@@ -16,7 +16,7 @@ import yaml
 
 from servers.process import Child
 from tests.commands import clean_env
-from tests.waiting import wait_until
+from tests.waiting import DEADLINE_S, wait_until
 from tests.worker_helpers import REPOSITORY
 
 OURS = ("worker", "bridge", "flower")
@@ -80,7 +80,7 @@ class Service:
             return False
         return done.returncode == 0
 
-    def wait_until_healthy(self, *, deadline_s: float = 60.0) -> None:
+    def wait_until_healthy(self, *, deadline_s: float = DEADLINE_S) -> None:
         def healthy() -> bool:
             assert self.child is not None
             assert self.child.exit_code is None, self.log_file.read_text(encoding="utf-8")
@@ -89,7 +89,7 @@ class Service:
         wait_until(healthy, deadline_s=deadline_s, what=f"the health of {self.name}")
 
     def wait_until_unhealthy(self) -> None:
-        wait_until(lambda: not self.is_healthy(), deadline_s=60, what=f"the ill health of {self.name}")
+        wait_until(lambda: not self.is_healthy(), what=f"the ill health of {self.name}")
 
     def stop(self) -> int | None:
         """As ``docker stop`` does; the exit code, -9 past the grace period."""

@@ -21,8 +21,6 @@ from tests.flow import PARTITIONS, Flow
 from tests.flower_helpers import http_get
 from tests.worker_helpers import REPOSITORY
 
-pytestmark = pytest.mark.timeout(300)  # a health check's patience is 30 s; the wheel is installed first
-
 SERVICES = read_services()
 THREE = {server: [f"{server}-{number}" for number in (1, 2, 3)] for server in ("zookeeper", "kafka")}
 OF_THE_CLUSTER = ["cluster-worker", "cluster-bridge"]

@@ -15,10 +15,9 @@ from tests.waiting import wait_until
 DEMO = [sys.executable, "-m", "examples.demo"]
 
 
-@pytest.mark.timeout(240)
 def test_the_demo_ends_with_every_product_at_its_newest() -> None:
     run = subprocess.run(
-        DEMO, cwd=REPOSITORY, env=clean_env({}), capture_output=True, text=True, check=False, timeout=220
+        DEMO, cwd=REPOSITORY, env=clean_env({}), capture_output=True, text=True, check=False, timeout=600
     )
     assert run.returncode == 0, run.stdout + run.stderr
     shown = re.search(r"products at their newest\s+(\d+) of (\d+)", run.stdout)
@@ -28,7 +27,6 @@ def test_the_demo_ends_with_every_product_at_its_newest() -> None:
     assert "Traceback" not in run.stdout + run.stderr
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("begun", ["Kafka 127", "published"])
 def test_ctrl_c_stops_everything_the_demo_has_started(tmp_path: Path, begun: str) -> None:
     log = tmp_path / "demo.log"
@@ -36,10 +34,10 @@ def test_ctrl_c_stops_everything_the_demo_has_started(tmp_path: Path, begun: str
         demo = subprocess.Popen(
             DEMO, cwd=REPOSITORY, env=clean_env({}), stdout=output, stderr=subprocess.STDOUT, process_group=0
         )
-    wait_until(lambda: begun in log.read_text(encoding="utf-8"), deadline_s=60, what=begun)
+    wait_until(lambda: begun in log.read_text(encoding="utf-8"), what=begun)
     children = psutil.Process(demo.pid).children(recursive=True)
     assert len(children) >= 3
     demo.send_signal(signal.SIGINT)
-    assert demo.wait(60) == 130
+    assert demo.wait(120) == 130
     assert "Traceback" not in log.read_text(encoding="utf-8")
     assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]

@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from bridge import coordinator
 from bridge.headers import headers_of
 from bridge.publisher import Publisher
 from tests.flow import PARTITIONS, Flow
 from tests.pools import GROUP, POOLS_OF_WHICH_ONE_IS_CORE, THREADS, long_run
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
-
-pytestmark = pytest.mark.timeout(180)
 
 COUNT, PRODUCTS = 800, 150
 
@@ -35,7 +34,8 @@ def test_every_product_ends_at_its_newest_and_every_offset_is_committed(flow: Fl
 @pytest.mark.core
 def test_the_commit_carries_the_identity_of_the_data_set(flow: Flow) -> None:
     def metadata() -> dict[str, str | None]:
-        answers = flow.reader.committed([TopicPartition(flow.topic, n) for n in range(PARTITIONS)], timeout=10)
+        asked = [TopicPartition(flow.topic, number) for number in range(PARTITIONS)]
+        answers = coordinator.committed(flow.reader, asked, timeout_s=60)
         return {f"{flow.topic}:{a.partition}:{flow.group}": a.metadata for a in answers if a.offset > 0}
 
     def identities() -> dict[str, str]:
@@ -45,7 +45,7 @@ def test_the_commit_carries_the_identity_of_the_data_set(flow: Flow) -> None:
     with celery_worker(flow.environment, *THREADS), flow.bridge():
         publisher = Publisher({"bootstrap.servers": flow.environment["KAFKA_BOOTSTRAP_SERVERS"]}, flow.topic)
         publisher.publish_record(None, b"a letter, before anything was looked for in the cache")
-        publisher.close(30)
+        publisher.close(60)
         wait_until(metadata, what="the letter's commit")
         assert metadata().items() <= identities().items()
         flow.publish(60, 30)
@@ -124,11 +124,12 @@ def test_bridges_come_and_go(flow: Flow) -> None:
 @pytest.mark.core
 def test_sigterm_drains_what_is_in_hand(flow: Flow) -> None:
     with celery_worker(flow.environment, *GROUP) as worker:
-        with flow.bridge() as bridge:
+        # On a busy machine the default deadline passes, and what is presumed lost is in the queue twice.
+        with flow.bridge(LASTWORD_SHUTDOWN_DEADLINE_S="170", LASTWORD_TIMEOUT_FLOOR_S="300") as bridge:
             flow.publish(*long_run(GROUP))
             flow.wait_until_visible(0.1)
             bridge.send(signal.SIGTERM)
-            wait_until(lambda: bridge.exit_code is not None, deadline_s=30, what="the bridge's end")
+            wait_until(lambda: bridge.exit_code is not None, what="the bridge's end")
             assert bridge.exit_code == 0
             assert "Traceback" not in bridge.log
         assert flow.broker.llen("lastword") == 0
@@ -147,7 +148,7 @@ def test_invalid_records_are_dead_lettered_and_the_rest_flows_on(flow: Flow) -> 
             publisher.publish_record(b"p1", b'{"product_id": "p1", "updated_at": 1763800000, "data": 1}')
         publisher.publish_record(None, b"\xff\xfe no JSON")
         flow.publish_one(publisher, "p1", 31)
-        publisher.close(30)
+        publisher.close(60)
         flow.wait_until_fresh()
         flow.wait_until_all_is_committed()
     letters = read_all(flow, f"{flow.topic}-dlt", 31)
@@ -166,8 +167,8 @@ def test_a_permanent_failure_is_dead_lettered_with_its_reason(flow: Flow) -> Non
             product = f"p{number % 10}"
             record = {"product_id": product, "updated_at": 1_763_800_000_000, "sequence": number, "data": number}
             publisher.publish_record(product.encode(), json.dumps(record).encode())
-        publisher.close(30)
-        flow.wait_until_all_is_committed(deadline_s=60)
+        publisher.close(60)
+        flow.wait_until_all_is_committed()
     letters = read_all(flow, f"{flow.topic}-dlt", 4)
     assert {headers["__lastword.errors.stage"] for headers in letters} == {"apply"}
     assert all(f"{flow.prefix}p7" in headers["__lastword.errors.message"] for headers in letters)

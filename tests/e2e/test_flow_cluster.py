@@ -14,8 +14,6 @@ from tests.flow import Flow
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker, empty_broker
 
-pytestmark = pytest.mark.timeout(180)
-
 PRODUCTS = [f"p{number}" for number in range(30)]
 
 
@@ -47,7 +45,7 @@ def test_products_of_the_other_nodes_go_on_and_the_rest_follows(
     def publish(number: int) -> None:
         for product in PRODUCTS:
             flow.publish_one(publisher, product, number)
-        publisher.flush(30)
+        publisher.flush(60)
 
     def is_fresh(product: str) -> bool:
         slot = key_slot(f"{key_prefix}{product}".encode())
@@ -65,7 +63,7 @@ def test_products_of_the_other_nodes_go_on_and_the_rest_follows(
         silent.pause()
         try:
             publish(2)
-            wait_until(lambda: all(map(is_fresh, others)), deadline_s=60, what="the products of the other nodes")
+            wait_until(lambda: all(map(is_fresh, others)), what="the products of the other nodes")
             bridge.wait_for_log(f"cannot be asked about a part of what it holds: Redis at {silent.address}")
         finally:
             silent.resume()

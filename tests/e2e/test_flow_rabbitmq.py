@@ -1,13 +1,9 @@
 """The whole flow with RabbitMQ as Celery's broker."""
 
-import pytest
-
 from tests.celery_brokers import RabbitBroker
 from tests.flow import Flow
 from tests.pools import POOLS
 from tests.worker_helpers import celery_worker
-
-pytestmark = pytest.mark.timeout(180)
 
 COUNT, PRODUCTS = 800, 150
 

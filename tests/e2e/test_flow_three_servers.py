@@ -7,8 +7,6 @@ from servers import KafkaCluster, Reachable, ReachableRedis, Redis, ZooKeeperEns
 from tests.flow import PARTITIONS, Flow
 from tests.worker_helpers import celery_worker
 
-pytestmark = pytest.mark.timeout(240)
-
 
 @pytest.fixture
 def kafka_server(kafka_cluster: KafkaCluster) -> Reachable:
@@ -33,6 +31,6 @@ def test_every_product_gets_its_newest_and_the_topics_have_the_clusters_replicas
         flow.wait_until_fresh()
         flow.wait_until_all_is_committed()
         assert bridge.stop() == 0
-    topics = AdminClient({"bootstrap.servers": kafka_cluster.address}).list_topics(timeout=10).topics
+    topics = AdminClient({"bootstrap.servers": kafka_cluster.address}).list_topics(timeout=60).topics
     for name in (flow.topic, f"{flow.topic}-dlt"):
         assert [len(partition.replicas) for partition in topics[name].partitions.values()] == [3] * PARTITIONS

@@ -4,16 +4,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from examples.watch import Topics
 from tests.commands import PUBLISH, run
 from tests.flow import Flow
 from tests.flower_helpers import Flower, running_flower
 from tests.waiting import wait_until
 from tests.worker_helpers import REPOSITORY, celery_worker
-
-pytestmark = pytest.mark.timeout(300)
 
 CHANGES = REPOSITORY / "examples" / "product-changes.jsonl"
 RECORDS, BROKEN, PRODUCTS = 3_089, 3, 299
@@ -42,7 +38,7 @@ def test_the_api_of_flower_agrees_with_the_ids_that_were_sent(flow: Flow, tmp_pa
         wait_until(lambda: is_watched(flower, worker.name), what=f"Flower to see {worker.name}")
         published = run([*PUBLISH, "--unchecked", str(CHANGES)], flow.environment)
         assert f"published {RECORDS} records" in published.out
-        flow.wait_until_all_is_committed(deadline_s=150)
+        flow.wait_until_all_is_committed()
         topics = Topics(flow.environment["KAFKA_BOOTSTRAP_SERVERS"], flow.topic)
         possible = possible_ids(topics, flow.topic)
         topics.close()

@@ -13,8 +13,6 @@ from tests.unit.test_formats import CANAL, POSTGRES, ROW, T_MS, debezium, envelo
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
-pytestmark = pytest.mark.timeout(180)
-
 
 def publish(flow: Flow, *values: object) -> None:
     with Publisher({"bootstrap.servers": flow.environment["KAFKA_BOOTSTRAP_SERVERS"]}, flow.topic) as publisher:

@@ -13,8 +13,6 @@ from tests.kafka_helpers import read
 from tests.programs import JDK
 from tests.worker_helpers import celery_worker
 
-pytestmark = pytest.mark.timeout(180)
-
 PRODUCTS = {
     KeyForm.TEXT: ["42", "sku-1", "Größe-Ü", "🦆", "a-longer-key-0123456789", "p1", "p2", "p3", "p4", "p5"],
     KeyForm.JSON: ["42", "sku-1", "Größe-Ü", "🦆", "p1", "p2", "p3"],
@@ -56,7 +54,7 @@ def test_records_of_the_java_client_are_taken_like_any_other(flow: Flow, form: K
         deleted: (None, b"1"),
     }
     letters = [TopicPartition(f"{flow.topic}-dlt", number) for number in range(PARTITIONS)]
-    assert {flow.reader.get_watermark_offsets(partition, timeout=10) for partition in letters} == {(0, 0)}
+    assert {flow.reader.get_watermark_offsets(partition, timeout=60) for partition in letters} == {(0, 0)}
 
     assert set(partitions) == set(products)
     assert len(set(partitions.values())) > 1

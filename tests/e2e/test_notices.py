@@ -15,8 +15,6 @@ from tests.rows import Rows
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
-pytestmark = pytest.mark.timeout(180)
-
 COUNT, PRODUCTS = 800, 150
 T_US = BEGIN_MS * 1_000
 

@@ -23,8 +23,6 @@ from tests.pools import THREADS
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
-pytestmark = pytest.mark.timeout(180)
-
 COUNT, PRODUCTS = 600, 120
 EVERYTHING = ("--all-records", "--deadline", "60")
 
@@ -307,7 +305,7 @@ def measured_replay(flow: Flow) -> tuple[str, int]:
             return process.poll() is not None
 
         try:
-            wait_until(ended, deadline_s=120, what="the replay's end")
+            wait_until(ended, what="the replay's end")
         finally:
             process.kill()
         out = process.communicate()[0].decode()

@@ -21,7 +21,7 @@ from tests.programs import CHROMIUM
 from tests.waiting import wait_until
 from tests.worker_helpers import REPOSITORY
 
-pytestmark = [pytest.mark.timeout(300), CHROMIUM.mark]
+pytestmark = CHROMIUM.mark
 
 FRESH_MS = 60_000
 
@@ -52,13 +52,13 @@ def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     log = directory / "shop.log"
     child = Child([sys.executable, "-m", "examples.shop"], directory=REPOSITORY, log_file=log, environment=environment)
     try:
-        wait_until(lambda: is_open(child, log), deadline_s=120, what="the shop")
+        wait_until(lambda: is_open(child, log), what="the shop")
         yield Shop(f"http://127.0.0.1:{port}/", port, child.pid)
         children = psutil.Process(child.pid).children(recursive=True)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/events") as events:
             assert events.readline().startswith(b"data: ")
             child.send(signal.SIGINT)
-            wait_until(lambda: child.exit_code is not None, deadline_s=60, what="the shop's end")
+            wait_until(lambda: child.exit_code is not None, what="the shop's end")
         wait_until(lambda: not any(one.is_running() for one in children), what="the end of all that it started")
         assert child.exit_code == 0, log.read_text(encoding="utf-8")
         assert "Traceback" not in log.read_text(encoding="utf-8")
@@ -108,10 +108,10 @@ def total(page: Page) -> int:
 def test_a_change_arrives(page: Page) -> None:
     press(page, "Change one")
     said = page.locator("#said")
-    expect(said).to_contain_text("product: ", timeout=10_000)
+    expect(said).to_contain_text("product: ", timeout=120_000)
     number = said.inner_text().rpartition(": ")[2]
     row = page.locator(f"tr[data-product='{number}'] td")
-    expect(row.nth(5)).not_to_have_text("1", timeout=10_000)
+    expect(row.nth(5)).not_to_have_text("1", timeout=120_000)
     expect_fresh(page)
     assert row.nth(1).inner_text() == row.nth(4).inner_text()
     assert row.nth(2).inner_text() == row.nth(5).inner_text()
@@ -120,21 +120,21 @@ def test_a_change_arrives(page: Page) -> None:
 def test_a_burst_ends_fresh_and_the_chart_moves(page: Page) -> None:
     # Nothing has happened for longer than the last point is of: there is none at the right edge.
     line = page.locator("#line-p50")
-    expect(page.locator("#p50")).to_have_text("\N{EN DASH}", timeout=20_000)
+    expect(page.locator("#p50")).to_have_text("\N{EN DASH}", timeout=120_000)
     press(page, "1,000 changes of one product")
-    expect(page.locator("#said")).to_contain_text("changed: 1000", timeout=30_000)
+    expect(page.locator("#said")).to_contain_text("changed: 1000", timeout=120_000)
     expect_fresh(page)
-    expect(page.locator("#p50")).to_contain_text("s", timeout=10_000)
-    expect(line).to_have_attribute("points", re.compile(r"5[789]\d\.\d,[\d.]+$"), timeout=10_000)
+    expect(page.locator("#p50")).to_contain_text("s", timeout=120_000)
+    expect(line).to_have_attribute("points", re.compile(r"5[789]\d\.\d,[\d.]+$"), timeout=120_000)
     press(page, "5,000 changes of all")
-    expect(page.locator("#said")).to_contain_text("changed: 5000", timeout=60_000)
+    expect(page.locator("#said")).to_contain_text("changed: 5000", timeout=120_000)
     expect_fresh(page)
     assert total(page) > 0
 
 
 def test_a_record_that_is_none_is_seen_with_its_reason(page: Page) -> None:
     press(page, "Publish a record that is none")
-    expect(page.locator("#letters")).to_contain_text("updated_at is missing", timeout=20_000)
+    expect(page.locator("#letters")).to_contain_text("updated_at is missing", timeout=120_000)
 
 
 def test_it_stays_right_while_workers_are_paused_and_killed_and_the_broker_is_wiped(page: Page) -> None:
@@ -145,7 +145,7 @@ def test_it_stays_right_while_workers_are_paused_and_killed_and_the_broker_is_wi
     press(page, "Wipe the Celery broker")
     press(page, "Resume worker 1")
     expect(page.locator("#processes")).to_contain_text("worker 1: runs")
-    expect(page.locator("#said")).to_contain_text("changed: 5000", timeout=60_000)
+    expect(page.locator("#said")).to_contain_text("changed: 5000", timeout=120_000)
     expect_fresh(page)
 
 
@@ -158,7 +158,7 @@ def test_on_a_phone_in_the_dark_and_by_keyboard(page: Page) -> None:
     assert max(int(red), int(green), int(blue)) < 60
     page.get_by_role("button", name="Change one", exact=True).focus()
     page.keyboard.press("Enter")
-    expect(page.locator("#said")).to_contain_text("changed: 1", timeout=10_000)
+    expect(page.locator("#said")).to_contain_text("changed: 1", timeout=120_000)
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "1,000 changes of one product"
     expect_fresh(page)
@@ -166,7 +166,7 @@ def test_on_a_phone_in_the_dark_and_by_keyboard(page: Page) -> None:
 
 def test_flower_is_a_link_away(page: Page, shop: Shop) -> None:
     address = f"http://127.0.0.1:{shop.port + 1}/"
-    expect(page.locator("#flower")).to_have_attribute("href", address, timeout=10_000)
+    expect(page.locator("#flower")).to_have_attribute("href", address, timeout=120_000)
 
 
 def test_a_port_that_is_taken_is_named(shop: Shop) -> None:
@@ -190,9 +190,9 @@ def test_each_part_that_is_away_is_named_and_the_page_goes_on(page: Page, shop: 
     [server] = [child for child in children if any(word in argument for argument in child.cmdline())]
     server.suspend()
     try:
-        expect(page.locator("#trouble")).to_contain_text(f"{part} does not answer", timeout=30_000)
+        expect(page.locator("#trouble")).to_contain_text(f"{part} does not answer", timeout=120_000)
     finally:
         server.resume()
-    expect(page.locator("#trouble")).to_be_hidden(timeout=60_000)
+    expect(page.locator("#trouble")).to_be_hidden(timeout=120_000)
     press(page, "Change one")
     expect_fresh(page)

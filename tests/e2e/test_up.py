@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-import pytest
 import redis
 
 from servers.ports import free_port, is_free
@@ -18,8 +17,6 @@ from tests.commands import PUBLISH, change, clean_env, run
 from tests.flower_helpers import http_get
 from tests.waiting import gone, wait_until
 from tests.worker_helpers import REPOSITORY
-
-pytestmark = pytest.mark.timeout(240)
 
 UP = [sys.executable, "-m", "examples.up"]
 
@@ -39,7 +36,7 @@ class Up:
             assert text in self.log or self.process.poll() is None, self.log
             return text in self.log
 
-        wait_until(said, deadline_s=90, what=text)
+        wait_until(said, what=text)
 
     def environment(self) -> dict[str, str]:
         """The addresses it tells people to export."""

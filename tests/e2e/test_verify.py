@@ -143,7 +143,7 @@ def traffic(flow: Flow) -> Iterator[None]:
         while not stopping.wait(0.005):
             number += 1
             flow.publish_one(publisher, f"p{number % PRODUCTS}", number)
-        publisher.close(30)
+        publisher.close(60)
 
     thread = threading.Thread(target=publish_on, name="traffic")
     thread.start()
@@ -174,8 +174,8 @@ def test_a_long_topic_is_compared_in_bounded_memory(flow: Flow) -> None:
         record = f'{{"product_id": "product-{number}", "updated_at": {BEGIN_MS}, "sequence": {number}, "data": {{}}}}'
         producer.produce(flow.topic, key=f"product-{number}", value=record, partition=number % PARTITIONS)
         if number % 10_000 == 0:
-            producer.flush(30)
-    assert producer.flush(30) == 0
+            producer.flush(60)
+    assert producer.flush(60) == 0
     # Not ru_maxrss, which a process inherits: here it would be what the tests themselves have taken.
     measured = "import re, sys; from pathlib import Path; from bridge.cli import main\n"
     measured += "try: main(['verify', '--wait', '0'])\n"

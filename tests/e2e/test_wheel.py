@@ -15,8 +15,6 @@ from tests.task_helpers import open_site
 from tests.waiting import wait_until
 from tests.worker_helpers import REPOSITORY, celery_worker
 
-pytestmark = pytest.mark.timeout(300)  # the first time, everything that the wheel needs is downloaded
-
 ROOMS = ["bridge", "tasks"]
 
 

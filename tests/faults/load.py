@@ -10,7 +10,7 @@ from typing import Self
 
 from bridge.publisher import Publisher
 from tests.flow import Flow
-from tests.waiting import wait_until
+from tests.waiting import DEADLINE_S, wait_until
 
 BATCHES_PER_S = 20
 
@@ -33,7 +33,7 @@ class Load:
         self._pool = ThreadPoolExecutor(1, "load")
         self._run: Future[None] | None = None
 
-    def wait_until_flowing(self, *, deadline_s: float = 60.0) -> None:
+    def wait_until_flowing(self, *, deadline_s: float = DEADLINE_S) -> None:
         """Return when a change is visible that was published after this was called."""
         mark = self.number
         wait_until(
@@ -46,11 +46,11 @@ class Load:
         """Publish no more; Kafka has everything on return."""
         self._stopping.set()
         if self._run is not None:
-            self._run.result(60)
+            self._run.result(120)
 
     def __enter__(self) -> Self:
         self._run = self._pool.submit(self._publish_all)
-        if not self._begun.wait(30):
+        if not self._begun.wait(120):
             self.stop()  # raises what was wrong, if anything was
             raise AssertionError("nothing was published within 30 s")
         return self
@@ -71,7 +71,7 @@ class Load:
         self._begun.set()  # from here on no product is new
         while not self._stopping.wait(1 / BATCHES_PER_S):
             self._publish(publisher, self._chance.choices(self._products, k=self._batch))
-        publisher.close(30)
+        publisher.close(60)
 
     def _publish(self, publisher: Publisher, products: list[str]) -> None:
         changes = [(product, self.number + at) for at, product in enumerate(products, 1)]
@@ -87,7 +87,7 @@ def publish(flow: Flow, *products: str, number: int = 1) -> None:
     publisher = Publisher({"bootstrap.servers": flow.environment["KAFKA_BOOTSTRAP_SERVERS"]}, flow.topic)
     for product in products:
         flow.publish_one(publisher, product, number)
-    publisher.close(30)
+    publisher.close(60)
 
 
 def is_visible(flow: Flow, product: str, number: int = 1) -> bool:

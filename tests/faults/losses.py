@@ -15,6 +15,6 @@ def publish_and_confirm(flow: Flow, *, seed: int = 7) -> None:
 
 def wait_until_all_is_back(flow: Flow) -> None:
     # Until it is, committed offsets do pass what is not visible: that is the fault.
-    wait_until(lambda: flow.held() == flow.newest, deadline_s=90, what="every product at its newest")
+    wait_until(lambda: flow.held() == flow.newest, what="every product at its newest")
     flow.wait_until_fresh()
     flow.wait_until_all_is_committed()

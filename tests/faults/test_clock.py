@@ -13,7 +13,7 @@ from tests.programs import FAKETIME, faketime_library
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
-pytestmark = [pytest.mark.timeout(180), FAKETIME.mark]
+pytestmark = FAKETIME.mark
 
 HOUR_S = 3_600
 PER_S = 20  # libfaketime costs a process much of its speed
@@ -112,7 +112,7 @@ def test_a_task_that_waits_for_its_retry_while_the_workers_clock_is_set(flow: Fl
             clock.set(by_s)
             assert not is_visible(flow, "busy")
             grant.release()
-            flow.wait_until_fresh(deadline_s=90)
+            flow.wait_until_fresh()
         flow.wait_until_all_is_committed()
 
 

@@ -14,10 +14,6 @@ from tests.pools import POOLS, THREADS, name_of
 from tests.waiting import wait_until
 from tests.worker_helpers import SESSION_TIMEOUT_S, CeleryWorker, celery_worker
 
-pytestmark = pytest.mark.timeout(180)
-
-ELECTION_S = 20.0  # far more than a vote takes
-
 
 @pytest.fixture
 def zookeeper_server(zookeeper_ensemble: ZooKeeperEnsemble) -> ZooKeeperEnsemble:
@@ -61,7 +57,7 @@ def test_one_of_three_killed_under_load(
         victim = choose(zookeeper_ensemble, worker)
         with measured(flow, f"ZooKeeper: {name} of three killed (-9)") as measurement:
             victim.kill()
-            changes.wait_until_flowing(deadline_s=ELECTION_S)
+            changes.wait_until_flowing()
             measurement.taken_over()
             assert zookeeper_ensemble.leader is not victim
             changes.stop()
@@ -77,7 +73,7 @@ def test_the_leader_paused_under_load(flow: Flow, zookeeper_ensemble: ZooKeeperE
         changes.wait_until_flowing()
         with measured(flow, "ZooKeeper: leader paused (SIGSTOP)") as measurement:
             paused.pause()
-            wait_until(lambda: any(member.leads for member in others), deadline_s=ELECTION_S, what="another leader")
+            wait_until(lambda: any(member.leads for member in others), what="another leader")
             changes.wait_until_flowing()
             measurement.taken_over()
             paused.resume()

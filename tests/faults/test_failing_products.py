@@ -2,7 +2,6 @@
 
 import json
 
-import pytest
 from confluent_kafka import Producer
 
 from tests.faults.load import Load
@@ -13,8 +12,6 @@ from tests.history.recorded_flow import RecordedFlow
 from tests.pools import POOLS_OF_WHICH_ONE_IS_CORE
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
-
-pytestmark = pytest.mark.timeout(180)
 
 WRONG, RAISING = "wrong-type", f"{RAISES}always"
 
@@ -32,7 +29,7 @@ def test_a_product_whose_task_always_fails_is_dead_lettered_beside_good_traffic(
         changes.wait_until_flowing()
         publish_hopeless(flow)
         kafka = flow.environment["KAFKA_BOOTSTRAP_SERVERS"]
-        wait_until(lambda: len(read_letters(kafka, f"{flow.topic}-dlt")) == 6, deadline_s=60, what="six dead letters")
+        wait_until(lambda: len(read_letters(kafka, f"{flow.topic}-dlt")) == 6, what="six dead letters")
         changes.wait_until_flowing()
         changes.stop()
         flow.wait_until_fresh()
@@ -52,4 +49,4 @@ def publish_hopeless(flow: RecordedFlow) -> None:
         record = {"product_id": product, "updated_at": BEGIN_MS, "sequence": number, "data": number}
         noted = flow.note_hopeless(product, (BEGIN_MS * 1_000, number))
         producer.produce(flow.topic, key=product.encode(), value=json.dumps(record).encode(), on_delivery=noted)
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
+from bridge.coordinator import ask
 from servers import KafkaCluster
 from servers.kafka_cluster import KafkaNode
 from tests.faults.figures import measured
@@ -15,14 +15,7 @@ from tests.pools import GROUP
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
-pytestmark = pytest.mark.timeout(180)
-
 PER_S = 60
-AWAY = {
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.NOT_COORDINATOR,
-}
 
 
 @pytest.fixture
@@ -40,12 +33,7 @@ def coordinator(cluster: KafkaCluster, flow: Flow) -> KafkaNode:
     admin = AdminClient({"bootstrap.servers": cluster.address})
 
     def found() -> KafkaNode | None:
-        try:
-            group = admin.describe_consumer_groups([flow.group])[flow.group].result(10)
-        except KafkaException as error:
-            if error.args[0].code() not in AWAY:
-                raise
-            return None
+        group = ask(lambda: admin.describe_consumer_groups([flow.group])[flow.group].result(120))
         return next((node for node in cluster.nodes if node.node_id == group.coordinator.id), None)
 
     return wait_until(found, what="the group's coordinator")

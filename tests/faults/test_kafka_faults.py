@@ -12,8 +12,6 @@ from tests.pools import GROUP
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
-pytestmark = pytest.mark.timeout(180)
-
 PER_S = 60
 GONE = "Connect to ipv4#"  # librdkafka's complaint when nobody listens
 

@@ -13,8 +13,6 @@ from tests.pools import POOLS, POOLS_OF_WHICH_ONE_IS_CORE, PREFORK, THREADS, nam
 from tests.waiting import wait_until
 from tests.worker_helpers import CeleryWorker, celery_worker
 
-pytestmark = pytest.mark.timeout(180)
-
 
 @POOLS_OF_WHICH_ONE_IS_CORE
 def test_the_late_write_of_a_paused_worker_loses(flow: Flow, pool: tuple[str, ...]) -> None:

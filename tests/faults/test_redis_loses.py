@@ -17,8 +17,6 @@ from tests.pools import THREADS, long_run
 from tests.waiting import wait_until
 from tests.worker_helpers import CeleryWorker, celery_worker
 
-pytestmark = pytest.mark.timeout(180)
-
 
 @pytest.fixture
 def own_cache(tmp_path: Path, flow: Flow) -> Iterator[Redis]:

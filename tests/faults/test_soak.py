@@ -2,15 +2,12 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.soak.run import soak
 from tests.soak.schedule import plan
 
 SEED, LENGTH_S, PER_S = 5, 60.0, 40
 
 
-@pytest.mark.timeout(400)
 def test_a_minute_of_random_faults(tmp_path: Path) -> None:
     said: list[str] = []
     outcome = soak(tmp_path, seed=SEED, length_s=LENGTH_S, nodes=1, per_s=PER_S, say=said.append)

@@ -15,8 +15,6 @@ from tests.pools import PREFORK, THREADS, name_of
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
-pytestmark = pytest.mark.timeout(180)
-
 Cut = Callable[[BlackHoleProxy], None]
 BOTH_WAYS = (BlackHoleProxy.swallow_all, "both ways")
 REPLIES = (BlackHoleProxy.swallow_replies, "replies only")

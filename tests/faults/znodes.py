@@ -9,7 +9,7 @@ from kazoo.protocol.states import ZnodeStat
 from tasks.grant import Grant
 from tests.flow import Flow
 from tests.lock_helpers import acquire_when_possible, direct_client, lock_count, lock_stat, open_locks
-from tests.waiting import wait_until
+from tests.waiting import DEADLINE_S, wait_until
 
 
 class Znodes:
@@ -34,7 +34,7 @@ class Znodes:
         """One for each session."""
         return [f"{self._root}/guards/{name}" for name in self.client.get_children(f"{self._root}/guards")]
 
-    def wait_until_gone(self, guard: str, *, deadline_s: float = 30.0) -> None:
+    def wait_until_gone(self, guard: str, *, deadline_s: float = DEADLINE_S) -> None:
         """Return when the session of this guard is over."""
         wait_until(lambda: self.client.exists(guard) is None, deadline_s=deadline_s, what=f"the end of {guard}")
 

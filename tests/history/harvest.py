@@ -60,7 +60,7 @@ class Harvest:
     def close(self) -> None:
         """Stop, and drop the lists in Redis."""
         self._stopping.set()
-        self._thread.join(30)
+        self._thread.join(120)
         with suppress(*DOWN):
             for product in self._lives:
                 self._client().unlink(history_key(f"{self._prefix}{product}"))

@@ -9,6 +9,7 @@ from typing import Final, cast
 
 from confluent_kafka import KafkaError, Message, TopicPartition
 
+from bridge import coordinator
 from servers import Reachable, ReachableRedis
 from tasks.version import Version
 from tests.flow import PARTITIONS, Flow
@@ -19,8 +20,9 @@ from tests.history.harvest import Harvest
 from tests.history.report import Report
 from tests.history.znodes import Znodes, look
 from tests.lock_helpers import direct_client
+from tests.waiting import DEADLINE_S
 
-SESSIONS_END_S: Final = 7.0
+SESSIONS_END_S: Final = 60.0
 """So much later than its timeout the session of a killed worker is over: two ticks, and time for a busy machine."""
 
 
@@ -61,7 +63,8 @@ class RecordedFlow(Flow):
     def committed(self) -> dict[int, int]:
         """The committed offsets; whether what they pass was visible when they were committed, the checker says."""
         places = [TopicPartition(self.topic, number) for number in range(PARTITIONS)]
-        return {place.partition: max(0, place.offset) for place in self.reader.committed(places, timeout=10)}
+        found = coordinator.committed(self.reader, places, timeout_s=60)
+        return {place.partition: max(0, place.offset) for place in found}
 
     def note_hopeless(self, product: str, version: tuple[int, int]) -> Callable[[KafkaError | None, Message], None]:
         """What a producer is to call when Kafka has an update that can only become a dead letter."""
@@ -73,7 +76,7 @@ class RecordedFlow(Flow):
 
         return delivered
 
-    def wait_until_all_is_committed(self, *, deadline_s: float = 30.0) -> None:
+    def wait_until_all_is_committed(self, *, deadline_s: float = DEADLINE_S) -> None:
         """And until no lock is held though the workers still run: with its session, any lock would go away."""
         super().wait_until_all_is_committed(deadline_s=deadline_s)
         left = self.locks_left()

@@ -79,4 +79,4 @@ def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
     for each in terminals:
         if each.up is not None:
             each.up.kill()
-            each.up.wait(10)
+            each.up.wait(120)

@@ -16,7 +16,7 @@ from servers import Reachable
 from tasks.contract import VERSION_HEADER, Update
 from tasks.version import Version
 from tests.kafka_helpers import Given, create_topic, produce, read
-from tests.waiting import wait_until
+from tests.waiting import DEADLINE_S, wait_until
 
 UPDATE = Update(product_id="42", version=Version(1_763_800_000_000_000, 7), data=b"1")
 
@@ -48,7 +48,7 @@ def failed(window: Window, message: Message) -> Letter:
     return Letter(entry, message, "apply", "UnusableKeyError", "the key holds a list")
 
 
-def deliver(letters: DeadLetters, count: int, *, deadline_s: float = 30.0) -> list[InFlight]:
+def deliver(letters: DeadLetters, count: int, *, deadline_s: float = DEADLINE_S) -> list[InFlight]:
     arrived: list[InFlight] = []
 
     def all_of_them() -> bool:

@@ -87,7 +87,7 @@ class Letters:
         self._producer.produce(
             f"{self.topic}-dlt", key=key, value=value, headers=headers, partition=to, timestamp=BEGIN_MS + at
         )
-        assert self._producer.flush(10) == 0
+        assert self._producer.flush(60) == 0
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def on_a_terminal(arguments: list[str], env: Mapping[str, str]) -> str:
         pass
     finally:
         os.close(ours)
-    assert process.wait(30) == 0
+    assert process.wait(120) == 0
     return said.decode()
 
 
@@ -154,7 +154,7 @@ def test_the_newest_are_found_behind_offsets_without_a_letter(env: dict[str, str
     producer.begin_transaction()
     for _ in range(40):
         producer.produce(f"{letters.topic}-dlt", b"aborted", partition=0)
-    assert producer.flush(10) == 0
+    assert producer.flush(60) == 0
     producer.abort_transaction(10)
 
     assert [one["product_id"] for one in listed(env, "--limit", "2")] == ["old"]

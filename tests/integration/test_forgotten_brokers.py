@@ -104,11 +104,11 @@ def test_the_publisher_gets_another_producer(kafka_server: Reachable, topic: str
     create_topic(kafka_server.address, topic)
     publisher = Publisher({"bootstrap.servers": kafka_server.address}, topic)
     publisher.publish_record(b"k", b"0")
-    publisher.flush(10)
+    publisher.flush(60)
     first = publisher._producing
     assert first is not None
     forget(first._brokers)
     publisher.publish_record(b"k", b"1")
     assert publisher._producing is not first
-    publisher.close(10)
+    publisher.close(60)
     assert values(read(kafka_server.address, topic, 2)) == [b"0", b"1"]

@@ -162,7 +162,7 @@ def test_waiting_ends_when_the_holder_is_done_or_the_time_is_up(
         waits = [pool.submit(locks.wait, "a", 30) for _ in range(8)]
         assert len(session_of(locks)._client._data_watchers[lock_path(zookeeper_root, "a")]) == 1, "one for all"
         holder.release(grant)
-        assert all(wait.result(30) for wait in waits)
+        assert all(wait.result(120) for wait in waits)
         with locks.acquire({"a": V}) as ours:
             assert ours.busy == []
             assert not locks.wait("a", 0.1), "held by another thread of this process"
@@ -178,7 +178,7 @@ def test_processes_that_start_together_make_the_layout_together(
     every = [Locks(zookeeper_server.address, root=root) for _ in range(4)]
 
     def first_use(number: int) -> int:
-        barrier.wait(30)
+        barrier.wait(120)
         with every[number].acquire({str(number): V}) as grant:
             return len(grant.tokens)
 

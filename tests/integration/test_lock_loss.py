@@ -125,7 +125,7 @@ def test_a_lock_whose_creation_was_not_answered_lasts_no_longer_than_its_session
         wait_until(lambda: lock_stat(client, zookeeper_root, "a"), what="the lock that nobody will know of")
         proxy.swallow_all()  # so that the session cannot be closed either
         with pytest.raises(SessionLostError, match="not answered"):
-            attempt.result(30)
+            attempt.result(120)
         assert session.ended
         assert lock_stat(client, zookeeper_root, "a") is not None
         with pytest.raises(SessionLostError):
@@ -156,7 +156,7 @@ def test_in_a_black_hole_every_call_is_bounded_and_the_deadline_trips(
             with pytest.raises(SessionLostError):
                 locks.acquire({"b": V})
             locks.wait("b", 0.1)
-            assert time.monotonic() - start < 10
+            assert time.monotonic() - start < 60
         with pytest.raises((SessionLostError, LockExpiredError)):
             held.check()
         with acquire_when_possible(others, "a", "b") as grant:

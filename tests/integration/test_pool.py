@@ -137,8 +137,8 @@ def test_events_of_tasks_that_come_one_by_one_share_messages(
             what="all events",
         )
         passed_s = time.monotonic() - began
-        # And a heartbeat every two seconds.
-        assert published() - before <= passed_s / EVERY_S + passed_s / 2 + 2 < 2 * len(task_ids)
+        # And a heartbeat every two seconds. It is fewer than the events where all this takes less than half a minute.
+        assert published() - before <= passed_s / EVERY_S + passed_s / 2 + 2
 
 
 def test_it_answers_and_survives_what_it_cannot_do(running: Running, site: Site, log: TaskLog) -> None:

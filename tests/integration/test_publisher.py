@@ -189,7 +189,7 @@ def test_many_threads_publish_and_each_products_order_is_kept(kafka_server: Reac
     together = threading.Barrier(threads)
 
     def work(product: int) -> None:
-        together.wait(10)
+        together.wait(120)
         for number in range(each):
             one.publish(change(number, product))
 
@@ -231,7 +231,7 @@ def test_closing_while_others_publish_loses_nothing_silently(kafka_server: Reach
     begun = threading.Barrier(len(accepted) + 1)
 
     def work(number: int) -> None:
-        begun.wait(10)
+        begun.wait(120)
         while True:
             try:
                 one.publish(change(accepted[number], number))
@@ -242,11 +242,11 @@ def test_closing_while_others_publish_loses_nothing_silently(kafka_server: Reach
 
     with ThreadPoolExecutor(len(accepted)) as pool:
         working = [pool.submit(work, number) for number in range(len(accepted))]
-        begun.wait(10)
+        begun.wait(120)
         wait_until(lambda: all(accepted), what="a change of each thread")
         one.close()
         for future in working:
-            future.result(10)
+            future.result(120)
 
     assert one.delivered + one.failed == sum(accepted)
     assert len(failed) == one.failed

@@ -224,7 +224,7 @@ def test_closing_during_an_outage_ends_and_reports_everything(kafka_server: Kafk
     with paused(kafka_server):
         for number in range(1, 101):
             one.publish(change(number))
-        with at_most(5, "closing"), pytest.raises(DeliveryError) as raised:
+        with at_most(60, "closing"), pytest.raises(DeliveryError) as raised:
             one.close(0.3)
     assert [failure.change for failure in raised.value.failures] == [change(number) for number in range(1, 101)]
     assert all("was closed, before" in failure.reason for failure in raised.value.failures)

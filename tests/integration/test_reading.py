@@ -67,7 +67,7 @@ def test_a_time_is_that_of_the_records(kafka_server: Reachable, topic: str) -> N
     producer = Producer({"bootstrap.servers": kafka_server.address})
     for number in range(4):
         producer.produce(topic, f"{number}".encode(), partition=0, timestamp=1_763_800_000_000 + number)
-    assert producer.flush(10) == 0
+    assert producer.flush(60) == 0
 
     assert read(kafka_server, topic, Since(1_763_800_000_002)) == those(0, 2, 4)
     assert read(kafka_server, topic, Since(1_763_800_000_004)) == []
@@ -99,7 +99,7 @@ def test_an_end_without_a_record_is_recognized(kafka_server: Reachable, topic: s
     for value, end in ((0, transactional.commit_transaction), (1, transactional.abort_transaction)):
         transactional.begin_transaction()
         transactional.produce(topic, f"{value}".encode(), partition=0)
-        assert transactional.flush(10) == 0
+        assert transactional.flush(60) == 0
         end(10)
 
     # Offsets 0 to 3: a record, its marker, an aborted record, its marker.
@@ -113,7 +113,7 @@ def test_an_open_transaction_is_not_waited_for(kafka_server: Reachable, topic: s
     produce(kafka_server.address, topic, numbered(3))
     transactional.begin_transaction()
     transactional.produce(topic, b"open", partition=0)
-    assert transactional.flush(10) == 0
+    assert transactional.flush(60) == 0
     produce(kafka_server.address, topic, numbered(2))
 
     assert read(kafka_server, topic, Beginning()) == those(0, 0, 3)
@@ -129,7 +129,7 @@ def test_the_end_is_that_of_the_beginning(kafka_server: Reachable, filled: str) 
 
 def test_records_that_were_deleted_are_passed_over(kafka_server: Reachable, filled: str) -> None:
     admin = AdminClient({"bootstrap.servers": kafka_server.address})
-    admin.delete_records([TopicPartition(filled, 0, 6)])[TopicPartition(filled, 0, 6)].result(10)
+    admin.delete_records([TopicPartition(filled, 0, 6)])[TopicPartition(filled, 0, 6)].result(120)
 
     def gone() -> bool:
         return read(kafka_server, filled, Beginning(), partitions=[0]) == those(0, 6, 10)
@@ -158,7 +158,7 @@ def test_a_silent_kafka_is_given_up(own_kafka: Kafka, topic: str) -> None:
         assert reading.fetch(1, 10)
         own_kafka.pause()
         try:
-            with at_most(15, "giving up"), pytest.raises(UnreachableError, match=r"cannot be read: .*gave up after"):
+            with at_most(60, "giving up"), pytest.raises(UnreachableError, match=r"cannot be read: .*gave up after"):
                 list(reading)
         finally:
             own_kafka.resume()
@@ -166,5 +166,5 @@ def test_a_silent_kafka_is_given_up(own_kafka: Kafka, topic: str) -> None:
 
 
 def test_a_kafka_that_is_not_there_is_an_error_in_time(topic: str) -> None:
-    with at_most(15, "giving up"), pytest.raises(UnreachableError, match="cannot be read"):
+    with at_most(60, "giving up"), pytest.raises(UnreachableError, match="cannot be read"):
         Reading({"bootstrap.servers": "127.0.0.1:1"}, topic, Beginning(), group="g")

@@ -80,7 +80,7 @@ def test_kafka_keeps_its_records_though_it_was_killed(own_kafka: Kafka, topic: s
     own_kafka.start()
     assert own_kafka.address == address
     assert sorted(
-        AdminClient({"bootstrap.servers": address}).list_topics(topic, timeout=20).topics[topic].partitions
+        AdminClient({"bootstrap.servers": address}).list_topics(topic, timeout=60).topics[topic].partitions
     ) == [0, 1]
 
 
@@ -90,7 +90,7 @@ def test_kafka_makes_no_topic_nobody_asked_for(own_kafka: Kafka, topic: str) -> 
     producer.produce(topic, b"1", on_delivery=lambda error, _: failures.append(error.name() if error else ""))
     producer.flush(20)
     assert failures in (["_UNKNOWN_TOPIC"], ["_MSG_TIMED_OUT"])
-    assert topic not in AdminClient({"bootstrap.servers": own_kafka.address}).list_topics(timeout=20).topics
+    assert topic not in AdminClient({"bootstrap.servers": own_kafka.address}).list_topics(timeout=60).topics
 
 
 def test_a_paused_server_is_silent_until_it_is_resumed(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_the_servers_outlive_the_thread_that_started_them_but_not_the_process(tm
         assert len(wardens) == 3
         assert not any(map(gone, pids))
         parent.kill()
-    wait_until(lambda: all(map(gone, pids + wardens)), deadline_s=10, what="the end of the servers and their wardens")
+    wait_until(lambda: all(map(gone, pids + wardens)), what="the end of the servers and their wardens")
 
 
 def test_the_environment_names_every_address(tmp_path: Path) -> None:

@@ -31,8 +31,8 @@ def wait_for_another(now: Callable[[], Server], old: Server) -> None:
 def create_replicated(cluster: KafkaCluster, topic: str) -> None:
     """A topic made as the bridge makes one: nobody says how many replicas."""
     admin = AdminClient({"bootstrap.servers": cluster.address})
-    admin.create_topics([NewTopic(topic, num_partitions=2)])[topic].result(60)
-    wait_until(lambda: topic in admin.list_topics(timeout=5).topics, what=f"topic {topic}")
+    admin.create_topics([NewTopic(topic, num_partitions=2)])[topic].result(120)
+    wait_until(lambda: topic in admin.list_topics(timeout=60).topics, what=f"topic {topic}")
 
 
 def test_an_ensemble_has_one_leader_and_elects_another_when_that_is_killed(
@@ -82,10 +82,10 @@ def test_a_topic_has_three_replicas_and_wants_two_in_sync(kafka_cluster: KafkaCl
     create_replicated(kafka_cluster, topic)
     produce(kafka_cluster.address, topic, [Given(value=b"1")])
     admin = AdminClient({"bootstrap.servers": kafka_cluster.address})
-    for partition in admin.list_topics(topic, timeout=10).topics[topic].partitions.values():
+    for partition in admin.list_topics(topic, timeout=60).topics[topic].partitions.values():
         assert len(partition.replicas) == 3
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
-    assert admin.describe_configs([resource])[resource].result(10)["min.insync.replicas"].value == "2"
+    assert admin.describe_configs([resource])[resource].result(120)["min.insync.replicas"].value == "2"
 
 
 def test_a_cluster_bears_the_loss_of_a_partitions_leader_and_takes_it_in_again(

@@ -6,8 +6,6 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from servers.ports import accepts
 from tests.terminal import Terminal
 from tests.waiting import gone, wait_until
@@ -36,7 +34,7 @@ def test_up_status_and_ctrl_c(terminal: Callable[..., Terminal]) -> None:
     assert not any(gone(server.pid) for server in servers)
 
     up.send_signal(signal.SIGINT)
-    assert up.wait(40) == 0
+    assert up.wait(120) == 0
     assert all(gone(server.pid) for server in servers)
     assert "Traceback" not in shell.output.read_text()
     assert shell.run("status").returncode == 1
@@ -48,7 +46,7 @@ def test_down_stops_what_up_started_in_another_shell(terminal: Callable[..., Ter
     servers = shell.servers()
     down = shell.run("down")
     assert down.returncode == 0, down.stderr
-    assert up.wait(10) == 0
+    assert up.wait(120) == 0
     assert all(gone(server.pid) for server in servers)
     assert shell.run("down").returncode == 0
 
@@ -58,7 +56,7 @@ def test_up_ends_with_an_error_when_a_server_dies(terminal: Callable[..., Termin
     up = shell.start()
     servers = shell.servers()
     next(server for server in servers if server.name() == "valkey-server").kill()
-    assert up.wait(40) == 1
+    assert up.wait(120) == 1
     assert re.search(r"Error: Redis ended by itself.*server\.log", shell.output.read_text())
     assert all(gone(server.pid) for server in servers)
 
@@ -86,8 +84,8 @@ def test_status_and_down_after_up_was_killed(terminal: Callable[..., Terminal]) 
     up = shell.start()
     servers = shell.servers()
     up.kill()
-    up.wait(10)
-    wait_until(lambda: all(gone(server.pid) for server in servers), deadline_s=10, what="the end of the servers")
+    up.wait(120)
+    wait_until(lambda: all(gone(server.pid) for server in servers), what="the end of the servers")
     assert shell.run("status").returncode == 1
     assert shell.run("down").returncode == 0
 
@@ -104,7 +102,6 @@ def test_up_names_the_server_whose_port_is_taken(terminal: Callable[..., Termina
     assert not accepts(shell.ports["redis"])
 
 
-@pytest.mark.timeout(300)
 def test_up_on_a_machine_without_java_and_maven_and_with_an_empty_cache(
     terminal: Callable[..., Terminal], tmp_path: Path
 ) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 import hypothesis.strategies as st
-import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
@@ -232,6 +231,5 @@ class EvidenceMachine(RuleBasedStateMachine):
             self.nothing_is_given_up_unseen()
 
 
-@pytest.mark.timeout(300)
 def test_evidence_machine() -> None:
     run_state_machine_as_test(EvidenceMachine, settings=settings(max_examples=100, stateful_step_count=60))

@@ -398,7 +398,6 @@ class RewindMachine(RuleBasedStateMachine):
         return fresh and all(self.group.committed.get(n, (0, ""))[0] == end for n, end in ends.items())
 
 
-@pytest.mark.timeout(300)
 def test_rewind_machine() -> None:
     run_state_machine_as_test(RewindMachine, settings=settings(max_examples=80, stateful_step_count=50))
 
@@ -420,7 +419,6 @@ class Unstamped(RewindMachine):
         self.bridges = [SimulatedBridge(self.group, self.cache) for _ in range(2)]
 
 
-@pytest.mark.timeout(300)
 def test_control_without_stamps_the_machine_finds_markers_that_are_not_true() -> None:
     with pytest.raises(AssertionError):
         run_state_machine_as_test(

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 import hypothesis.strategies as st
-import pytest
 from hypothesis import settings
 from hypothesis.stateful import (
     Bundle,
@@ -303,6 +302,5 @@ class WindowMachine(RuleBasedStateMachine):
         return None
 
 
-@pytest.mark.timeout(300)
 def test_window_machine() -> None:
     run_state_machine_as_test(WindowMachine, settings=settings(max_examples=150, stateful_step_count=60))

@@ -10,7 +10,7 @@ from typing import ClassVar
 import psutil
 
 from tests.flow import Bridge
-from tests.worker_helpers import START_DEADLINE_S, CeleryWorker, celery_worker
+from tests.worker_helpers import CeleryWorker, celery_worker
 
 
 class Process(ABC):
@@ -45,7 +45,7 @@ class Process(ABC):
         self.wanted = True
 
     def wait_ready(self) -> None:
-        self.started.wait_for_log(self.READY, deadline_s=START_DEADLINE_S)
+        self.started.wait_for_log(self.READY)
 
     def kill(self) -> None:
         self.started.kill()

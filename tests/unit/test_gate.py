@@ -24,14 +24,14 @@ class Inside:
     def _stay(self, enter: Callable[[], AbstractContextManager[None]]) -> None:
         with enter():
             self.entered.set()
-            assert self._leave.wait(30)
+            assert self._leave.wait(120)
 
     def wait_entered(self) -> None:
-        assert self.entered.wait(30)
+        assert self.entered.wait(120)
 
     def leave(self) -> None:
         self._leave.set()
-        self._thread.join(30)
+        self._thread.join(120)
         assert not self._thread.is_alive()
 
 
@@ -136,6 +136,6 @@ def test_under_a_crowd_whoever_is_alone_is_alone() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(120)
         assert not thread.is_alive()
     assert not wrong

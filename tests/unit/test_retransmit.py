@@ -131,6 +131,18 @@ def test_of_what_may_have_left_before_the_first_attempt_is_the_evidence() -> Non
     assert retransmission.lost(3.0) == []
 
 
+def test_a_timeout_that_was_long_when_it_was_sent_is_not_kept_to_once_answers_come_quickly() -> None:
+    retransmission = Retransmission[Sending](LONG_LIFE)
+    confirm(retransmission, send(retransmission, 0.0), 30.0)
+    [gone] = send(retransmission, 30.0)
+    assert gone.timeout_s == 90.0
+    confirm(retransmission, send(retransmission, 31.0, 200), 31.1)
+    assert retransmission.timeout.value_s == 2.0
+    assert retransmission.lost(31.9) == []
+    confirm(retransmission, send(retransmission, 32.0), 32.1)
+    assert retransmission.lost(32.1) == [gone]
+
+
 def sends_of_a_stuck_update(clocks: Clocks, until_s: int) -> list[int]:
     """When an update that never arrives is sent, while every other one arrives at once."""
     retransmission = Retransmission[Sending](clocks)

@@ -39,6 +39,17 @@ def test_what_is_sent_in_vain_again_and_again_is_not_what_tells_that_a_silence_i
     assert retransmission.silent
 
 
+def test_in_a_silence_a_timeout_that_was_long_when_it_was_sent_is_not_kept_to() -> None:
+    retransmission = Retransmission[Sending](LONG_LIFE)
+    confirm(retransmission, send(retransmission, 0.0), 30.0)
+    wiped = send(retransmission, 30.5, 100)
+    confirm(retransmission, send(retransmission, 30.0, 200), 30.6)
+    assert retransmission.lost(32.6) == wiped[:10], "not before 120.5 s, with the timeout of their time"
+    assert retransmission.silent
+    confirm(retransmission, wiped[:1], 32.7, itself=False)
+    assert retransmission.lost(34.7) == wiped[10:]
+
+
 def test_a_silence_begins_a_timeout_after_the_last_confirmation() -> None:
     retransmission = Retransmission[Sending](LONG_LIFE)
     overtaken, *others = send(retransmission, 0.0, 30)

@@ -37,7 +37,7 @@ class Service:
         self._child = Child(
             command, directory=REPOSITORY, log_file=self._directory / "service.log", environment=self._environment
         )
-        wait_until(self.answers, deadline_s=60, what="the service")
+        wait_until(self.answers, what="the service")
 
     def kill(self) -> None:
         assert self._child is not None

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 
-import pytest
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
@@ -16,8 +15,6 @@ from examples.shop.tables import Outbox, Product
 from tests.integration.shop.running import Service, relay
 from tests.integration.shop.topic import without_repeats
 from tests.waiting import wait_until
-
-pytestmark = pytest.mark.timeout(300)
 
 CHANGES = 1_000
 CLIENTS = 4
@@ -47,7 +44,7 @@ def test_none_lost_and_no_phantom(
             try:
                 answer = running.ask("PATCH", f"/products/{one}", {"stock": own.randrange(1_000)})
             except OSError:  # nobody knows what became of it
-                wait_until(running.answers, deadline_s=60, what="the service")
+                wait_until(running.answers, what="the service")
             else:
                 assert answer.status == 200, answer
                 with mutex:
@@ -68,7 +65,7 @@ def test_none_lost_and_no_phantom(
                     carrying = relay(tmp_path, relaying)
             for client in clients:
                 client.result(120)
-        wait_until(lambda: _left(engine) == 0, deadline_s=60, what="an empty outbox")
+        wait_until(lambda: _left(engine) == 0, what="an empty outbox")
     finally:
         carrying.stop(20)
         running.stop()

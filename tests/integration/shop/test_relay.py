@@ -73,12 +73,12 @@ def test_a_relay_killed_at_any_step_loses_nothing(
         relaying | {"STALL_AT": step, "STALL_FILE": str(tmp_path / "stalled")},
         "tests.integration.shop.stalled",
     )
-    wait_until((tmp_path / "stalled").exists, deadline_s=60, what=f"the relay {step}")
+    wait_until((tmp_path / "stalled").exists, what=f"the relay {step}")
     stalled.kill()
     catalog.change(product, {"stock": 99})
     successor = relay(tmp_path, relaying)
     try:
-        wait_until(lambda: left(engine) == 0, deadline_s=60, what="an empty outbox")
+        wait_until(lambda: left(engine) == 0, what="an empty outbox")
     finally:
         successor.stop(20)
     [found] = published().values()
@@ -134,10 +134,10 @@ def test_several_relays_share_the_work_and_keep_each_products_order(
         relays = [pool.submit(carry, place) for place in range(3)]
         for changing in [pool.submit(change, part) for part in range(2)]:
             changing.result(120)
-        wait_until(lambda: left(engine) == 0, deadline_s=60, what="an empty outbox")
+        wait_until(lambda: left(engine) == 0, what="an empty outbox")
         ending.set()
         for one in relays:
-            one.result(30)
+            one.result(120)
     assert all(shares), shares
     assert sum(shares) == len(ids) * 41, "and none was carried twice"
     assert published() == {str(one): list(range(1, 42)) for one in ids}
@@ -156,13 +156,13 @@ def test_while_kafka_is_away_changes_wait_in_the_outbox(
         with Publisher(quick, topic) as publisher:
             kafka.pause()
             running = pool.submit(run, engine, publisher, stopping.wait)
-            wait_until(lambda: "were not delivered" in caplog.text, deadline_s=60, what="a delivery that fails")
+            wait_until(lambda: "were not delivered" in caplog.text, what="a delivery that fails")
             catalog.create("Cup", Decimal(1), 1)
             kafka.resume()
-            wait_until(lambda: versions(kafka.address, topic) == {"1": [1], "2": [1]}, deadline_s=60, what="both")
-            wait_until(lambda: left(engine) == 0, deadline_s=60, what="an empty outbox")
+            wait_until(lambda: versions(kafka.address, topic) == {"1": [1], "2": [1]}, what="both")
+            wait_until(lambda: left(engine) == 0, what="an empty outbox")
             stopping.set()
-            running.result(60)
+            running.result(120)
 
 
 def test_a_change_that_the_bridge_would_refuse_stops_no_other(
