@@ -95,8 +95,7 @@ class Program:
     def __init__(self, phase: str) -> None:
         self.phase = phase
         self.tail: deque[str] = deque(maxlen=KEPT_LINES)
-        self.detail = ""
-        """How far it is, where that is known; with a comma at its end."""
+        self.detail = ""  # how far it is, where that is known; with a comma at its end
 
     def hear(self, line: str) -> None:
         """Take in what it has printed."""
@@ -163,8 +162,7 @@ def run(command: "list[str | Path]", program: Program, signals: Signals, teller:
         raise
     if child.wait():
         teller.end()
-        said = "\n".join(program.tail) or "nothing"
-        raise StepError(f"{command[2]} ended with exit code {child.returncode}; it said:\n{said}")
+        raise StepError("\n".join([f"{command[2]} ended with exit code {child.returncode}; it said:", *program.tail]))
 
 
 def listen(child: "subprocess.Popen[bytes]", program: Program, signals: Signals, teller: Teller) -> None:
