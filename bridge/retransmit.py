@@ -8,6 +8,7 @@ Source: docs/decisions/0002-retransmission.md
 import heapq
 import math
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count, takewhile
 from typing import Final, Generic, TypeVar
@@ -84,8 +85,9 @@ _Due = tuple[float, int]
 class Retransmission(Generic[S]):
     """Decides which of the updates that were sent are presumed lost."""
 
-    def __init__(self, clocks: Clocks) -> None:
+    def __init__(self, clocks: Clocks, *, is_overtaken: Callable[[S], bool] = lambda _: False) -> None:
         self._clocks = clocks
+        self._is_overtaken = is_overtaken
         self.timeout = Timeout(clocks)
         self._numbers = count(1)
         self._by_send: OrderedDict[int, S] = OrderedDict()
@@ -215,11 +217,12 @@ class Retransmission(Generic[S]):
     def _probes(self, now: float) -> list[S]:
         """In a silence a few, among those whose own timeout has passed: those sent least often, and longest ago.
 
-        What has been sent again and again may be held up by something of its own, and tells nothing of the others.
+        What has been sent again and again may be held up by something of its own, and tells nothing of the others. What
+        is overtaken would not be sent at all.
         """
         if self._silence_s is None or now < self._next_probe:
             return []
-        due = (one for one in self._by_send.values() if self._is_due(one, now))
+        due = (one for one in self._by_send.values() if self._is_due(one, now) and not self._is_overtaken(one))
         found = heapq.nsmallest(self._clocks.probes, due, key=lambda one: (one.sends, one.number))
         if found:
             self._silence_s = min(self._silence_s * 2, self._clocks.silence_max_s)

@@ -29,7 +29,7 @@ class Window:
 
     def __init__(self, bounds: Bounds, clocks: Clocks, *, look_first_s: float = 0.01, look_max_s: float = 1.0) -> None:
         self.bounds = bounds
-        self.retransmission: Retransmission[InFlight] = Retransmission(clocks)
+        self.retransmission: Retransmission[InFlight] = Retransmission(clocks, is_overtaken=self._is_overtaken)
         self.looks: Looks[InFlight] = Looks(look_first_s, look_max_s)
         self._partitions: dict[int, Partition] = {}
         self._epochs = count(1)
@@ -133,8 +133,7 @@ class Window:
         for entry in self._unsent:
             if len(found) == most:
                 break
-            is_overtaken = entry.update is not None and self._in_hand.overtaken(entry.update)
-            (overtaken if is_overtaken else found).append(entry)
+            (overtaken if self._is_overtaken(entry) else found).append(entry)
         for entry in overtaken:
             del self._unsent[entry]
             entry.state = State.OVERTAKEN
@@ -218,6 +217,9 @@ class Window:
                 points.append(CommitPoint(number, partition.epoch, partition.committable))
                 partition.committable = None
         return points
+
+    def _is_overtaken(self, entry: InFlight) -> bool:
+        return entry.update is not None and self._in_hand.overtaken(entry.update)
 
     def _to_be_sent(self, entry: InFlight) -> None:
         entry.state = State.UNSENT

@@ -50,6 +50,8 @@ class Flow:
             "LASTWORD_PARTITIONS": str(PARTITIONS),
             "LASTWORD_CREATE_TOPICS": "true",
             "LASTWORD_TIMEOUT_FLOOR_S": "1",
+            # The default: half of it has to do for a group that a busy machine lets wait.
+            "LASTWORD_SESSION_TIMEOUT_S": "10",
             # A bridge that was killed must not keep its partitions for the default of 45 s.
             "LASTWORD_KAFKA_SESSION_TIMEOUT_MS": "6000",
         }

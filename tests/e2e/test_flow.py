@@ -125,11 +125,11 @@ def test_bridges_come_and_go(flow: Flow) -> None:
 def test_sigterm_drains_what_is_in_hand(flow: Flow) -> None:
     with celery_worker(flow.environment, *GROUP) as worker:
         # On a busy machine the default deadline passes, and what is presumed lost is in the queue twice.
-        with flow.bridge(LASTWORD_SHUTDOWN_DEADLINE_S="170", LASTWORD_TIMEOUT_FLOOR_S="300") as bridge:
+        with flow.bridge(LASTWORD_SHUTDOWN_DEADLINE_S="600", LASTWORD_TIMEOUT_FLOOR_S="300") as bridge:
             flow.publish(*long_run(GROUP))
             flow.wait_until_visible(0.1)
             bridge.send(signal.SIGTERM)
-            wait_until(lambda: bridge.exit_code is not None, what="the bridge's end")
+            wait_until(lambda: bridge.exit_code is not None, deadline_s=600, what="the bridge's end")
             assert bridge.exit_code == 0
             assert "Traceback" not in bridge.log
         assert flow.broker.llen("lastword") == 0

@@ -21,6 +21,7 @@ from tests.history.report import Report
 from tests.history.znodes import Znodes, look
 from tests.lock_helpers import direct_client
 from tests.waiting import DEADLINE_S
+from tests.worker_helpers import SESSION_TIMEOUT_S
 
 SESSIONS_END_S: Final = 60.0
 """So much later than its timeout the session of a killed worker is over: two ticks, and time for a busy machine."""
@@ -49,6 +50,7 @@ class RecordedFlow(Flow):
         self._zookeeper = servers[2]
         self._log = directory / "writes.jsonl"
         self.environment |= recorder.environment(self._log, patches)
+        self.environment["LASTWORD_SESSION_TIMEOUT_S"] = str(SESSION_TIMEOUT_S)  # that of a killed worker is waited for
         self._commits_before = kafka_log.ends_of(self._kafka, kafka_log.OFFSETS)
         self._harvest = Harvest(lambda: self.cache, self.prefix, lambda: list(self.newest))
 

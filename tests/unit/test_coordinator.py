@@ -97,6 +97,13 @@ def test_a_group_for_which_nobody_answers_is_left_to_kafka() -> None:
     assert removed(Admin(*[KafkaError.NOT_COORDINATOR] * 100_000), away_max_s=0.05) > 1
 
 
+def test_a_group_of_which_nothing_is_heard_is_left_to_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("examples.names.CALL_TIMEOUT_S", 0.05)
+    admin = Admin()
+    monkeypatch.setattr(admin, "delete_consumer_groups", lambda groups: dict.fromkeys(groups, Future[None]()))
+    assert removed(admin) == 0
+
+
 def test_a_group_that_must_not_be_removed_is_told() -> None:
     with pytest.raises(KafkaException):
         remove_group(Admin(KafkaError.GROUP_AUTHORIZATION_FAILED), "bench")  # type: ignore[arg-type]

@@ -121,3 +121,16 @@ def test_overtaken_updates_do_not_count_among_the_most_that_are_sent() -> None:
     for offset in range(50, 54):
         offer(window, 0, offset, change(f"b{offset}"))
     assert [entry.record.offset for entry in window.unsent(3)] == [49, 50, 51]
+
+
+def test_in_a_silence_the_probes_are_what_is_not_overtaken() -> None:
+    """A wiped broker, and of each product an older update and a newer one: the older ones would not be sent at all."""
+    window = opened()
+    for offset in range(20):
+        offer(window, 0, offset, change(f"p{offset}", 1))
+    assert len(send_all(window, 0.0)) == 20
+    for offset in range(20):
+        offer(window, 0, 20 + offset, change(f"p{offset}", 2))
+    assert len(send_all(window, 0.5)) == 20
+    assert window.presume_lost(10.0) == 10
+    assert sent_offsets(window, 10.0) == list(range(20, 30))
