@@ -56,7 +56,6 @@ def cut_off(primary: Redis, replica: Redis) -> None:
     wait_until(lambda: state(replica)["master_link_status"] == "down", what="the end of the replication")
 
 
-@pytest.mark.core
 @pytest.mark.parametrize("running", [True, False], ids=["bridge running", "no bridge"])
 def test_failed_over_with_writes_lost(flow: Flow, sentinels: RedisSentinels, *, running: bool) -> None:
     with ExitStack() as stack:
