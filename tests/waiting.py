@@ -8,6 +8,11 @@ import psutil
 
 T = TypeVar("T")
 
+POLL_S: Final = 0.01
+REST: Final = 4.0
+REST_MAX_S: Final = 1.0
+"""Who looks takes the machine from what he waits for: the pause is four times what a look has cost, up to a second."""
+
 DEADLINE_S: Final = 180.0
 """It only bounds a failure: what takes a second takes a minute where sixteen others want the two cores."""
 
@@ -16,12 +21,13 @@ def wait_until(condition: Callable[[], T | None], *, deadline_s: float = DEADLIN
     """Return the first truthy answer of ``condition``; past the deadline an AssertionError that names ``what``."""
     end = time.monotonic() + deadline_s
     while True:
+        begun = time.thread_time()
         answer = condition()
         if answer:
             return answer
         if time.monotonic() > end:
             raise AssertionError(f"{what}: not within {deadline_s:g} s (last answer: {answer!r})")
-        time.sleep(0.01)
+        time.sleep(max(POLL_S, min(REST * (time.thread_time() - begun), REST_MAX_S)))
 
 
 def gone(pid: int) -> bool:

@@ -43,7 +43,9 @@ SAID = "lastword: interrupted\n"
 
 
 def start(directory: Path, moment: str, *arguments: str) -> subprocess.Popen[str]:
-    (directory / "sitecustomize.py").write_text(STRIKE)
+    sitecustomize = directory / "sitecustomize.py"
+    if not sitecustomize.exists():  # another process may be reading it
+        sitecustomize.write_text(STRIKE)
     nobody = f"127.0.0.1:{free_port()}"
     environment = {
         "STRIKE_AT": moment,

@@ -12,6 +12,7 @@ from redis.exceptions import RedisClusterException, RedisError
 from tasks.version import Version
 from tests.history.events import DataSet, Held, Written
 from tests.history.recorder import history_key
+from tests.waiting import REST
 
 INTERVAL_S: Final = 0.2
 
@@ -66,11 +67,12 @@ class Harvest:
                 self._client().unlink(history_key(f"{self._prefix}{product}"))
 
     def _run(self) -> None:
-        while not self._stopping.wait(INTERVAL_S):
-            try:
+        pause_s = INTERVAL_S
+        while not self._stopping.wait(pause_s):
+            begun = time.thread_time()
+            with suppress(*DOWN):  # it is down, for now; the last harvest, after the run, must succeed
                 self.now()
-            except DOWN:
-                continue  # it is down, for now; the last harvest, after the run, must succeed
+            pause_s = max(INTERVAL_S, REST * (time.thread_time() - begun))
 
     def _harvest(self, products: Collection[str]) -> None:
         begun_us = _now_us()
