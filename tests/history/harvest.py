@@ -12,9 +12,9 @@ from redis.exceptions import RedisClusterException, RedisError
 from tasks.version import Version
 from tests.history.events import DataSet, Held, Written
 from tests.history.recorder import history_key
-from tests.waiting import REST
 
 INTERVAL_S: Final = 0.2
+REST: Final = 9.0  # it takes a tenth of a core at most from what it records
 
 DOWN: Final = (RedisError, RedisClusterException)  # the latter is no RedisError
 
