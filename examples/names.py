@@ -140,9 +140,8 @@ def remove_group(admin: AdminClient, group: str, *, away_max_s: float = CALL_TIM
 
     def remove() -> None:
         deleted: Mapping[str, Any] = admin.delete_consumer_groups([group])
-        with suppress(
-            TimeoutError
-        ):  # while there is no coordinator at all, the client itself asks for one for a minute
+        # While there is no coordinator at all, the client itself asks for one for a minute.
+        with suppress(TimeoutError):
             deleted[group].result(CALL_TIMEOUT_S)
 
     try:

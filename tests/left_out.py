@@ -35,7 +35,9 @@ def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401 - a class of pytest-
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     reasons = Counter(_reason_of(report) for report in terminalreporter.stats.get("skipped", []))
-    for line in left_out(config.stash[DESELECTED], reasons):
+    # Whoever chooses by another word or mark knows what he leaves out.
+    deselected = config.stash[DESELECTED] if config.getoption("markexpr") == "core" else 0
+    for line in left_out(deselected, reasons):
         terminalreporter.write_line(line)
 
 

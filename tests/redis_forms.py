@@ -19,6 +19,7 @@ from servers.redis import Program, find_program
 from servers.redis_sentinel import SERVICE
 from tasks.redis_client import open_client
 from tasks.redis_pipeline import Client
+from tests.programs import REDIS
 
 PROGRAMS: tuple[Program, ...] = get_args(Program)
 
@@ -59,6 +60,8 @@ class RedisForm:
 
 def need(program: Program) -> Program:
     """The program, where it is installed; elsewhere the test is skipped, and fails in CI if it could be installed."""
+    if program == "redis-server":
+        REDIS.need()
     try:
         find_program(program)
     except ServerError as error:
