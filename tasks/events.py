@@ -16,6 +16,12 @@ AT_ONCE_MAX: Final = 2_000
 EVERY_S: Final = 0.1
 """The shortest time between two messages, unless there are as many events: one costs as much as several tasks."""
 
+TWICE: Final = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+"""How often an event is tried where Celery would try for ever: it sends heartbeats in the loop's own thread.
+
+The worker would say nothing of a broker that is away, and keep the locks that it holds, until that is back.
+"""
+
 _encoder = msgspec.json.Encoder()
 
 
@@ -64,6 +70,8 @@ class Dispatcher(_CeleryDispatcher):  # type: ignore[misc]
                 del events[: len(batch)]  # not all: other threads append meanwhile
 
     def _publish(self, event: Any, producer: Any, routing_key: str, **options: Any) -> None:  # noqa: ANN401 - Celery's
+        if options.get("retry"):
+            options["retry_policy"] = TWICE
         super()._publish(event, _Encoded(producer), routing_key, **options)
 
 
