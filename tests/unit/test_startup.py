@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from celery import Celery
@@ -64,6 +65,16 @@ def test_after_the_deadline_it_is_said_which_server_at_which_address_and_why() -
     )
     assert isinstance(raised.value.__cause__, ConnectionError)
     assert probe.calls > 2
+
+
+def test_a_first_try_that_takes_longer_than_one_would_wait_is_said_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hours = iter(range(0, 360_000, 3_600))
+    monkeypatch.setattr(startup, "time", SimpleNamespace(monotonic=lambda: next(hours), sleep=lambda _: None))
+    with pytest.raises(UnreachableError):
+        wait_for("Redis", "10.0.0.7:6379", Probe(refusals=float("inf")), deadline_s=1)
+    assert capsys.readouterr().err == "lastword: waiting for Redis at 10.0.0.7:6379: refused 1 (0 s of 1 s)\n"
 
 
 def test_a_deadline_of_zero_allows_one_try() -> None:
