@@ -18,7 +18,7 @@ MINUTES ?= 10
 FETCH := $(BIN)/python -m servers.fetch
 # Side by side, each with servers of its own: most of a test is waiting.
 JOBS ?= 4
-PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
+PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder
 
 .PHONY: set-up demo shop test test-all faults soak bench check format lock settings up clean
 

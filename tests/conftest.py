@@ -1,4 +1,7 @@
-"""Real servers for the tests, each started once per session by the first test that asks for it, and fresh names."""
+"""Real servers for the tests, each started by the first test that asks for it, and fresh names.
+
+One server runs to the end of the session; where there are several, or a heavy one, to the end of the module.
+"""
 
 import signal
 import uuid
@@ -17,6 +20,7 @@ from tests.external import OPTION, RedisAt, ServerAt, external_addresses
 from tests.flow import Flow
 from tests.programs import RABBITMQ
 from tests.redis_forms import CORE_FORM, FORMS, RedisForm, fresh_prefix
+from tests.schedule import ByServers
 from tests.secured_kafka import SecuredKafka, new_security
 from tests.worker_helpers import empty_broker
 
@@ -46,6 +50,11 @@ def pytest_configure(config: pytest.Config) -> None:
     # A shell without job control starts background jobs with SIGINT ignored; our children would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[ADDRESSES] = external_addresses(config)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByServers:
+    """Whatever ``--dist`` says: where several processes share the tests, those with the same servers stay together."""
+    return ByServers(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -92,9 +101,9 @@ def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def running_zookeeper_ensemble(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKeeperEnsemble]:
-    """Three ZooKeepers for the session; a test asks for ``zookeeper_ensemble``."""
+    """Three ZooKeepers for a module; a test asks for ``zookeeper_ensemble``."""
     with ZooKeeperEnsemble(tmp_path_factory.mktemp("zookeeper-ensemble")) as ensemble:
         yield ensemble
 
@@ -106,9 +115,9 @@ def zookeeper_ensemble(running_zookeeper_ensemble: ZooKeeperEnsemble) -> Iterato
     running_zookeeper_ensemble.mend()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def running_kafka_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
-    """Three Kafka nodes for the session; a test asks for ``kafka_cluster``."""
+    """Three Kafka nodes for a module; a test asks for ``kafka_cluster``."""
     with KafkaCluster(tmp_path_factory.mktemp("kafka-cluster")) as cluster:
         yield cluster
 
@@ -127,7 +136,7 @@ def redis_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisBrok
         yield RedisBroker(server)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def rabbit_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitBroker]:
     """A RabbitMQ that a test may stop, pause and configure, and mends again; its queue is empty, or is not there."""
     RABBITMQ.need()
@@ -182,7 +191,7 @@ def key_prefix() -> str:
     return fresh_prefix()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def secured_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
     """Kafka with TLS, passwords and ACLs; user ``lastword`` may do nothing until a test allows it."""
     security = new_security(tmp_path_factory.mktemp("kafka-certificates"))
