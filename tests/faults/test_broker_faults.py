@@ -14,7 +14,6 @@ from tests.programs import RABBITMQ
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
-PER_S = 60
 UNCERTAIN = "it is not certain that the Celery broker took"
 LOST = "Connection to broker lost"
 
@@ -36,7 +35,7 @@ def broker(request: pytest.FixtureRequest, flow: Flow) -> Iterator[CeleryBroker]
 
 @POOLS
 def test_broker_killed_under_load(flow: Flow, broker: CeleryBroker, pool: tuple[str, ...]) -> None:
-    with celery_worker(flow.environment, *pool) as worker, flow.bridge() as bridge, Load(flow, per_s=PER_S) as changes:
+    with celery_worker(flow.environment, *pool) as worker, flow.bridge() as bridge, Load(flow) as changes:
         changes.wait_until_flowing()
         with measured(flow, "Celery broker killed (-9)", under=f"{broker.name}, {name_of(pool)}") as measurement:
             broker.server.kill()
@@ -51,7 +50,7 @@ def test_broker_killed_under_load(flow: Flow, broker: CeleryBroker, pool: tuple[
 
 
 def test_broker_restarted_under_load(flow: Flow, broker: CeleryBroker) -> None:
-    with celery_worker(flow.environment, *GROUP) as worker, flow.bridge(), Load(flow, per_s=PER_S) as changes:
+    with celery_worker(flow.environment, *GROUP) as worker, flow.bridge(), Load(flow) as changes:
         changes.wait_until_flowing()
         with measured(flow, "Celery broker restarted in order", under=f"{broker.name}, group") as measurement:
             broker.server.restart()
@@ -65,7 +64,7 @@ def test_broker_restarted_under_load(flow: Flow, broker: CeleryBroker) -> None:
 
 def test_broker_paused_under_load(flow: Flow, broker: CeleryBroker) -> None:
     """Its connections stay open, and nothing comes back; what the bridge sends may or may not have left."""
-    with celery_worker(flow.environment, *GROUP), flow.bridge() as bridge, Load(flow, per_s=PER_S) as changes:
+    with celery_worker(flow.environment, *GROUP), flow.bridge() as bridge, Load(flow) as changes:
         changes.wait_until_flowing()
         with measured(flow, "Celery broker paused (SIGSTOP)", under=f"{broker.name}, group") as measurement:
             broker.server.pause()
@@ -82,7 +81,7 @@ def test_broker_paused_under_load(flow: Flow, broker: CeleryBroker) -> None:
 
 @CELERYS_POOLS
 def test_broker_wiped_under_load(flow: Flow, broker: CeleryBroker, pool: tuple[str, ...]) -> None:
-    with flow.bridge(), Load(flow, per_s=PER_S) as changes:
+    with flow.bridge(), Load(flow) as changes:
         with celery_worker(flow.environment, *pool) as first:
             changes.wait_until_flowing()
             first.kill()  # stopped in order, prefork now and then takes half a minute
@@ -144,7 +143,7 @@ def test_rabbitmq_takes_nothing_more(
     with (
         celery_worker(flow.environment, *GROUP),
         flow.bridge(**polling) as bridge,
-        Load(flow, per_s=PER_S) as changes,
+        Load(flow) as changes,
     ):
         changes.wait_until_flowing()
         with measured(flow, f"RabbitMQ's {alarm} alarm", under="group") as measurement:

@@ -24,7 +24,7 @@ def test_a_product_whose_task_always_fails_is_dead_lettered_beside_good_traffic(
     with (
         celery_worker(flow.environment, *pool, "-I", "tests.faults.poison") as worker,
         flow.bridge(),
-        Load(flow, per_s=60) as changes,
+        Load(flow) as changes,
     ):
         changes.wait_until_flowing()
         publish_hopeless(flow)

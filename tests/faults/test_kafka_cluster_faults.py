@@ -15,8 +15,6 @@ from tests.pools import GROUP
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
-PER_S = 60
-
 
 @pytest.fixture
 def kafka_server(kafka_cluster: KafkaCluster) -> KafkaCluster:
@@ -55,7 +53,7 @@ def controller(cluster: KafkaCluster, flow: Flow) -> KafkaNode:
 def test_a_node_killed_under_load(
     flow: Flow, kafka_cluster: KafkaCluster, role: str, find: Callable[[KafkaCluster, Flow], KafkaNode]
 ) -> None:
-    with celery_worker(flow.environment, *GROUP), flow.bridge() as bridge, Load(flow, per_s=PER_S) as changes:
+    with celery_worker(flow.environment, *GROUP), flow.bridge() as bridge, Load(flow) as changes:
         changes.wait_until_flowing()
         node = find(kafka_cluster, flow)
         with measured(flow, "Kafka node of three killed (-9)", under=role) as measurement:
@@ -72,7 +70,7 @@ def test_a_node_killed_under_load(
 
 
 def test_all_nodes_restarted_in_turn_under_load(flow: Flow, kafka_cluster: KafkaCluster) -> None:
-    with celery_worker(flow.environment, *GROUP), flow.bridge() as bridge, Load(flow, per_s=PER_S) as changes:
+    with celery_worker(flow.environment, *GROUP), flow.bridge() as bridge, Load(flow) as changes:
         changes.wait_until_flowing()
         with measured(flow, "Kafka, three nodes, all restarted in turn", under="group") as measurement:
             before = [node.pid for node in kafka_cluster.nodes]

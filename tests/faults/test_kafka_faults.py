@@ -12,7 +12,6 @@ from tests.pools import GROUP
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
-PER_S = 60
 GONE = "Connect to ipv4#"  # librdkafka's complaint when nobody listens
 
 
@@ -28,7 +27,7 @@ def kafka(own_kafka: Kafka) -> Iterator[Kafka]:
 
 @pytest.mark.parametrize("how", ["killed (-9)", "restarted in order"], ids=["killed", "stopped"])
 def test_kafka_down_and_back_under_load(flow: Flow, kafka: Kafka, how: str) -> None:
-    with celery_worker(flow.environment, *GROUP), flow.bridge() as bridge, Load(flow, per_s=PER_S) as changes:
+    with celery_worker(flow.environment, *GROUP), flow.bridge() as bridge, Load(flow) as changes:
         changes.wait_until_flowing()
         with measured(flow, f"Kafka, a single one, {how}", under="group") as measurement:
             if how.startswith("killed"):
@@ -47,7 +46,7 @@ def test_kafka_down_and_back_under_load(flow: Flow, kafka: Kafka, how: str) -> N
 
 def test_kafka_paused_past_the_bridges_session(flow: Flow, kafka: Kafka) -> None:
     """Three times: now and then it says, for a moment after it has stood still, that it has no brokers."""
-    with celery_worker(flow.environment, *GROUP), flow.bridge() as bridge, Load(flow, per_s=PER_S) as changes:
+    with celery_worker(flow.environment, *GROUP), flow.bridge() as bridge, Load(flow) as changes:
         changes.wait_until_flowing()
         with measured(flow, "Kafka, a single one, paused (SIGSTOP), three times", under="group") as measurement:
             for times in range(1, 4):

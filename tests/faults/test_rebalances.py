@@ -13,7 +13,6 @@ from tests.pools import GROUP
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
-PER_S = 60
 ALL = list(range(PARTITIONS))
 
 
@@ -39,7 +38,7 @@ def wait_until_shared(*bridges: Bridge) -> None:
 def test_bridge_killed_again_and_again(flow: Flow) -> None:
     with celery_worker(flow.environment, *GROUP), ExitStack() as stack:
         bridge = stack.enter_context(flow.bridge())
-        changes = stack.enter_context(Load(flow, per_s=PER_S))
+        changes = stack.enter_context(Load(flow))
         with measured(flow, "bridge killed (-9), four times, and started again", under="group") as measurement:
             for _ in range(4):
                 changes.wait_until_flowing()
@@ -65,7 +64,7 @@ def test_bridges_come_and_go_under_load(flow: Flow) -> None:
             changes.wait_until_flowing()
 
         first, second = start(), start()
-        changes = stack.enter_context(Load(flow, per_s=PER_S))
+        changes = stack.enter_context(Load(flow))
         with measured(flow, "two and three bridges come and go", under="group") as measurement:
             go_on(first, second)
             third = start()
@@ -93,7 +92,7 @@ def test_bridges_come_and_go_under_load(flow: Flow) -> None:
 @pytest.mark.core
 def test_a_bridge_paused_past_its_session_commits_nothing_more(flow: Flow) -> None:
     """It resumes with records in hand, and offsets to commit, of partitions that are another's by now."""
-    with celery_worker(flow.environment, *GROUP), flow.bridge() as paused, Load(flow, per_s=PER_S) as changes:
+    with celery_worker(flow.environment, *GROUP), flow.bridge() as paused, Load(flow) as changes:
         changes.wait_until_flowing()
         with measured(flow, "bridge paused (SIGSTOP) past its session", under="group") as measurement:
             paused.send(signal.SIGSTOP)

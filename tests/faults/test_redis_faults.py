@@ -18,8 +18,6 @@ from tests.pools import GROUP, POOLS, THREADS, name_of
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
-PER_S = 60
-
 
 @pytest.fixture(autouse=True)
 def broker(flow: Flow, redis_broker: RedisBroker) -> Iterator[None]:
@@ -43,7 +41,7 @@ def cache(own_redis: Redis) -> Iterator[Redis]:
 @POOLS
 def test_redis_down_and_back_under_load(flow: Flow, cache: Redis, pool: tuple[str, ...]) -> None:
     """Shut down in order: what it holds, it saves."""
-    with celery_worker(flow.environment, *pool) as worker, flow.bridge() as bridge, Load(flow, per_s=PER_S) as changes:
+    with celery_worker(flow.environment, *pool) as worker, flow.bridge() as bridge, Load(flow) as changes:
         changes.wait_until_flowing()
         with measured(flow, "Redis (the cache) restarted in order", under=name_of(pool)) as measurement:
             cache.stop()
@@ -81,7 +79,7 @@ def seals(client: redis.Redis) -> int:
 @POOLS
 def test_redis_paused_under_load(flow: Flow, cache: Redis, pool: tuple[str, ...]) -> None:
     """Nothing tells but the deadline of each call."""
-    with celery_worker(flow.environment, *pool) as worker, flow.bridge() as bridge, Load(flow, per_s=PER_S) as changes:
+    with celery_worker(flow.environment, *pool) as worker, flow.bridge() as bridge, Load(flow) as changes:
         changes.wait_until_flowing()
         with measured(flow, "Redis (the cache) paused (SIGSTOP)", under=name_of(pool)) as measurement:
             cache.pause()
@@ -98,7 +96,7 @@ def test_redis_paused_under_load(flow: Flow, cache: Redis, pool: tuple[str, ...]
 
 @pytest.mark.core
 def test_redis_forgets_its_scripts_under_load(flow: Flow, cache: Redis) -> None:
-    with celery_worker(flow.environment, *GROUP), flow.bridge(), Load(flow, per_s=PER_S) as changes:
+    with celery_worker(flow.environment, *GROUP), flow.bridge(), Load(flow) as changes:
         with cache.admin(decode_responses=True) as client, measured(flow, "SCRIPT FLUSH, ten times", under="group"):
             before = refused_scripts(client)
             for _ in range(10):
@@ -120,7 +118,7 @@ def refused_scripts(client: redis.Redis) -> int:
 
 @POOLS
 def test_redis_out_of_memory_under_load(flow: Flow, cache: Redis, pool: tuple[str, ...]) -> None:
-    with celery_worker(flow.environment, *pool) as worker, flow.bridge() as bridge, Load(flow, per_s=PER_S) as changes:
+    with celery_worker(flow.environment, *pool) as worker, flow.bridge() as bridge, Load(flow) as changes:
         changes.wait_until_flowing()
         with cache.admin() as client, measured(flow, "Redis out of memory", under=name_of(pool)) as measurement:
             assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}

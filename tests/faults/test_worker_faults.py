@@ -38,7 +38,7 @@ def test_a_worker_killed_while_it_holds_locks(flow: Flow, pool: tuple[str, ...])
 
 
 def test_a_worker_killed_twice_in_a_minute(flow: Flow) -> None:
-    with flow.bridge(), ExitStack() as workers, Load(flow, products=300, per_s=60) as changes:
+    with flow.bridge(), ExitStack() as workers, Load(flow, products=300) as changes:
         doomed = workers.enter_context(celery_worker(flow.environment, *GROUP))
         wait_until(lambda: len(not_fresh(flow)) < 50, what="the first change of nearly every product")
         with measured(flow, "worker killed (-9) twice in a minute") as measurement:

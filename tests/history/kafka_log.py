@@ -22,6 +22,7 @@ _COMMIT_KEYS: Final = {0, 1}
 _WITH_LEADER_EPOCH: Final = 3
 _WITH_COMPACT_TEXT: Final = 4
 _CALL_TIMEOUT_S: Final = 10.0
+_ENDS_S: Final = 120.0
 _AGAIN_S: Final = 0.1
 
 Ends = dict[int, int]
@@ -33,8 +34,16 @@ class FormatError(Exception):
 
 def ends_of(address: str, topic: str) -> Ends:
     """The offset behind the last record of each partition; nothing where the topic does not exist."""
-    with _consumer(address) as consumer:
-        return _ends(consumer, topic)
+    deadline = time.monotonic() + _ENDS_S
+    while True:
+        # A new client each time: one whom a Kafka that comes back names no broker asks nobody any more.
+        with _consumer(address) as consumer:
+            try:
+                return _ends(consumer, topic)
+            except KafkaException:  # Kafka has just started, or another node has to take over
+                if time.monotonic() > deadline:
+                    raise
+        time.sleep(_AGAIN_S)
 
 
 def read_commits(address: str, topic: str, group: str, since: Mapping[int, int]) -> list[Commit]:
@@ -110,24 +119,14 @@ def _consumer(address: str) -> Consumer:
 def _ends(consumer: Consumer, topic: str) -> Ends:
     found = consumer.list_topics(timeout=_CALL_TIMEOUT_S).topics.get(topic)
     numbers = found.partitions if found else ()
-    return {number: _end(consumer, TopicPartition(topic, number)) for number in numbers}
-
-
-def _end(consumer: Consumer, place: TopicPartition) -> int:
-    deadline = time.monotonic() + _CALL_TIMEOUT_S
-    while True:
-        try:
-            return consumer.get_watermark_offsets(place, timeout=_CALL_TIMEOUT_S)[1]
-        except KafkaException:  # Kafka has just started, or another node has to take over
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(_AGAIN_S)
+    places = (TopicPartition(topic, number) for number in numbers)
+    return {place.partition: consumer.get_watermark_offsets(place, timeout=_CALL_TIMEOUT_S)[1] for place in places}
 
 
 def _read(address: str, topic: str, since: Mapping[int, int]) -> Iterator[Message]:
     """What the topic holds from these offsets to its end; of each partition in order."""
+    open_ends = set(ends_of(address, topic))
     with _consumer(address) as consumer:
-        open_ends = set(_ends(consumer, topic))
         consumer.assign([TopicPartition(topic, number, since.get(number, OFFSET_BEGINNING)) for number in open_ends])
         while open_ends:
             message = consumer.poll(_CALL_TIMEOUT_S)

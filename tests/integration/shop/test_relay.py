@@ -156,12 +156,14 @@ def test_while_kafka_is_away_changes_wait_in_the_outbox(
         with Publisher(quick, topic) as publisher:
             kafka.pause()
             running = pool.submit(run, engine, publisher, stopping.wait)
-            wait_until(lambda: "were not delivered" in caplog.text, what="a delivery that fails")
-            catalog.create("Cup", Decimal(1), 1)
-            kafka.resume()
-            wait_until(lambda: versions(kafka.address, topic) == {"1": [1], "2": [1]}, what="both")
-            wait_until(lambda: left(engine) == 0, what="an empty outbox")
-            stopping.set()
+            try:
+                wait_until(lambda: "were not delivered" in caplog.text, what="a delivery that fails")
+                catalog.create("Cup", Decimal(1), 1)
+                kafka.resume()
+                wait_until(lambda: versions(kafka.address, topic) == {"1": [1], "2": [1]}, what="both")
+                wait_until(lambda: left(engine) == 0, what="an empty outbox")
+            finally:
+                stopping.set()
             running.result(120)
 
 
