@@ -48,7 +48,7 @@ def test_a_worker_killed_with_all_that_it_has_fetched(flow: Flow, pool: tuple[st
 def test_the_broker_wiped(flow: Flow, name: str, request: pytest.FixtureRequest) -> None:
     broker: CeleryBroker = request.getfixturevalue(name)
     flow.environment["CELERY_BROKER_URL"] = broker.url
-    with flow.bridge(**PACKED):
+    with flow.bridge(**PACKED, LASTWORD_IN_FLIGHT_MAX="4000"):
         flow.publish(*MANY)
         wait_until(lambda: broker.queued() > 15, what="tasks that no worker takes")
         with measured(flow, "Celery broker wiped", under=f"{broker.name}, group, 200 updates a task") as measurement:

@@ -111,3 +111,18 @@ def test_a_bridge_paused_past_its_session_commits_nothing_more(flow: Flow) -> No
                 wait_until_shared(paused, other)
                 assert flow.committed() == before
         flow.wait_until_all_is_committed()
+
+
+@pytest.mark.core
+def test_a_rebalance_while_more_has_come_than_there_is_room_for(flow: Flow) -> None:
+    """What waits for room goes with its partition; the bridge that it came to does not stumble over it."""
+    few = {"LASTWORD_IN_FLIGHT_MAX": "8"}
+    with flow.bridge(**few) as first:
+        flow.publish(400, 200)
+        first.wait_for_log(f"paused {ALL}")
+        with flow.bridge(**few) as second, celery_worker(flow.environment, *GROUP):
+            wait_until_shared(first, second)
+            flow.wait_until_fresh()
+            flow.wait_until_all_is_committed()
+            assert first.exit_code is None
+            assert second.exit_code is None

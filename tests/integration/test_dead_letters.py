@@ -130,6 +130,7 @@ def test_a_letter_of_a_known_update_carries_its_version_once(
     assert (f"{PREFIX}class", b"UnusableKeyError") in headers
 
 
+@pytest.mark.core
 def test_a_letter_that_finds_no_topic_is_delivered_once_there_is_one(
     kafka_server: Reachable, topic: str, window: Window, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ seals of two bridges; a consumer group that takes commits from the owner of a pa
 """
 
 import copy
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -17,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bridge.back_off import BackOff
-from bridge.checkpoints import Checkpoints
+from bridge.checkpoints import SEAL_EVERY_S, Checkpoints
 from bridge.partition import Bounds
 from bridge.records import NotAnsweredError, Records
 from bridge.retransmit import Clocks
@@ -446,6 +447,7 @@ def test_from_an_offset_that_somebody_has_set_redis_is_watched_though_nothing_mo
     assert bridge.checkpoints.unchecked == frozenset()
     assert group.committed[0][0] == len(updates)
 
+    assert bridge.checkpoints.due(time.monotonic() + SEAL_EVERY_S)
     for primary in cache.primaries:
         primary.lose(0)
     bridge.sweep()
@@ -477,6 +479,54 @@ def test_a_partition_is_read_from_where_it_was_checked_though_its_commit_changed
     assert group.committed[0][0] == 0
     second.turn(9)
     assert [entry.update for entry in second.window.in_hand()] == updates
+
+
+def confirmed_and_not_noted(cache: SimulatedRedis) -> tuple[SimulatedBridge, list[Update]]:
+    """A bridge that has seen all updates of its partition in Redis, and will have that noted in its next sweep."""
+    updates = [Update(product_id=product, version=Version(10, 0), data=b"{}") for product in PRODUCTS]
+    bridge = SimulatedBridge(Group({0: updates}), cache)
+    bridge.assigned(0)
+    bridge.turn(9)
+    bridge.sweep()
+    for update in bridge.send(9):
+        cache.write(update)
+    bridge.sweep()
+    assert bridge.window.in_hand() == []
+    assert bridge.stored == {}
+    return bridge, updates
+
+
+def test_what_a_primary_has_not_noted_is_not_committed() -> None:
+    cache = SimulatedRedis()
+    bridge, updates = confirmed_and_not_noted(cache)
+    silent = cache.primaries[1]
+    silent.down = True
+    silent.lose(0)
+
+    bridge.sweep()
+    assert bridge.stored == {}
+    silent.down = False
+    bridge.sweep()
+    bridge.turn(9)
+    assert [entry.update for entry in bridge.window.in_hand()] == updates
+
+
+def test_what_was_not_noted_in_one_assignment_is_not_committed_in_the_next() -> None:
+    cache = SimulatedRedis()
+    bridge, updates = confirmed_and_not_noted(cache)
+    for primary in cache.primaries:
+        primary.down = True
+    bridge.sweep()
+    bridge.gone(0)
+    for primary in cache.primaries:
+        primary.down = False
+        primary.lose(0)
+
+    bridge.assigned(0)
+    bridge.turn(9)
+    bridge.sweep()
+    assert bridge.stored == {}
+    assert [entry.update for entry in bridge.window.in_hand()] == updates
 
 
 @pytest.mark.parametrize("committed", [False, True], ids=["nothing was committed", "something was committed"])

@@ -9,6 +9,7 @@ import pytest
 
 from tasks.errors import NotAloneError
 from tasks.gate import Gate
+from tasks.started import Started
 from tests.waiting import wait_until
 
 
@@ -139,3 +140,19 @@ def test_under_a_crowd_whoever_is_alone_is_alone() -> None:
         thread.join(120)
         assert not thread.is_alive()
     assert not wrong
+
+
+def test_a_marked_update_runs_alone() -> None:
+    started = Started(lambda _: None)
+    other = Inside(started.unmarked)
+    other.wait_entered()
+    marked = Inside(lambda: started.marked("task", "n2"))
+    beside = marked.entered.wait(0.05)
+    other.leave()
+    marked.wait_entered()
+    later = Inside(started.unmarked)
+    beside = beside or later.entered.wait(0.05)
+    marked.leave()
+    later.wait_entered()
+    later.leave()
+    assert not beside
