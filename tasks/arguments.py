@@ -53,6 +53,7 @@ class _Body(msgspec.Struct, omit_defaults=True):
     deleted: bool = False
     marked: bool = False
     numbered: bool = False
+    time_us: int | None = None
 
 
 class _Part(msgspec.Struct, array_like=True):
@@ -61,6 +62,7 @@ class _Part(msgspec.Struct, array_like=True):
     version: str
     data: str | None = None
     deleted: bool = False
+    time_us: int | None = None
 
 
 class _Pack(msgspec.Struct):
@@ -83,6 +85,7 @@ def pack(arguments: Arguments) -> list[Any]:
         deleted=update.deleted,
         marked=arguments.marked,
         numbered=update.numbered,
+        time_us=update.time_us,
     )
     return [FORMAT, body]
 
@@ -123,6 +126,7 @@ def pack_many(sends: Sequence[Send]) -> list[Any]:
             version=str(update.version),
             data=None if update.data is None else update.data.decode(),
             deleted=update.deleted,
+            time_us=update.time_us,
         )
         for task_id, update in ((send.task_id, send.arguments.update) for send in sends)
     ]
@@ -167,4 +171,5 @@ def _update(parts: _Body | _Part) -> Update:
         data=None if parts.data is None else parts.data.encode(),
         deleted=parts.deleted,
         numbered=isinstance(parts, _Body) and parts.numbered,
+        time_us=parts.time_us,
     )

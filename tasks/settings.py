@@ -18,6 +18,7 @@ from tasks.environment import (
     unknown,
     unknown_settings,
 )
+from tasks.version import GENERATIONS
 
 __all__ = ["ENV_PREFIX", "SettingsError", "TaskSettings", "environment_name", "load", "refuse_misspelt_settings"]
 
@@ -116,6 +117,13 @@ class TaskSettings(Settings):
     )
     future_limit_s: float = Field(
         86_400.0, ge=0, description="How far in the future `updated_at` may be; beyond, a record is invalid"
+    )
+    generation: int = Field(
+        0,
+        ge=0,
+        le=GENERATIONS,
+        description="Of the positions by which the source orders its changes: raise it by one when they began anew, as "
+        "after a restored backup or with a new topic",
     )
     tombstone_time_from_record: bool = Field(
         default=False, description="Date a record without value and `updated_at` header by the record's own timestamp"
@@ -220,6 +228,7 @@ class TaskSettings(Settings):
             future_limit_s=self.future_limit_s,
             tombstone_time_from_record=self.tombstone_time_from_record,
             notices=self.loader is not None,
+            generation=self.generation,
         )
 
 

@@ -6,6 +6,11 @@ from typing import Final, NamedTuple, Self
 VERSION_LIMIT: Final = 2**53
 """Both numbers of a version are below it: Lua compares them as doubles, exact up to there."""
 
+POSITIONS_FROM: Final = 2**52
+"""From here on the first number is no time, but a generation of positions; as a time it is the year 2112."""
+
+GENERATIONS: Final = 1_000_000
+
 # [0-9] and not \d, which also takes the digits of other scripts; 2**53 - 1 has 16 digits.
 _TEXT: Final = re.compile(r"(0|[1-9][0-9]{0,15})-(0|[1-9][0-9]{0,15})")
 _QUOTED_LENGTH: Final = 40
@@ -13,6 +18,9 @@ _QUOTED_LENGTH: Final = 40
 
 class Version(NamedTuple):
     """``updated_at`` in microseconds since the epoch, then ``sequence``; compared as two numbers, in this order.
+
+    Of a source whose changes have positions: 2^52 plus the generation of the positions, then the position. So a version
+    by position is above every version by time. Source: docs/decisions/0021-positions-before-clocks.md
 
     Written ``1763800000000123-42``, like the id of an entry in a Redis stream.
     """
@@ -22,6 +30,23 @@ class Version(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.updated_at_us}-{self.sequence}"
+
+    @classmethod
+    def at(cls, position: int, generation: int) -> Self:
+        """The version of a change at a source's position; ValueError where a version cannot hold it."""
+        if not 0 <= position < VERSION_LIMIT:
+            raise ValueError(f"position {position} is out of range: 0 to 2^53-1 = {VERSION_LIMIT - 1} are allowed")
+        return cls(POSITIONS_FROM + generation, position)
+
+    @property
+    def is_position(self) -> bool:
+        """Whether it is a source's position, and tells no time."""
+        return self.updated_at_us >= POSITIONS_FROM
+
+    @property
+    def generation(self) -> int:
+        """Of a version by position: the generation of its source's positions."""
+        return self.updated_at_us - POSITIONS_FROM
 
     @classmethod
     def parse(cls, text: str) -> Self:

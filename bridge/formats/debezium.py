@@ -23,19 +23,25 @@ WRITES: Final = frozenset({"c", "u", "r"})
 """Created, updated, and read by a snapshot."""
 
 
-class _Source(msgspec.Struct):
-    """When the database committed it, and where it is in PostgreSQL's log, the only position that always grows."""
+POSTGRESQL: Final = "postgresql"
 
+
+class _Source(msgspec.Struct):
+    """When the database committed it, and where that is in the log of PostgreSQL: the ``lsn``, or in ``sequence``."""
+
+    connector: str | None = None
     ts_ms: int | None = None
     ts_us: int | None = None
     ts_ns: int | None = None
-    lsn: int | None = None
+    lsn: int | str | msgspec.UnsetType | None = msgspec.UNSET
+    sequence: str | list[str | None] | None = None
 
 
 class _Event(msgspec.Struct):
-    """``payload`` is there where the schema is, and has all the rest in it."""
+    """``payload`` is there where the schema is, and has all the rest in it. ``ts_ms``: the connector's own clock."""
 
     op: str | None = None
+    ts_ms: int | None = None
     before: dict[str, msgspec.Raw] | None = None
     after: msgspec.Raw = msgspec.Raw()
     source: _Source | None = None
@@ -46,6 +52,10 @@ _EVENT: Final[msgspec.json.Decoder[_Event | None]] = msgspec.json.Decoder(_Event
 _KEY: Final[msgspec.json.Decoder[dict[str, msgspec.Raw] | str | int]] = msgspec.json.Decoder(
     dict[str, msgspec.Raw] | str | int
 )
+
+
+_ANY: Final[msgspec.json.Decoder[object]] = msgspec.json.Decoder()
+_SEQUENCE: Final[msgspec.json.Decoder[list[str | None]]] = msgspec.json.Decoder(list[str | None])
 
 
 def debezium(rules: Rules) -> Decoder:
@@ -66,26 +76,29 @@ def _changes(id_field: str, record: Record) -> list[Change]:
         event = read_json(bytes(event.payload), _EVENT, "the payload")
     if event is None or event.op == "m":
         return []  # the same, as a converter writes it; a message, of no table
-    return _changes_of(event, id_field, record.key)
+    return _changes_of(event, id_field, record)
 
 
-def _changes_of(event: _Event, id_field: str, key: bytes | None) -> list[Change]:
+def _changes_of(event: _Event, id_field: str, record: Record) -> list[Change]:
     if event.op == "t":
         raise ValueError("a truncate (op t) names no product: what was in the table stays as it is")
     if event.op not in WRITES and event.op != "d":
         raise ValueError(
             f"op is {event.op!r}; c, u, r, d, t and m are known: is it flattened, or no event of Debezium?"
         )
-    if event.source is None or (time := _time(event.source)) is None:
-        raise ValueError("source has neither ts_ns, ts_us nor ts_ms")
-    lsn = event.source.lsn
+    if event.source is None:
+        raise ValueError("source is missing, which tells where in the database's log the change is")
+    position = _position(event.source, record.offset)
+    time = _time(event.source, event.ts_ms or record.timestamp_ms)
     if event.op == "d":
         gone = id_in(event.before, id_field)
         if gone is None:
-            gone = _id_in_key(key, id_field)  # REPLICA IDENTITY NOTHING
-        return [deletion_of(needed_id(event.before, id_field) if gone is None else gone, updated_at=time, sequence=lsn)]
+            gone = _id_in_key(record.key, id_field)  # REPLICA IDENTITY NOTHING
+        if gone is None:
+            gone = needed_id(event.before, id_field)
+        return [deletion_of(gone, updated_at=time, position=position)]
     row = _whole(bytes(event.after) or b"null")
-    return changes_of(row, event.before, id_field, event.after, updated_at=time, sequence=lsn)
+    return changes_of(row, event.before, id_field, event.after, updated_at=time, position=position)
 
 
 def _unwrapped_changes(id_field: str, record: Record) -> list[Change]:
@@ -97,14 +110,13 @@ def _unwrapped_changes(id_field: str, record: Record) -> list[Change]:
             return [_deletion(id_field, record)]
         row = _whole(bytes(row["payload"]))
     added = {name: value for name, value in row.items() if name.startswith("__")}
-    time, sequence = _added({name: bytes(value) for name, value in added.items()})
-    if time is None:
-        raise ValueError("the row has no __source_ts_ns, __source_ts_us or __source_ts_ms: set add.fields=source.ts_ms")
+    source = _added({name: bytes(value) for name, value in added.items()})
+    position, time = _position(source, record.offset), _time(source, record.timestamp_ms)
     deleted = bytes(added.get("__deleted", msgspec.Raw(b"false"))).strip(b'"') == b"true"
     data = msgspec.Raw(msgspec.json.encode({name: value for name, value in row.items() if name not in added}))
     if deleted:
-        return [deletion_of(needed_id(row, id_field), updated_at=time, sequence=sequence)]
-    return changes_of(row, None, id_field, data, updated_at=time, sequence=sequence)
+        return [deletion_of(needed_id(row, id_field), updated_at=time, position=position)]
+    return changes_of(row, None, id_field, data, updated_at=time, position=position)
 
 
 def _whole(row: bytes) -> dict[str, msgspec.Raw]:
@@ -118,31 +130,76 @@ def _whole(row: bytes) -> dict[str, msgspec.Raw]:
 
 
 def _deletion(id_field: str, record: Record) -> Change:
-    """What a null value stands for: with ``add.headers`` its headers have the version."""
-    time, sequence = _added({name: value for name, value in record.headers if value is not None})
-    if time is None:
-        raise ValueError(
-            "the value is null, a deletion whose time is not told: set delete.tombstone.handling.mode=rewrite, or "
-            "add.headers=source.ts_ms"
-        )
+    """What a null value stands for; with ``add.headers`` its headers have its place in the log."""
+    source = _added({name: b"null" if value is None else value for name, value in record.headers})
     product_id = _id_in_key(record.key, id_field)
     if product_id is None:
         raise ValueError(f"the value is null, and the key has no {shown(id_field)}")
-    return deletion_of(product_id, updated_at=time, sequence=sequence)
+    return deletion_of(
+        product_id, updated_at=_time(source, record.timestamp_ms), position=_position(source, record.offset)
+    )
 
 
-def _added(found: dict[str, bytes]) -> tuple[str | int | None, int | None]:
-    """The time and the sequence among the fields, or headers, that the flattening was told to add."""
-    numbers = {name: int(text) for name, value in found.items() if (text := value.strip(b'"')).isdigit()}
-    source = _Source(**{part: numbers.get(f"__source_{part}") for part in ("ts_ms", "ts_us", "ts_ns")})
-    return _time(source), numbers.get("__source_lsn", numbers.get("__lsn"))
+def _added(found: dict[str, bytes]) -> _Source:
+    """What the flattening was told to add, as fields of the row or as headers."""
+    told: dict[str, object] = {}
+    for name in _Source.__struct_fields__:
+        # Without "source." a time is the connector's own.
+        wanted = [f"__source_{name}"] if name.startswith("ts_") else [f"__source_{name}", f"__{name}"]
+        for one in wanted[::-1]:
+            if one in found:
+                told[name] = _plain(found[one])
+    return msgspec.convert(told, _Source, strict=False)
 
 
-def _time(source: _Source) -> str | int | None:
-    """The most exact of the times that are told: milliseconds, or as RFC 3339."""
-    if source.ts_ns is not None:
+def _plain(text: bytes) -> object:
+    """What a field, or a header of any of Connect's converters, holds: JSON, with its schema or without, or text."""
+    try:
+        value = _ANY.decode(text)
+    except msgspec.DecodeError:
+        return text.decode(errors="replace")
+    return value["payload"] if isinstance(value, dict) and value.keys() == {"schema", "payload"} else value
+
+
+def _position(source: _Source, offset: int) -> int:
+    """Where the change is in its database's log, if that is a number that grows, else in its partition.
+
+    Debezium writes the changes of a key in their order, and into one partition. Only PostgreSQL has a number: MySQL's
+    files and GTIDs begin anew on another primary, SQL Server's and Oracle's numbers are shared by many changes. A row
+    that PostgreSQL's connector has read, and not from the log, has in ``sequence`` how far the log was read by then.
+
+    Source: https://debezium.io/documentation/reference/stable/connectors/postgresql.html#postgresql-events
+    """
+    told = source.lsn is not msgspec.UNSET or source.sequence is not None
+    if source.connector != POSTGRESQL and not (source.connector is None and told):
+        return offset
+    if isinstance(source.lsn, int):
+        return source.lsn
+    if isinstance(source.lsn, str):  # that of a relative of PostgreSQL's
+        return int(source.lsn) if source.lsn.isdecimal() and source.lsn.isascii() else offset
+    sequence = _sequence(source.sequence)
+    if sequence is None:
+        raise ValueError(
+            "source has neither an lsn nor a sequence, so that nothing tells where the row is in PostgreSQL's log; "
+            "behind ExtractNewRecordState: add.fields=source.lsn,source.sequence"
+        )
+    return sequence
+
+
+def _sequence(given: str | list[str | None] | None) -> int | None:
+    """The second of the two numbers, JSON in a text: the last commit's, and that of the change itself."""
+    try:
+        numbers = _SEQUENCE.decode(given) if isinstance(given, str) else given
+        return int(numbers[1] or "") if numbers and len(numbers) > 1 else None
+    except (ValueError, msgspec.DecodeError):
+        return None
+
+
+def _time(source: _Source, else_ms: int | None) -> str | int | None:
+    """The most exact of the times that are told and not 0: milliseconds, or as RFC 3339; else the one of the record."""
+    if source.ts_ns:
         return format_rfc3339(source.ts_ns // 1_000)
-    return source.ts_ms if source.ts_us is None else format_rfc3339(source.ts_us)
+    return format_rfc3339(source.ts_us) if source.ts_us else source.ts_ms or else_ms
 
 
 def _id_in_key(key: bytes | None, id_field: str) -> str | int | None:

@@ -35,17 +35,17 @@ def changes_of(
     id_field: str,
     data: msgspec.Raw,
     *,
-    updated_at: str | int,
-    sequence: int | None = None,
+    updated_at: str | int | None,
+    position: int | None = None,
 ) -> list[Change]:
     """The changes that a written row tells of: of its product, and where it had another id ``before``, of that one."""
     product_id, former = needed_id(row, id_field), id_in(before, id_field)
-    changes = [Change(product_id=product_id, updated_at=updated_at, sequence=sequence, data=data)]
+    changes = [Change(product_id=product_id, updated_at=updated_at, position=position, data=data)]
     if former is not None and former != product_id:
-        changes.insert(0, deletion_of(former, updated_at=updated_at, sequence=sequence))
+        changes.insert(0, deletion_of(former, updated_at=updated_at, position=position))
     return changes
 
 
-def deletion_of(product_id: str | int, *, updated_at: str | int, sequence: int | None = None) -> Change:
+def deletion_of(product_id: str | int, *, updated_at: str | int | None, position: int | None = None) -> Change:
     """The change that takes a product away."""
-    return Change(product_id=product_id, updated_at=updated_at, sequence=sequence, deleted=True)
+    return Change(product_id=product_id, updated_at=updated_at, position=position, deleted=True)
