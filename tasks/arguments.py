@@ -1,14 +1,14 @@
 """What the bridge hands to a worker: an update and how long it may be retried, or many, in numbered formats."""
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
 from tasks.contract import Update
 from tasks.errors import TransientError
 from tasks.fields import product_id_of
-from tasks.version import Version
+from tasks.version import VERSION_LIMIT, Version
 
 TASK_NAME: Final = "tasks.update_product"
 PACK_NAME: Final = "tasks.update_products"
@@ -43,6 +43,9 @@ class Send(NamedTuple):
     arguments: Arguments
 
 
+_Time = Annotated[int, msgspec.Meta(ge=0, lt=VERSION_LIMIT)]
+
+
 class _Body(msgspec.Struct, omit_defaults=True):
     id: str
     version: str
@@ -53,7 +56,7 @@ class _Body(msgspec.Struct, omit_defaults=True):
     deleted: bool = False
     marked: bool = False
     numbered: bool = False
-    time_us: int | None = None
+    time_us: _Time | None = None
 
 
 class _Part(msgspec.Struct, array_like=True):
@@ -62,7 +65,7 @@ class _Part(msgspec.Struct, array_like=True):
     version: str
     data: str | None = None
     deleted: bool = False
-    time_us: int | None = None
+    time_us: _Time | None = None
 
 
 class _Pack(msgspec.Struct):

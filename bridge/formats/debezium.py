@@ -132,6 +132,11 @@ def _whole(row: bytes) -> dict[str, msgspec.Raw]:
 def _deletion(id_field: str, record: Record) -> Change:
     """What a null value stands for; with ``add.headers`` its headers have its place in the log."""
     source = _added({name: b"null" if value is None else value for name, value in record.headers})
+    if source.connector is None and not _names_the_log(source):
+        raise ValueError(
+            "the value is null, a deletion of which nothing tells where in the database's log it is: set "
+            "delete.tombstone.handling.mode=rewrite, or add.headers=source.connector,source.lsn,source.ts_ms"
+        )
     product_id = _id_in_key(record.key, id_field)
     if product_id is None:
         raise ValueError(f"the value is null, and the key has no {shown(id_field)}")
@@ -170,8 +175,7 @@ def _position(source: _Source, offset: int) -> int:
 
     Source: https://debezium.io/documentation/reference/stable/connectors/postgresql.html#postgresql-events
     """
-    told = source.lsn is not msgspec.UNSET or source.sequence is not None
-    if source.connector != POSTGRESQL and not (source.connector is None and told):
+    if source.connector != POSTGRESQL and not (source.connector is None and _names_the_log(source)):
         return offset
     if isinstance(source.lsn, int):
         return source.lsn
@@ -186,11 +190,17 @@ def _position(source: _Source, offset: int) -> int:
     return sequence
 
 
+def _names_the_log(source: _Source) -> bool:
+    """Whether it has what only PostgreSQL's connector tells, empty as it may be."""
+    return source.lsn is not msgspec.UNSET or source.sequence is not None
+
+
 def _sequence(given: str | list[str | None] | None) -> int | None:
     """The second of the two numbers, JSON in a text: the last commit's, and that of the change itself."""
     try:
         numbers = _SEQUENCE.decode(given) if isinstance(given, str) else given
-        return int(numbers[1] or "") if numbers and len(numbers) > 1 else None
+        text = numbers[1] if numbers and len(numbers) > 1 else None
+        return int(text) if text and text.isascii() and text.isdecimal() else None
     except (ValueError, msgspec.DecodeError):
         return None
 
