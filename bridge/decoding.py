@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from bridge.change import Change
 from bridge.formats.canal import canal
 from bridge.formats.cloudevents import cloudevents
-from bridge.formats.debezium import debezium, debezium_unwrapped
+from bridge.formats.debezium import debezium
+from bridge.formats.debezium_flattened import debezium_unwrapped
 from bridge.formats.maxwell import maxwell
 from bridge.formats.record import Decoder, Record
 from bridge.headers import headers_of, timestamp_of

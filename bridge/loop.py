@@ -77,6 +77,7 @@ class Bridge:
         self._outbox = Outbox(window, enqueuer, BackOff(back_off_max_s))
         self._sweep_back_off = BackOff(back_off_max_s)
         self._next_report = 0.0
+        self._without_row = 0
         self._heartbeat = heartbeat or Heartbeat(None)
         self._records = open_records(self)
         self._checkpoints = Checkpoints(cache, stamps, self._records, window, BackOff(back_off_max_s))
@@ -157,6 +158,7 @@ class Bridge:
         message, size, updates, error = arrived
         offset = message.offset() or 0
         if error is None:
+            self._without_row += not updates
             self._window.add(number, offset, updates, size=size, source=message)
             self._undecodable.end(number)
         else:
@@ -220,12 +222,13 @@ class Bridge:
         if now >= self._next_report:
             self._next_report = now + REPORT_EVERY_S
             logger.info(
-                "%d updates in hand, timeout %.1f s%s, partitions %s, paused %s",
+                "%d updates in hand, timeout %.1f s%s, partitions %s, paused %s%s",
                 self._window.updates,
                 self._window.retransmission.timeout.value_s,
                 ", nothing comes back" if self._window.retransmission.silent else "",
                 sorted(self._window.assigned),
                 sorted(self._window.paused()),
+                f", {self._without_row} records without a row passed over" if self._without_row else "",
             )
 
     # Rebalances: librdkafka calls these in fetch() and close().

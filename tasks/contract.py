@@ -110,7 +110,13 @@ class Rules:
     format: str = JSON
     """What records are written in: see bridge/formats."""
     id_field: str = "id"
-    """The column of a row, in the formats that carry rows, that is the product id."""
+    """The column of a row, in the formats that carry rows, that is the product id; or several, with commas between."""
+    columns: tuple[str, ...] = ()
+    """Columns that every row must have: one without is not whole."""
+    placeholder: str = "__debezium_unavailable_value"
+    """What Debezium was told to write in the place of a value that it does not know."""
+    added_prefix: str = "__"
+    """What the names of the fields begin with that Debezium's flattening adds."""
     tombstone_time_from_record: bool = False
     """Whether a null value without a header ``updated_at`` takes the last microsecond of the record's timestamp."""
     generation: int = 0

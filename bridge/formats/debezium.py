@@ -1,40 +1,27 @@
-"""Debezium's change events, with or without the schema's envelope, and as its event flattening leaves them.
+"""Debezium's change events, with or without the schema's envelope.
 
-Source: https://debezium.io/documentation/reference/stable/connectors/postgresql.html#postgresql-events and
-https://debezium.io/documentation/reference/stable/transformations/event-flattening.html
+Source: https://debezium.io/documentation/reference/stable/connectors/postgresql.html#postgresql-events
 """
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Final
 
 import msgspec
 
 from bridge.change import Change
+from bridge.formats.debezium_source import Source, position_of, time_of
+from bridge.formats.placeholders import placeholder
 from bridge.formats.record import Decoder, Record
-from bridge.formats.rows import ROW, changes_of, deletion_of, id_in, needed_id
+from bridge.formats.rows import ROW, IdColumns, Row, deletion_of, state_of
 from tasks.contract import Rules
-from tasks.fields import read_json, shown
-from tasks.rfc3339 import format_rfc3339
-
-UNAVAILABLE: Final = b'"__debezium_unavailable_value"'
-"""Stands for a large value that did not change, of which PostgreSQL's log has nothing (TOAST)."""
+from tasks.fields import read_json
 
 WRITES: Final = frozenset({"c", "u", "r"})
 """Created, updated, and read by a snapshot."""
 
-
-POSTGRESQL: Final = "postgresql"
-
-
-class _Source(msgspec.Struct):
-    """When the database committed it, and where that is in the log of PostgreSQL: the ``lsn``, or in ``sequence``."""
-
-    connector: str | None = None
-    ts_ms: int | None = None
-    ts_us: int | None = None
-    ts_ns: int | None = None
-    lsn: int | str | msgspec.UnsetType | None = msgspec.UNSET
-    sequence: str | list[str | None] | None = None
+UNTOLD: Final = frozenset({b"0", b'""', b"null"})
+"""What PostgreSQL's connector puts where REPLICA IDENTITY DEFAULT tells nothing of a column before the change."""
 
 
 class _Event(msgspec.Struct):
@@ -44,7 +31,7 @@ class _Event(msgspec.Struct):
     ts_ms: int | None = None
     before: dict[str, msgspec.Raw] | None = None
     after: msgspec.Raw = msgspec.Raw()
-    source: _Source | None = None
+    source: Source | None = None
     payload: msgspec.Raw = msgspec.Raw()
 
 
@@ -54,32 +41,25 @@ _KEY: Final[msgspec.json.Decoder[dict[str, msgspec.Raw] | str | int]] = msgspec.
 )
 
 
-_ANY: Final[msgspec.json.Decoder[object]] = msgspec.json.Decoder()
-_SEQUENCE: Final[msgspec.json.Decoder[list[str | None]]] = msgspec.json.Decoder(list[str | None])
-
-
 def debezium(rules: Rules) -> Decoder:
     """The decoder of events as the connectors write them."""
-    return partial(_changes, rules.id_field)
+    return partial(_changes, rules, IdColumns.of(rules))
 
 
-def debezium_unwrapped(rules: Rules) -> Decoder:
-    """The decoder of events that were flattened (ExtractNewRecordState), with ``add.fields=source.ts_ms`` at least."""
-    return partial(_unwrapped_changes, rules.id_field)
-
-
-def _changes(id_field: str, record: Record) -> list[Change]:
+def _changes(rules: Rules, ids: IdColumns, record: Record) -> list[Change]:
     if record.value is None:
         return []  # it follows the event of a deletion, for Kafka's compaction
-    event = read_json(record.value, _EVENT, "the value")
+    value = record.value
+    event = read_json(value, _EVENT, "the value")
     if event is not None and event.payload:
-        event = read_json(bytes(event.payload), _EVENT, "the payload")
-    if event is None or event.op == "m":
+        value = bytes(event.payload)
+        event = read_json(value, _EVENT, "the payload")
+    if (
+        event is None
+        or event.op == "m"
+        or (event.op is None and is_without_row(read_json(value, ROW, "the value").keys()))
+    ):
         return []  # the same, as a converter writes it; a message, of no table
-    return _changes_of(event, id_field, record)
-
-
-def _changes_of(event: _Event, id_field: str, record: Record) -> list[Change]:
     if event.op == "t":
         raise ValueError("a truncate (op t) names no product: what was in the table stays as it is")
     if event.op not in WRITES and event.op != "d":
@@ -88,131 +68,57 @@ def _changes_of(event: _Event, id_field: str, record: Record) -> list[Change]:
         )
     if event.source is None:
         raise ValueError("source is missing, which tells where in the database's log the change is")
-    position = _position(event.source, record.offset)
-    time = _time(event.source, event.ts_ms or record.timestamp_ms)
+    return _changes_of(event, event.source, record, ids, rules)
+
+
+def _changes_of(event: _Event, source: Source, record: Record, ids: IdColumns, rules: Rules) -> list[Change]:
+    position = position_of(source, record.offset)
+    time = time_of(source, event.ts_ms or record.timestamp_ms)
+    key = key_of(record.key)
+    ids.refuse_part_of(key if isinstance(key, dict) else None)
+    in_key = id_in_key(key, ids)
     if event.op == "d":
-        gone = id_in(event.before, id_field)
-        if gone is None:
-            gone = _id_in_key(record.key, id_field)  # REPLICA IDENTITY NOTHING
-        if gone is None:
-            gone = needed_id(event.before, id_field)
-        return [deletion_of(gone, updated_at=time, position=position)]
-    row = _whole(bytes(event.after) or b"null")
-    return changes_of(row, event.before, id_field, event.after, updated_at=time, position=position)
+        return [deletion_of(_gone(event.before, source, ids, in_key), updated_at=time, position=position)]
+    row = read_json(bytes(event.after) or b"null", ROW, "the row")
+    product_id = ids.needed(row)
+    state = state_of(row, event.after, rules, placeholder(rules.placeholder).columns(row, bytes(event.after)))
+    changes = [Change(product_id=product_id, updated_at=time, position=position, data=state)]
+    # Where the key has the id, a change of it comes as a deletion and a creation.
+    if in_key is None and _is_told(event.before, source, ids):
+        former = ids.in_row(event.before)
+        if former is not None and former != product_id:
+            changes.insert(0, deletion_of(former, updated_at=time, position=position))
+    return changes
 
 
-def _unwrapped_changes(id_field: str, record: Record) -> list[Change]:
-    if record.value is None or record.value == b"null":
-        return [_deletion(id_field, record)]
-    row = _whole(record.value)
-    if row.keys() == {"schema", "payload"}:
-        if bytes(row["payload"]) == b"null":
-            return [_deletion(id_field, record)]
-        row = _whole(bytes(row["payload"]))
-    added = {name: value for name, value in row.items() if name.startswith("__")}
-    source = _added({name: bytes(value) for name, value in added.items()})
-    position, time = _position(source, record.offset), _time(source, record.timestamp_ms)
-    deleted = bytes(added.get("__deleted", msgspec.Raw(b"false"))).strip(b'"') == b"true"
-    data = msgspec.Raw(msgspec.json.encode({name: value for name, value in row.items() if name not in added}))
-    if deleted:
-        return [deletion_of(needed_id(row, id_field), updated_at=time, position=position)]
-    return changes_of(row, None, id_field, data, updated_at=time, position=position)
-
-
-def _whole(row: bytes) -> dict[str, msgspec.Raw]:
-    """The columns of a row; ValueError where one of them is not told."""
-    if UNAVAILABLE in row:
+def _gone(before: Row | None, source: Source, ids: IdColumns, in_key: str | int | None) -> str | int:
+    if in_key is not None:
+        return in_key
+    if before is not None and not _is_told(before, source, ids):
         raise ValueError(
-            "a large column that did not change is left out, so that this is not the whole state: the table needs "
-            "REPLICA IDENTITY FULL"
+            f"the deletion does not tell {ids}: the key has it not, and the row before only what stands for nothing; "
+            "the table needs REPLICA IDENTITY FULL"
         )
-    return read_json(row, ROW, "the row")
+    return ids.needed(before)
 
 
-def _deletion(id_field: str, record: Record) -> Change:
-    """What a null value stands for; with ``add.headers`` its headers have its place in the log."""
-    source = _added({name: b"null" if value is None else value for name, value in record.headers})
-    if source.connector is None and not _names_the_log(source):
-        raise ValueError(
-            "the value is null, a deletion of which nothing tells where in the database's log it is: set "
-            "delete.tombstone.handling.mode=rewrite, or add.headers=source.connector,source.lsn,source.ts_ms"
-        )
-    product_id = _id_in_key(record.key, id_field)
-    if product_id is None:
-        raise ValueError(f"the value is null, and the key has no {shown(id_field)}")
-    return deletion_of(
-        product_id, updated_at=_time(source, record.timestamp_ms), position=_position(source, record.offset)
+def _is_told(before: Row | None, source: Source, ids: IdColumns) -> bool:
+    """Whether the id in the row before is more than what stands for nothing."""
+    return not source.is_postgresql or any(bytes((before or {}).get(name, b"null")) not in UNTOLD for name in ids.names)
+
+
+def is_without_row(value: Iterable[str]) -> bool:
+    """Whether it is a record without a row, by the names of its fields: a heartbeat, a transaction, a new schema."""
+    names = frozenset(value)
+    return (
+        names == {"ts_ms"}
+        or names >= {"status", "id", "event_count", "data_collections"}
+        or names >= {"ddl", "tableChanges"}
+        or names >= {"historyRecord"}
     )
 
 
-def _added(found: dict[str, bytes]) -> _Source:
-    """What the flattening was told to add, as fields of the row or as headers."""
-    told: dict[str, object] = {}
-    for name in _Source.__struct_fields__:
-        # Without "source." a time is the connector's own.
-        wanted = [f"__source_{name}"] if name.startswith("ts_") else [f"__source_{name}", f"__{name}"]
-        for one in wanted[::-1]:
-            if one in found:
-                told[name] = _plain(found[one])
-    return msgspec.convert(told, _Source, strict=False)
-
-
-def _plain(text: bytes) -> object:
-    """What a field, or a header of any of Connect's converters, holds: JSON, with its schema or without, or text."""
-    try:
-        value = _ANY.decode(text)
-    except msgspec.DecodeError:
-        return text.decode(errors="replace")
-    return value["payload"] if isinstance(value, dict) and value.keys() == {"schema", "payload"} else value
-
-
-def _position(source: _Source, offset: int) -> int:
-    """Where the change is in its database's log, if that is a number that grows, else in its partition.
-
-    Debezium writes the changes of a key in their order, and into one partition. Only PostgreSQL has a number: MySQL's
-    files and GTIDs begin anew on another primary, SQL Server's and Oracle's numbers are shared by many changes. A row
-    that PostgreSQL's connector has read, and not from the log, has in ``sequence`` how far the log was read by then.
-
-    Source: https://debezium.io/documentation/reference/stable/connectors/postgresql.html#postgresql-events
-    """
-    if source.connector != POSTGRESQL and not (source.connector is None and _names_the_log(source)):
-        return offset
-    if isinstance(source.lsn, int):
-        return source.lsn
-    if isinstance(source.lsn, str):  # that of a relative of PostgreSQL's
-        return int(source.lsn) if source.lsn.isdecimal() and source.lsn.isascii() else offset
-    sequence = _sequence(source.sequence)
-    if sequence is None:
-        raise ValueError(
-            "source has neither an lsn nor a sequence, so that nothing tells where the row is in PostgreSQL's log; "
-            "behind ExtractNewRecordState: add.fields=source.lsn,source.sequence"
-        )
-    return sequence
-
-
-def _names_the_log(source: _Source) -> bool:
-    """Whether it has what only PostgreSQL's connector tells, empty as it may be."""
-    return source.lsn is not msgspec.UNSET or source.sequence is not None
-
-
-def _sequence(given: str | list[str | None] | None) -> int | None:
-    """The second of the two numbers, JSON in a text: the last commit's, and that of the change itself."""
-    try:
-        numbers = _SEQUENCE.decode(given) if isinstance(given, str) else given
-        text = numbers[1] if numbers and len(numbers) > 1 else None
-        return int(text) if text and text.isascii() and text.isdecimal() else None
-    except (ValueError, msgspec.DecodeError):
-        return None
-
-
-def _time(source: _Source, else_ms: int | None) -> str | int | None:
-    """The most exact of the times that are told and not 0: milliseconds, or as RFC 3339; else the one of the record."""
-    if source.ts_ns:
-        return format_rfc3339(source.ts_ns // 1_000)
-    return format_rfc3339(source.ts_us) if source.ts_us else source.ts_ms or else_ms
-
-
-def _id_in_key(key: bytes | None, id_field: str) -> str | int | None:
+def key_of(key: bytes | None) -> dict[str, msgspec.Raw] | str | int | None:
     """What the key says: a struct, with or without its schema, or the id alone; None where it says nothing."""
     if key is None:
         return None
@@ -222,4 +128,11 @@ def _id_in_key(key: bytes | None, id_field: str) -> str | int | None:
             found = _KEY.decode(found["payload"])
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return id_in(found, id_field) if isinstance(found, dict) else found
+    return found
+
+
+def id_in_key(key: dict[str, msgspec.Raw] | str | int | None, ids: IdColumns) -> str | int | None:
+    """The product id in a record's key, where the key has all of it."""
+    if isinstance(key, dict):
+        return ids.in_row(key)
+    return key if len(ids.names) == 1 else None

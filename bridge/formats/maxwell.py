@@ -10,7 +10,7 @@ import msgspec
 
 from bridge.change import Change
 from bridge.formats.record import Decoder, Record
-from bridge.formats.rows import ROW, changes_of, deletion_of, needed_id
+from bridge.formats.rows import ROW, IdColumns, changes_of, deletion_of, state_of
 from tasks.contract import Rules
 from tasks.fields import read_json
 
@@ -27,6 +27,7 @@ class _Row(msgspec.Struct):
     ts: int | None = None
     data: msgspec.Raw = msgspec.Raw()
     old: dict[str, msgspec.Raw] | None = None
+    primary_key_columns: list[str] | None = None
 
 
 _ROW: Final = msgspec.json.Decoder(_Row)
@@ -34,10 +35,10 @@ _ROW: Final = msgspec.json.Decoder(_Row)
 
 def maxwell(rules: Rules) -> Decoder:
     """The decoder."""
-    return partial(_changes, rules.id_field)
+    return partial(_changes, rules, IdColumns.of(rules))
 
 
-def _changes(id_field: str, record: Record) -> list[Change]:
+def _changes(rules: Rules, ids: IdColumns, record: Record) -> list[Change]:
     if record.value is None:
         raise ValueError("the value is null: Maxwell writes none")
     row = read_json(record.value, _ROW, "the value")
@@ -46,6 +47,7 @@ def _changes(id_field: str, record: Record) -> list[Change]:
     if row.ts is None:
         raise ValueError("ts, the time of the change, is missing")
     columns = read_json(bytes(row.data) or b"null", ROW, "data")
+    ids.refuse_part_of(row.primary_key_columns)
     if row.type == "delete":
-        return [deletion_of(needed_id(columns, id_field), updated_at=row.ts * 1_000)]
-    return changes_of(columns, row.old, id_field, row.data, updated_at=row.ts * 1_000)
+        return [deletion_of(ids.needed(columns), updated_at=row.ts * 1_000)]
+    return changes_of(columns, row.old, ids, state_of(columns, row.data, rules), updated_at=row.ts * 1_000)

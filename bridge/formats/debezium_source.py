@@ -1,0 +1,74 @@
+"""Where a change is in its source's order, and when it was committed, as Debezium tells both.
+
+Source: docs/decisions/0021-positions-before-clocks.md and
+https://debezium.io/documentation/reference/stable/connectors/postgresql.html#postgresql-events
+"""
+
+from typing import Final
+
+import msgspec
+
+from tasks.rfc3339 import format_rfc3339
+
+POSTGRESQL: Final = "postgresql"
+_SEQUENCE: Final[msgspec.json.Decoder[list[str | None]]] = msgspec.json.Decoder(list[str | None])
+
+
+class Source(msgspec.Struct):
+    """When the database committed it, and where that is in the log of PostgreSQL: the ``lsn``, or in ``sequence``."""
+
+    connector: str | None = None
+    ts_ms: int | None = None
+    ts_us: int | None = None
+    ts_ns: int | None = None
+    lsn: int | str | msgspec.UnsetType | None = msgspec.UNSET
+    sequence: str | list[str | None] | None = None
+
+    @property
+    def names_the_log(self) -> bool:
+        """Whether it has what only PostgreSQL's connector tells, empty as it may be."""
+        return self.lsn is not msgspec.UNSET or self.sequence is not None
+
+    @property
+    def is_postgresql(self) -> bool:
+        """Whether its changes are ordered by the log of PostgreSQL."""
+        return self.connector == POSTGRESQL or (self.connector is None and self.names_the_log)
+
+
+def position_of(source: Source, offset: int) -> int:
+    """Where the change is in its database's log, if that is a number that grows, else in its partition.
+
+    Debezium writes the changes of a key in their order, and into one partition. Only PostgreSQL has a number: MySQL's
+    files and GTIDs begin anew on another primary, SQL Server's and Oracle's numbers are shared by many changes. A row
+    that PostgreSQL's connector has read, and not from the log, has in ``sequence`` how far the log was read by then.
+    """
+    if not source.is_postgresql:
+        return offset
+    if isinstance(source.lsn, int):
+        return source.lsn
+    if isinstance(source.lsn, str):  # that of a relative of PostgreSQL's
+        return int(source.lsn) if source.lsn.isdecimal() and source.lsn.isascii() else offset
+    sequence = _sequence(source.sequence)
+    if sequence is None:
+        raise ValueError(
+            "source has neither an lsn nor a sequence, so that nothing tells where the row is in PostgreSQL's log; "
+            "behind ExtractNewRecordState: add.fields=source.lsn,source.sequence"
+        )
+    return sequence
+
+
+def time_of(source: Source, else_ms: int | None) -> str | int | None:
+    """The most exact of the times that are told and not 0: milliseconds, or as RFC 3339; else the one of the record."""
+    if source.ts_ns:
+        return format_rfc3339(source.ts_ns // 1_000)
+    return format_rfc3339(source.ts_us) if source.ts_us else source.ts_ms or else_ms
+
+
+def _sequence(given: str | list[str | None] | None) -> int | None:
+    """The second of the two numbers, JSON in a text: the last commit's, and that of the change itself."""
+    try:
+        numbers = _SEQUENCE.decode(given) if isinstance(given, str) else given
+        text = numbers[1] if numbers and len(numbers) > 1 else None
+        return int(text) if text and text.isascii() and text.isdecimal() else None
+    except (ValueError, msgspec.DecodeError):
+        return None
