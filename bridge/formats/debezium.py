@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from bridge.change import Change
-from bridge.formats.debezium_source import Source, position_of, time_of
+from bridge.formats.debezium_source import Source, position_of, refuse_encoded_id, time_of
 from bridge.formats.placeholders import placeholder
 from bridge.formats.record import Decoder, Record
 from bridge.formats.rows import ROW, IdColumns, Row, deletion_of, state_of
@@ -32,6 +32,7 @@ class _Event(msgspec.Struct):
     before: dict[str, msgspec.Raw] | None = None
     after: msgspec.Raw = msgspec.Raw()
     source: Source | None = None
+    schema: msgspec.Raw = msgspec.Raw()
     payload: msgspec.Raw = msgspec.Raw()
 
 
@@ -52,6 +53,7 @@ def _changes(rules: Rules, ids: IdColumns, record: Record) -> list[Change]:
     value = record.value
     event = read_json(value, _EVENT, "the value")
     if event is not None and event.payload:
+        refuse_encoded_id(bytes(event.schema), ids.names)
         value = bytes(event.payload)
         event = read_json(value, _EVENT, "the payload")
     if (
@@ -74,9 +76,7 @@ def _changes(rules: Rules, ids: IdColumns, record: Record) -> list[Change]:
 def _changes_of(event: _Event, source: Source, record: Record, ids: IdColumns, rules: Rules) -> list[Change]:
     position = position_of(source, record.offset)
     time = time_of(source, event.ts_ms or record.timestamp_ms)
-    key = key_of(record.key)
-    ids.refuse_part_of(key if isinstance(key, dict) else None)
-    in_key = id_in_key(key, ids)
+    in_key = id_in_key(key_of(record.key, ids), ids)
     if event.op == "d":
         return [deletion_of(_gone(event.before, source, ids, in_key), updated_at=time, position=position)]
     row = read_json(bytes(event.after) or b"null", ROW, "the row")
@@ -118,17 +118,24 @@ def is_without_row(value: Iterable[str]) -> bool:
     )
 
 
-def key_of(key: bytes | None) -> dict[str, msgspec.Raw] | str | int | None:
-    """What the key says: a struct, with or without its schema, or the id alone; None where it says nothing."""
-    if key is None:
-        return None
+def key_of(key: bytes | None, ids: IdColumns) -> dict[str, msgspec.Raw] | str | int | None:
+    """What the key says: a struct, with or without its schema, or the id alone; None where it says nothing.
+
+    ValueError where it has only a part of what makes the table's key, or an id that cannot be told.
+    """
+    found = _read_key(key)
+    if isinstance(found, dict) and found.keys() == {"schema", "payload"}:
+        refuse_encoded_id(bytes(found["schema"]), ids.names)
+        found = _read_key(bytes(found["payload"]))
+    ids.refuse_part_of(found if isinstance(found, dict) else None)
+    return found
+
+
+def _read_key(key: bytes | None) -> dict[str, msgspec.Raw] | str | int | None:
     try:
-        found = _KEY.decode(key)
-        if isinstance(found, dict) and found.keys() == {"schema", "payload"}:
-            found = _KEY.decode(found["payload"])
+        return None if key is None else _KEY.decode(key)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return found
 
 
 def id_in_key(key: dict[str, msgspec.Raw] | str | int | None, ids: IdColumns) -> str | int | None:

@@ -12,7 +12,7 @@ import msgspec
 
 from bridge.change import Change
 from bridge.formats.debezium import id_in_key, is_without_row, key_of
-from bridge.formats.debezium_source import Source, position_of, time_of
+from bridge.formats.debezium_source import Source, position_of, refuse_encoded_id, time_of
 from bridge.formats.placeholders import placeholder
 from bridge.formats.record import Decoder, Record
 from bridge.formats.rows import IdColumns, deletion_of, state_of
@@ -55,13 +55,13 @@ def debezium_unwrapped(rules: Rules) -> Decoder:
 def _changes(rules: Rules, ids: IdColumns, known: frozenset[str], record: Record) -> list[Change]:
     row = None if record.value is None else read_json(record.value, _ROW_OR_NULL, "the value")
     if row is not None and row.keys() == {"schema", "payload"}:
+        refuse_encoded_id(bytes(row["schema"]), ids.names)
         row = read_json(bytes(row["payload"]), _ROW_OR_NULL, "the payload")
     if row is None:
         return [_deletion(rules, ids, record)]
     if is_without_row(row):
         return []
-    key = key_of(record.key)
-    ids.refuse_part_of(key if isinstance(key, dict) else None)
+    key = key_of(record.key, ids)
     # A column may have such a name too, where nothing has been added under it: but not beside the same field.
     added = {name: row[name] for name in row.keys() & known if name not in ids.names}
     source = _source({name: bytes(value) for name, value in added.items()}, rules.added_prefix)
@@ -91,8 +91,7 @@ def _deletion(rules: Rules, ids: IdColumns, record: Record) -> Change:
             "the value is null, a deletion of which nothing tells where in the database's log it is: set "
             "delete.tombstone.handling.mode=rewrite, or add.headers=source.connector,source.lsn,source.ts_ms"
         )
-    key = key_of(record.key)
-    ids.refuse_part_of(key if isinstance(key, dict) else None)
+    key = key_of(record.key, ids)
     product_id = id_in_key(key, ids)
     if product_id is None:
         raise ValueError(f"the value is null, and the key has no {ids}")

@@ -4,13 +4,17 @@ Source: docs/decisions/0021-positions-before-clocks.md and
 https://debezium.io/documentation/reference/stable/connectors/postgresql.html#postgresql-events
 """
 
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 import msgspec
 
+from tasks.fields import shown
 from tasks.rfc3339 import format_rfc3339
 
 POSTGRESQL: Final = "postgresql"
+DECIMAL: Final = "org.apache.kafka.connect.data.Decimal"
 _SEQUENCE: Final[msgspec.json.Decoder[list[str | None]]] = msgspec.json.Decoder(list[str | None])
 
 
@@ -72,3 +76,29 @@ def _sequence(given: str | list[str | None] | None) -> int | None:
         return int(text) if text and text.isascii() and text.isdecimal() else None
     except (ValueError, msgspec.DecodeError):
         return None
+
+
+def refuse_encoded_id(schema: bytes, names: Iterable[str]) -> None:
+    """ValueError where the schema says that one of these columns is a number written as bytes: no id can be told."""
+    for name in names:
+        if name in _decimals(schema):
+            raise ValueError(
+                f"column {shown(name)}, the product id, is a decimal that the connector writes as bytes: set "
+                "decimal.handling.mode=string"
+            )
+
+
+@lru_cache(maxsize=256)
+def _decimals(schema: bytes) -> frozenset[str]:
+    """The columns that are decimals written as bytes, anywhere in a schema of Connect's."""
+    if DECIMAL.encode() not in schema:
+        return frozenset()
+    found: set[str] = set()
+    open_: list[object] = [msgspec.json.decode(schema)]
+    while open_:
+        part = open_.pop()
+        if isinstance(part, dict):
+            if part.get("name") == DECIMAL:
+                found.add(str(part.get("field")))
+            open_ += part.get("fields") or []
+    return frozenset(found)

@@ -9,8 +9,20 @@ import msgspec
 import pytest
 
 from bridge.decoding import decode
+from bridge.formats.record import Record
 from tasks.contract import InvalidUpdateError, Rules, Update
-from tests.unit.test_formats import CANAL, MAXWELL, MYSQL, POSTGRES, ROW, T_MS, debezium, enveloped, record
+from tests.unit.test_formats import (
+    CANAL,
+    EVENT_HEADERS,
+    MAXWELL,
+    MYSQL,
+    POSTGRES,
+    ROW,
+    T_MS,
+    debezium,
+    enveloped,
+    record,
+)
 
 PLACEHOLDER = "__debezium_unavailable_value"
 NUMBERS = [*PLACEHOLDER.encode()]
@@ -24,6 +36,12 @@ def reason(given: Any, key: object = None, **rules: Any) -> str:  # noqa: ANN401
     with pytest.raises(InvalidUpdateError) as raised:
         updates(given, key, **rules)
     assert str(raised.value).isprintable()
+    return str(raised.value)
+
+
+def said_of(given: Record, format_: str) -> str:
+    with pytest.raises(InvalidUpdateError) as raised:
+        decode(given, Rules(format=format_))
     return str(raised.value)
 
 
@@ -222,6 +240,40 @@ def test_ids_that_are_not_plain() -> None:
     assert "decimal.handling.mode=string" in said
     assert "neither text nor an integer" in reason(debezium("c", after={"id": 1.5}))
     assert "neither text nor an integer" in reason(debezium("c", after={"id": True}))
+
+
+def test_an_id_that_the_schema_calls_a_decimal_is_not_the_text_that_stands_for_its_bytes() -> None:
+    column = {"type": "bytes", "optional": False, "name": "org.apache.kafka.connect.data.Decimal", "field": "id"}
+    price = column | {"field": "price"}
+    for format_, schema, payload in (
+        ("debezium", {"type": "struct", "fields": [{"type": "struct", "fields": [column], "field": "after"}]}, "c"),
+        ("debezium-unwrapped", {"type": "struct", "fields": [{"type": "int32", "field": "x"}, column]}, ""),
+    ):
+        row = {"id": "AeJA", "price": "AeJA"}
+        given = {"schema": schema, "payload": debezium("c", after=row) if payload else row}
+        assert "decimal.handling.mode=string" in reason(given, format=format_)
+        other = json.loads(json.dumps(given).replace(json.dumps(column), json.dumps(price)))
+        assert updates(other, format=format_)[0].product_id == "AeJA"
+        key = {"schema": {"type": "struct", "fields": [column]}, "payload": {"id": "AeJA"}}
+        for value in (given["payload"], None) if format_ == "debezium-unwrapped" else (given["payload"],):
+            assert "decimal.handling.mode=string" in said_of(record(value, key, {"__lsn": "1"}), format_)
+
+
+def test_headers_of_an_event_that_a_serializer_of_json_has_written() -> None:
+    headers = {name: value if name == "content-type" else json.dumps(value) for name, value in EVENT_HEADERS.items()}
+    headers["ce_sequence"] = '"00000000000000000017"'
+    [found] = decode(record(ROW, None, headers), Rules(format="cloudevents"))
+    assert (found.product_id, found.version.sequence) == ("42", 17)
+    with pytest.raises(InvalidUpdateError, match="not the JSON that it begins as"):
+        decode(record(ROW, None, headers | {"ce_subject": '"42'}), Rules(format="cloudevents"))
+    [own] = decode(record(ROW, None, EVENT_HEADERS | {"ce_subject": '"42"'}), Rules(format="cloudevents"))
+    assert own.product_id == '"42"', "where the others have no quotes, these are the id's own"
+
+
+@pytest.mark.parametrize(("padded", "sequence"), [("000", 0), ("0", 0), ("00000000000000000000000000000012", 12)])
+def test_a_sequence_that_is_padded_with_zeros(padded: str, sequence: int) -> None:
+    [found] = decode(record(ROW, None, EVENT_HEADERS | {"ce_sequence": padded}), Rules(format="cloudevents"))
+    assert found.version.sequence == sequence
 
 
 WITHOUT_A_ROW: dict[str, object] = {
