@@ -11,7 +11,7 @@ import msgspec
 
 from bridge.change import Change
 from bridge.formats.record import Decoder, Record
-from bridge.formats.rows import ROW, IdColumns, changes_of, deletion_of, state_of
+from bridge.formats.rows import ROW, IdColumns, deletion_of, refuse_new_id, state_of
 from tasks.contract import Rules
 from tasks.fields import read_json
 
@@ -21,7 +21,8 @@ ROWS: Final = frozenset({"INSERT", "UPDATE", "DELETE"})
 class _Message(msgspec.Struct, rename={"is_ddl": "isDdl", "keys": "pkNames"}):
     """``es``: when the database wrote it, milliseconds of whole seconds. ``old``: what an update's rows had before.
 
-    Its ``id`` counts from the beginning again when Canal restarts, and is of no use.
+    Its ``id`` counts from the beginning again when Canal restarts, and is of no use:
+    the order is that of the partition.
     """
 
     type: str
@@ -48,17 +49,18 @@ def _changes(rules: Rules, ids: IdColumns, record: Record) -> list[Change]:
         raise ValueError("a TRUNCATE names no product: what was in the table stays as it is")
     if message.is_ddl or message.type not in ROWS:
         return []
-    if message.es is None:
-        raise ValueError("es, the time of the change, is missing")
     ids.refuse_part_of(message.keys)
-    return list(_rows(message, message.es, ids, rules))
+    return list(_rows(message, record, ids, rules))
 
 
-def _rows(message: _Message, time_ms: int, ids: IdColumns, rules: Rules) -> Iterator[Change]:
+def _rows(message: _Message, record: Record, ids: IdColumns, rules: Rules) -> Iterator[Change]:
+    time_ms = message.es or record.timestamp_ms
     for place, data in enumerate(message.data or []):
         row = read_json(bytes(data), ROW, "a row")
+        product_id = ids.needed(row)
         if message.type == "DELETE":
-            yield deletion_of(ids.needed(row), updated_at=time_ms)
-        else:
-            before = message.old[place] if message.old and place < len(message.old) else None
-            yield from changes_of(row, before, ids, state_of(row, data, rules), updated_at=time_ms)
+            yield deletion_of(product_id, updated_at=time_ms, position=record.offset)
+            continue
+        refuse_new_id(row, message.old[place] if message.old and place < len(message.old) else None, ids)
+        state = state_of(row, data, rules)
+        yield Change(product_id=product_id, updated_at=time_ms, position=record.offset, data=state)

@@ -10,7 +10,7 @@ import msgspec
 
 from bridge.change import Change
 from bridge.formats.record import Decoder, Record
-from bridge.formats.rows import ROW, IdColumns, changes_of, deletion_of, state_of
+from bridge.formats.rows import ROW, IdColumns, deletion_of, refuse_new_id, state_of
 from tasks.contract import Rules
 from tasks.fields import read_json
 
@@ -20,7 +20,8 @@ WRITES: Final = frozenset({"insert", "update", "bootstrap-insert"})
 class _Row(msgspec.Struct):
     """``ts``: when the database wrote it, in whole seconds. ``old``: what an update's row had before.
 
-    Its ``position`` starts anew with each file of MySQL's log, and its ``xid`` with each start of MySQL.
+    Its ``position`` starts anew on another primary, its ``xid`` with each start of MySQL, and a bootstrap's rows have
+    neither: the order is that of the partition.
     """
 
     type: str
@@ -44,10 +45,12 @@ def _changes(rules: Rules, ids: IdColumns, record: Record) -> list[Change]:
     row = read_json(record.value, _ROW, "the value")
     if row.type not in WRITES and row.type != "delete":
         return []  # of a table's definition, or the beginning or the end of a bootstrap
-    if row.ts is None:
-        raise ValueError("ts, the time of the change, is missing")
+    time_ms = row.ts * 1_000 if row.ts else record.timestamp_ms
     columns = read_json(bytes(row.data) or b"null", ROW, "data")
     ids.refuse_part_of(row.primary_key_columns)
+    product_id = ids.needed(columns)
     if row.type == "delete":
-        return [deletion_of(ids.needed(columns), updated_at=row.ts * 1_000)]
-    return changes_of(columns, row.old, ids, state_of(columns, row.data, rules), updated_at=row.ts * 1_000)
+        return [deletion_of(product_id, updated_at=time_ms, position=record.offset)]
+    refuse_new_id(columns, row.old, ids)
+    state = state_of(columns, row.data, rules)
+    return [Change(product_id=product_id, updated_at=time_ms, position=record.offset, data=state)]

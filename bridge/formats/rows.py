@@ -95,18 +95,17 @@ def state_of(row: Row, data: msgspec.Raw, rules: Rules, untold: Iterable[str] = 
     )
 
 
-def changes_of(
-    row: Row, before: Row | None, ids: IdColumns, state: msgspec.Raw | msgspec.UnsetType, *, updated_at: str | int
-) -> list[Change]:
-    """The changes that a written row tells of: of its product, and where it had another id ``before``, of that one.
+def refuse_new_id(row: Row, before: Row | None, ids: IdColumns) -> None:
+    """ValueError where the row had another id ``before``, which has the columns that changed.
 
-    ``before`` has the columns that changed.
+    The records of that one may be in another partition, whose offsets compare with none of this one's.
     """
-    product_id, former = ids.needed(row), None if before is None else ids.in_row({**row, **before})
-    changes = [Change(product_id=product_id, updated_at=updated_at, data=state)]
-    if former is not None and former != product_id:
-        changes.insert(0, deletion_of(former, updated_at=updated_at))
-    return changes
+    former = None if before is None else ids.in_row({**row, **before})
+    if former is not None and former != ids.needed(row):
+        raise ValueError(
+            f"the row's id changed from {shown(former)} to {shown(ids.needed(row))}, and nothing tells the order among "
+            "the records of both: publish a deletion of the one and the state of the other"
+        )
 
 
 def deletion_of(product_id: str | int, *, updated_at: str | int | None, position: int | None = None) -> Change:
