@@ -20,7 +20,7 @@ from bridge.printable import printable
 from tasks import contract
 from tasks.contract import VERSION_HEADER, InvalidUpdateError, Rules, Update
 from tasks.function import import_function
-from tasks.version import Version
+from tasks.version import Position, Version
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -69,7 +69,9 @@ def decode(record: Record, rules: Rules) -> list[Update]:
         raise InvalidUpdateError(_reason(rules.format, error)) from error
 
 
-def _updates(record: Record, position: int | None, value: bytes, first: Version | None, rules: Rules) -> list[Update]:
+def _updates(
+    record: Record, position: Position | None, value: bytes, first: Version | None, rules: Rules
+) -> list[Update]:
     version = None
     if position is not None:
         version = first if first is not None and first.is_position else Version.at(position, rules.generation)

@@ -21,8 +21,7 @@ def update_of(
     """Return what is to be written for a notice, at the row's own version, or why nothing is yet, or ever.
 
     A notice by position keeps its own version: no row's time compares with it, and what was loaded under the lock after
-    the notice came is that state or a later one. Where the loader returns None as ``updated_at``, the row's
-    sequence is its position.
+    the notice came is that state or a later one.
 
     ``row`` is what the loader gave, None for a product that it does not find. A row without a sequence of its own has
     the notice's where both have the same ``updated_at``, and 0 otherwise. A row that is missing, or older than the
@@ -35,30 +34,17 @@ def update_of(
             return msgspec.structs.replace(notice, deleted=True, numbered=False)
         return RowBehindError(f"{_named(notice)}: the loader finds no such row yet")
     try:
-        time_us, own_sequence, data = _parts(row, may_have_no_time=notice.version.is_position)
+        time_us, own_sequence, data = _parts(row)
         if notice.version.is_position:
-            version = _position(time_us, own_sequence, notice)
-        else:
-            version = Version(time_us or 0, _sequence(own_sequence, time_us or 0, notice))
-            refuse_future(version, future_limit_s, now_s)
+            return msgspec.structs.replace(notice, data=data, time_us=time_us)
+        version = Version(time_us, _sequence(own_sequence, time_us, notice))
+        refuse_future(version, future_limit_s, now_s)
     except ValueError as error:
         return UnusableRowError(f"{_named(notice)}: {error}")
     if version < notice.version:
         told = f"{_named(notice)}: the loader's row has version {version}"
         return RowStaysBehindError(f"{told}, and is no newer by now") if overdue else RowBehindError(f"{told} as yet")
-    if not version.is_position:
-        return Update(product_id=notice.product_id, version=version, data=data)
-    shown_us = notice.updated_at_us if time_us is None else time_us
-    return Update(product_id=notice.product_id, version=version, data=data, time_us=shown_us)
-
-
-def _position(time_us: int | None, position: int | None, notice: Update) -> Version:
-    """A row's version where the notice has a position: the same, unless the loader knows the row's own."""
-    if time_us is not None:
-        return notice.version
-    if position is None:
-        raise ValueError("the loader returned neither updated_at nor a position as the sequence")
-    return Version.at(position, notice.version.generation)
+    return Update(product_id=notice.product_id, version=version, data=data)
 
 
 def _sequence(own: int | None, time_us: int, notice: Update) -> int:
@@ -72,7 +58,7 @@ def _sequence(own: int | None, time_us: int, notice: Update) -> int:
     )
 
 
-def _parts(row: object, *, may_have_no_time: bool) -> tuple[int | None, int | None, bytes]:
+def _parts(row: object) -> tuple[int, int | None, bytes]:
     if not isinstance(row, (tuple, list)) or len(row) != 3:  # noqa: PLR2004 - three parts
         raise ValueError(f"the loader returned {_shown(row)}; wanted is {WANTED}")
     time, sequence, data = row
@@ -80,7 +66,7 @@ def _parts(row: object, *, may_have_no_time: bool) -> tuple[int | None, int | No
         if not isinstance(sequence, int) or isinstance(sequence, bool):
             raise ValueError(f"the loader returned the sequence {_shown(sequence)}; wanted is an integer, or None")
         sequence = sequence_of(sequence)
-    return None if time is None and may_have_no_time else _time_us(time), sequence, _json(data)
+    return _time_us(time), sequence, _json(data)
 
 
 def _time_us(given: object) -> int:

@@ -135,7 +135,7 @@ class TaskSettings(Settings):
     generation: int = Field(
         0,
         ge=0,
-        le=GENERATIONS,
+        lt=GENERATIONS,
         description="Of the positions by which the source orders its changes: raise it by one when they began anew, as "
         "after a restored backup or with a new topic",
     )

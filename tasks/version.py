@@ -9,7 +9,14 @@ VERSION_LIMIT: Final = 2**53
 POSITIONS_FROM: Final = 2**52
 """From here on the first number is no time, but a generation of positions; as a time it is the year 2112."""
 
-GENERATIONS: Final = 1_000_000
+GENERATIONS: Final = 16
+"""How many generations of positions there are."""
+
+FIRST_LIMIT: Final = (VERSION_LIMIT - POSITIONS_FROM) // GENERATIONS
+"""What the first number of a position of two is below: 2^48."""
+
+Position = int | tuple[int, int]
+"""Where a change is in its source's order: a number that grows, or two, of which the first counts first."""
 
 # [0-9] and not \d, which also takes the digits of other scripts; 2**53 - 1 has 16 digits.
 _TEXT: Final = re.compile(r"(0|[1-9][0-9]{0,15})-(0|[1-9][0-9]{0,15})")
@@ -19,8 +26,9 @@ _QUOTED_LENGTH: Final = 40
 class Version(NamedTuple):
     """``updated_at`` in microseconds since the epoch, then ``sequence``; compared as two numbers, in this order.
 
-    Of a source whose changes have positions: 2^52 plus the generation of the positions, then the position. So a version
-    by position is above every version by time. Source: docs/decisions/0021-positions-before-clocks.md
+    Of a source whose changes have positions: 2^52 plus 2^48 times the positions' generation, plus the first number of a
+    position that has two; then the other one. So a version by position is above every version by time.
+    Source: docs/decisions/0021-positions-before-clocks.md
 
     Written ``1763800000000123-42``, like the id of an entry in a Redis stream.
     """
@@ -32,11 +40,12 @@ class Version(NamedTuple):
         return f"{self.updated_at_us}-{self.sequence}"
 
     @classmethod
-    def at(cls, position: int, generation: int) -> Self:
+    def at(cls, position: Position, generation: int) -> Self:
         """The version of a change at a source's position; ValueError where a version cannot hold it."""
-        if not 0 <= position < VERSION_LIMIT:
-            raise ValueError(f"position {position} is out of range: 0 to 2^53-1 = {VERSION_LIMIT - 1} are allowed")
-        return cls(POSITIONS_FROM + generation, position)
+        first, second = position if isinstance(position, tuple) else (0, position)
+        if not (0 <= first < FIRST_LIMIT and 0 <= second < VERSION_LIMIT):
+            raise ValueError(f"position {position} is out of range: numbers below 2^53, of two the first below 2^48")
+        return cls(POSITIONS_FROM + generation * FIRST_LIMIT + first, second)
 
     @property
     def is_position(self) -> bool:
@@ -46,7 +55,7 @@ class Version(NamedTuple):
     @property
     def generation(self) -> int:
         """Of a version by position: the generation of its source's positions."""
-        return self.updated_at_us - POSITIONS_FROM
+        return (self.updated_at_us - POSITIONS_FROM) // FIRST_LIMIT
 
     @classmethod
     def parse(cls, text: str) -> Self:

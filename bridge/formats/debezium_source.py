@@ -12,8 +12,12 @@ import msgspec
 
 from tasks.fields import shown
 from tasks.rfc3339 import format_rfc3339
+from tasks.version import Position
 
 POSTGRESQL: Final = "postgresql"
+ALIGNED: Final = 8
+"""PostgreSQL's positions are bytes, and its records begin at each eighth."""
+
 DECIMAL: Final = "org.apache.kafka.connect.data.Decimal"
 _SEQUENCE: Final[msgspec.json.Decoder[list[str | None]]] = msgspec.json.Decoder(list[str | None])
 
@@ -39,26 +43,26 @@ class Source(msgspec.Struct):
         return self.connector == POSTGRESQL or (self.connector is None and self.names_the_log)
 
 
-def position_of(source: Source, offset: int) -> int:
-    """Where the change is in its database's log, if that is a number that grows, else in its partition.
+def position_of(source: Source, offset: int) -> Position:
+    """Where the change is in its database's log, if that is told by numbers that grow, else in its partition.
 
-    Debezium writes the changes of a key in their order, and into one partition. Only PostgreSQL has a number: MySQL's
-    files and GTIDs begin anew on another primary, SQL Server's and Oracle's numbers are shared by many changes. A row
-    that PostgreSQL's connector has read, and not from the log, has in ``sequence`` how far the log was read by then.
+    Debezium writes the changes of a key in their order, and into one partition. Only PostgreSQL has such numbers: the
+    last commit before the change's own transaction, then the change itself. The latter alone does not do: a transaction
+    that was open while a row was read, and commits afterwards, has changes from before. A row that was read, and not
+    from the log, comes right after the last commit. Of the others, MySQL's files and GTIDs begin anew on another
+    primary, and SQL Server's and Oracle's numbers are shared by many changes.
     """
-    if not source.is_postgresql:
-        return offset
-    if isinstance(source.lsn, int):
-        return source.lsn
-    if isinstance(source.lsn, str):  # that of a relative of PostgreSQL's
-        return int(source.lsn) if source.lsn.isdecimal() and source.lsn.isascii() else offset
-    sequence = _sequence(source.sequence)
-    if sequence is None:
+    if not source.is_postgresql or (isinstance(source.lsn, str) and not _is_number(source.lsn)):
+        return offset  # a relative of PostgreSQL's may have an lsn that is no number
+    lsn = int(source.lsn) if isinstance(source.lsn, (int, str)) else None
+    committed, change = _sequence(source.sequence)
+    if lsn is None and change is None:
         raise ValueError(
             "source has neither an lsn nor a sequence, so that nothing tells where the row is in PostgreSQL's log; "
             "behind ExtractNewRecordState: add.fields=source.lsn,source.sequence"
         )
-    return sequence
+    first = committed if committed is not None else lsn if lsn is not None else change or 0
+    return first // ALIGNED, 0 if lsn is None else lsn
 
 
 def time_of(source: Source, else_ms: int | None) -> str | int | None:
@@ -68,14 +72,18 @@ def time_of(source: Source, else_ms: int | None) -> str | int | None:
     return format_rfc3339(source.ts_us) if source.ts_us else source.ts_ms or else_ms
 
 
-def _sequence(given: str | list[str | None] | None) -> int | None:
-    """The second of the two numbers, JSON in a text: the last commit's, and that of the change itself."""
+def _sequence(given: str | list[str | None] | None) -> tuple[int | None, int | None]:
+    """The last commit and the change, which are JSON in a text; each is None where it is not told."""
     try:
         numbers = _SEQUENCE.decode(given) if isinstance(given, str) else given
-        text = numbers[1] if numbers and len(numbers) > 1 else None
-        return int(text) if text and text.isascii() and text.isdecimal() else None
-    except (ValueError, msgspec.DecodeError):
-        return None
+    except msgspec.DecodeError:
+        numbers = None
+    committed, change, *_ = [*(numbers or []), None, None]
+    return tuple(int(text) if text and _is_number(text) else None for text in (committed, change))  # type: ignore[return-value]
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
 
 
 def refuse_encoded_id(schema: bytes, names: Iterable[str]) -> None:

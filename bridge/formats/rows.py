@@ -8,6 +8,7 @@ import msgspec
 from bridge.change import Change
 from tasks.contract import Rules
 from tasks.fields import read_json, shown
+from tasks.version import Position
 
 Row = Mapping[str, msgspec.Raw]
 
@@ -108,6 +109,6 @@ def refuse_new_id(row: Row, before: Row | None, ids: IdColumns) -> None:
         )
 
 
-def deletion_of(product_id: str | int, *, updated_at: str | int | None, position: int | None = None) -> Change:
+def deletion_of(product_id: str | int, *, updated_at: str | int | None, position: Position | None = None) -> Change:
     """The change that takes a product away."""
     return Change(product_id=product_id, updated_at=updated_at, position=position, deleted=True)

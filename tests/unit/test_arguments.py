@@ -62,7 +62,7 @@ def test_the_format_of_a_marked_tombstone() -> None:
         Update(product_id="1", version=Version(1, 2), data=None),
         Update(product_id="1", version=Version(1, 2), data=None, numbered=True),
         Update(product_id="1", version=Version(1, 2), data=None, deleted=True),
-        Update(product_id="1", version=Version.at(2, 1), data=b"1", time_us=1),
+        Update(product_id="1", version=Version.at((3, 2), 1), data=b"1", time_us=1),
         Update(product_id="x" * 512, version=Version(1, 2), data=b"[]"),
     ],
 )

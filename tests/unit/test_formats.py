@@ -12,7 +12,7 @@ from bridge.decoding import decode, decoder_of, products_named
 from bridge.formats.record import Record
 from tasks.contract import VERSION_HEADER, InvalidUpdateError, Rules, Update
 from tasks.settings import SettingsError
-from tasks.version import Version
+from tasks.version import Position, Version
 
 Envelope = Callable[[object], object]
 
@@ -51,6 +51,8 @@ MYSQL = {
     "row": 0,
     "thread": 7,
 }
+LOGGED = (24_023_119 // 8, 24_023_128)
+LSN_ALONE = (24_023_128 // 8, 24_023_128)
 ROW = {"id": 42, "name": "Tea towel, white", "price": "72.12"}
 CANAL = {
     "data": [{"id": "111", "name": "scooter", "weight": "5.18"}, {"id": "112", "name": None, "weight": "0.5"}],
@@ -133,7 +135,7 @@ def deletion(product_id: str, time_us: int, sequence: int) -> Update:
     return Update(product_id=product_id, version=Version(time_us, sequence), data=None, deleted=True)
 
 
-def at(position: int, product_id: str, time_us: int, data: object = None) -> Update:
+def at(position: Position, product_id: str, time_us: int, data: object = None) -> Update:
     """An update, or without data a deletion, by its source's position."""
     version = Version.at(position, 0)
     state = None if data is None else text(data)
@@ -153,10 +155,10 @@ class TestDebezium:
     @pytest.mark.parametrize("op", ["c", "u", "r"])
     def test_a_row(self, op: str, envelope: Envelope) -> None:
         event = envelope(debezium(op, after=ROW))
-        assert updates("debezium", record(event, envelope({"id": 42}))) == [at(24_023_128, "42", T_US + 456, ROW)]
+        assert updates("debezium", record(event, envelope({"id": 42}))) == [at(LOGGED, "42", T_US + 456, ROW)]
 
     def test_a_deletion_and_the_null_that_follows_it(self, envelope: Envelope) -> None:
-        gone = at(24_023_128, "42", T_US + 456)
+        gone = at(LOGGED, "42", T_US + 456)
         event = envelope(debezium("d", before={"id": 42, "name": None, "price": None}))
         assert updates("debezium", record(event, envelope({"id": 42}))) == [gone]
         assert updates("debezium", record(event)) == [gone]
@@ -173,8 +175,8 @@ class TestDebezium:
     def test_a_row_that_has_another_id_now_is_gone_under_the_old_one(self, envelope: Envelope) -> None:
         event = envelope(debezium("u", before={"sku": "old"}, after={"sku": "new"}))
         assert updates("debezium", record(event), id_field="sku") == [
-            at(24_023_128, "old", T_US + 456),
-            at(24_023_128, "new", T_US + 456, {"sku": "new"}),
+            at(LOGGED, "old", T_US + 456),
+            at(LOGGED, "new", T_US + 456, {"sku": "new"}),
         ]
 
     def test_a_row_of_which_a_part_is_left_out_is_no_state(self, envelope: Envelope) -> None:
@@ -198,9 +200,9 @@ class TestDebezium:
     def test_flattened(self, envelope: Envelope) -> None:
         row = ROW | {"__op": "u", "__source_ts_ms": T_MS, "__source_lsn": 24_023_128, "__deleted": "false"}
         [found] = updates("debezium-unwrapped", record(envelope(row)))
-        assert found == at(24_023_128, "42", T_US, ROW)
+        assert found == at(LSN_ALONE, "42", T_US, ROW)
         [found] = updates("debezium-unwrapped", record(envelope(row | {"__deleted": "true"})))
-        assert found == at(24_023_128, "42", T_US)
+        assert found == at(LSN_ALONE, "42", T_US)
 
     def test_flattened_without_a_position(self, envelope: Envelope) -> None:
         row = ROW | {"__source_ts_us": T_US + 456}
@@ -210,9 +212,9 @@ class TestDebezium:
     def test_flattened_to_nothing(self, envelope: Envelope) -> None:
         key = envelope({"id": 42})
         told = {"__source_ts_ms": str(T_MS), "__lsn": "24023128"}
-        assert updates("debezium-unwrapped", record(None, key, told)) == [at(24_023_128, "42", T_US)]
+        assert updates("debezium-unwrapped", record(None, key, told)) == [at(LSN_ALONE, "42", T_US)]
         for null in (b"null", text(enveloped(None))):
-            assert updates("debezium-unwrapped", record(null, key, told)) == [at(24_023_128, "42", T_US)]
+            assert updates("debezium-unwrapped", record(null, key, told)) == [at(LSN_ALONE, "42", T_US)]
         assert "mode=rewrite" in reason("debezium-unwrapped", record(None, key))
         assert "mode=rewrite" in reason("debezium-unwrapped", record(None, key, {"__source_ts_ms": str(T_MS)}))
         mysql = {"__source_ts_ms": str(T_MS), "__connector": "mysql"}
@@ -230,10 +232,10 @@ class TestDebeziumsOrder:
 
     def test_a_row_that_was_read_has_the_position_up_to_which_the_log_was_read(self) -> None:
         read = {"snapshot": "incremental", "lsn": None, "sequence": '["157228616","157228617"]', "ts_us": T_US * 2}
-        assert by_source(read, "r") == Version.at(157_228_617, 0)
-        assert by_source(read | {"sequence": ["157228616", "157228617"]}, "r") == Version.at(157_228_617, 0)
+        assert by_source(read, "r") == Version.at((157_228_616 // 8, 0), 0)
+        assert by_source(read | {"sequence": ["157228616", "157228617"]}, "r") == Version.at((157_228_616 // 8, 0), 0)
         assert by_source({"snapshot": "true", "sequence": '[null,"34203232"]', "lsn": 34_203_232}, "r") == Version.at(
-            34_203_232, 0
+            (34_203_232 // 8, 34_203_232), 0
         )
 
     @pytest.mark.parametrize("sequence", [None, "[]", '["1"]', '["1",null]', '["1","x"]', "x", '["1","-2"]'])
@@ -242,6 +244,14 @@ class TestDebeziumsOrder:
         assert "neither an lsn nor a sequence" in reason("debezium", record(given))
         flattened = ROW | {"__source_lsn": None} | ({} if sequence is None else {"__source_sequence": sequence})
         assert "add.fields=source.lsn,source.sequence" in reason("debezium-unwrapped", record(flattened))
+
+    def test_a_transaction_that_was_open_while_a_row_was_read_has_changes_from_before(self) -> None:
+        """It began at 100, the row was read at 300, and then it was committed: the row is without it."""
+        read = by_source({"snapshot": "incremental", "lsn": None, "sequence": '["240","304"]'}, "r")
+        changed = by_source({"lsn": 100, "sequence": '["320","100"]'})
+        at_once = by_source({"lsn": 100, "sequence": '["240","100"]'})
+        committed_before = by_source({"lsn": 200, "sequence": '["160","200"]'})
+        assert committed_before < read < at_once < changed
 
     @pytest.mark.parametrize("connector", ["mysql", "mariadb", "oracle", "sqlserver", "db2", "vitess", "another"])
     def test_where_no_number_grows_the_partition_has_the_order(self, connector: str) -> None:
@@ -257,12 +267,12 @@ class TestDebeziumsOrder:
         assert found == at(OFFSET, "42", (T_MS + 900) * 1_000, ROW)
 
     def test_the_future_is_no_matter(self) -> None:
-        assert by_source({"ts_us": 4 * T_US, "ts_ns": None}) == Version.at(24_023_128, 0)
+        assert by_source({"ts_us": 4 * T_US, "ts_ns": None}) == Version.at(LOGGED, 0)
 
     def test_a_generation_is_above_every_position_of_the_one_before_and_a_position_above_every_time(self) -> None:
         given = record(debezium("u", after=ROW))
         [raised] = decode(given, Rules(format="debezium", generation=1))
-        assert raised.version == Version.at(24_023_128, 1)
+        assert raised.version == Version.at(LOGGED, 1)
         assert raised.version > Version.at(2**53 - 1, 0) > Version(4_102_444_800_000_000, 2**53 - 1)
 
     def test_a_replayed_record_keeps_its_position_and_generation(self) -> None:
@@ -275,11 +285,11 @@ class TestDebeziumsOrder:
     def test_what_the_flattening_adds_as_headers_of_any_converter(self) -> None:
         for lsn in ("24023128", '"24023128"', '{"schema":{"type":"int64","optional":true},"payload":24023128}'):
             gone = record(None, {"id": 42}, {"__source_ts_ms": str(T_MS), "__source_lsn": lsn})
-            assert updates("debezium-unwrapped", gone) == [at(24_023_128, "42", T_US)]
+            assert updates("debezium-unwrapped", gone) == [at(LSN_ALONE, "42", T_US)]
 
     def test_the_connectors_own_time_is_not_the_databases(self) -> None:
         row = ROW | {"__ts_ms": T_MS * 2, "__source_ts_ms": T_MS, "__lsn": 5, "__table": "product"}
-        assert updates("debezium-unwrapped", record(row)) == [at(5, "42", T_US, ROW)]
+        assert updates("debezium-unwrapped", record(row)) == [at((0, 5), "42", T_US, ROW)]
 
 
 RACES = [json.loads(line) for line in (Path(__file__).parent / "debezium_races.jsonl").read_text().splitlines()]
@@ -464,7 +474,7 @@ def test_a_replayed_record_counts_as_of_its_first_delivery() -> None:
     broken = record(CANAL)._replace(headers=[(VERSION_HEADER, b"12")])
     assert VERSION_HEADER in reason("canal", broken)
     numbered = record(debezium("c", after=ROW))._replace(headers=[(VERSION_HEADER, b"1-12")])
-    assert updates("debezium", numbered)[0].version == Version.at(24_023_128, 0)
+    assert updates("debezium", numbered)[0].version == Version.at(LOGGED, 0)
 
 
 @pytest.mark.parametrize("format_", ["debezium", "debezium-unwrapped", "canal", "maxwell"])

@@ -135,17 +135,6 @@ def test_a_notice_by_position_keeps_its_own_version_for_no_time_compares_with_it
     assert written((LATER, None, 1), PLACED).updated_at_us == T_US + 1
 
 
-def test_the_loader_may_know_the_position_of_its_row() -> None:
-    found = written((None, 901, {"price": 5}), PLACED)
-    assert (found.version, found.updated_at_us) == (Version.at(901, 2), T_US)
-    assert isinstance(made((None, 899, 1), PLACED), RowBehindError)
-    assert isinstance(made((None, 899, 1), PLACED, overdue=True), RowStaysBehindError)
-    error = made((None, None, 1), PLACED)
-    assert isinstance(error, UnusableRowError)
-    assert "neither updated_at nor a position" in str(error)
-    assert isinstance(made((None, 901, 1)), UnusableRowError), "a notice by time has no position to compare"
-
-
 def test_a_row_that_is_missing_is_a_deletion_at_the_notices_position() -> None:
     assert isinstance(made(None, PLACED), RowBehindError)
     found = made(None, PLACED, overdue=True)
