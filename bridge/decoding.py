@@ -1,6 +1,7 @@
 """From a record to its updates, outside the bridge's loop."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Final
 
@@ -11,14 +12,16 @@ from msgspec.structs import replace
 from bridge.change import Change
 from bridge.formats.canal import canal
 from bridge.formats.cloudevents import cloudevents
-from bridge.formats.debezium import debezium
+from bridge.formats.debezium import debezium, id_in_key, key_of
 from bridge.formats.debezium_flattened import debezium_unwrapped
 from bridge.formats.maxwell import maxwell
 from bridge.formats.record import Decoder, Record
+from bridge.formats.rows import IdColumns
 from bridge.headers import headers_of, timestamp_of
 from bridge.printable import printable
 from tasks import contract
 from tasks.contract import VERSION_HEADER, InvalidUpdateError, Rules, Update
+from tasks.fields import product_id_of
 from tasks.function import import_function
 from tasks.version import Position, Version
 
@@ -101,7 +104,17 @@ def products_named(record: Record, rules: Rules) -> frozenset[str]:
     try:
         return frozenset(update.product_id for update in decode(record, rules))
     except InvalidUpdateError:
-        return frozenset()
+        return frozenset(_named_by_key(record, rules))
+
+
+def _named_by_key(record: Record, rules: Rules) -> Iterator[str]:
+    """The product that an invalid record's key names, in the formats whose keys do."""
+    if rules.format.startswith("debezium"):
+        with suppress(ValueError):
+            ids = IdColumns.of(rules)
+            found = id_in_key(key_of(record.key, ids), ids)
+            if found is not None:
+                yield product_id_of(found)
 
 
 def _checked(given: object) -> Change:

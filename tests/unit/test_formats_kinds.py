@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bridge.decoding import decode
+from bridge.decoding import decode, products_named
 from bridge.formats.record import Record
 from tasks.contract import InvalidUpdateError, Rules, Update
 from tests.unit.test_formats import (
@@ -274,6 +274,17 @@ def test_headers_of_an_event_that_a_serializer_of_json_has_written() -> None:
 def test_a_sequence_that_is_padded_with_zeros(padded: str, sequence: int) -> None:
     [found] = decode(record(ROW, None, EVENT_HEADERS | {"ce_sequence": padded}), Rules(format="cloudevents"))
     assert found.version.sequence == sequence
+
+
+@pytest.mark.parametrize("format_", ["debezium", "debezium-unwrapped"])
+def test_an_invalid_record_is_found_by_the_product_in_its_key(format_: str) -> None:
+    row = ROW | {"image": PLACEHOLDER}
+    value = debezium("u", after=row) if format_ == "debezium" else row
+    for key in ({"id": 42}, enveloped({"id": 42}), 42):
+        assert products_named(record(value, key), Rules(format=format_)) == {"42"}
+        assert products_named(record(b"{", key), Rules(format=format_)) == {"42"}
+    assert products_named(record(value, None), Rules(format=format_)) == frozenset()
+    assert products_named(record(value, {"id": 42, "tenant": 1}), Rules(format=format_)) == frozenset()
 
 
 WITHOUT_A_ROW: dict[str, object] = {
