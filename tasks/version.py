@@ -57,6 +57,11 @@ class Version(NamedTuple):
         """Of a version by position: the generation of its source's positions."""
         return (self.updated_at_us - POSITIONS_FROM) // FIRST_LIMIT
 
+    @property
+    def commit(self) -> int:
+        """Of a version by position: the first number of a position of two, else 0."""
+        return (self.updated_at_us - POSITIONS_FROM) % FIRST_LIMIT if self.is_position else 0
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read what ``str(version)`` writes, and nothing else: ``str(Version.parse(text)) == text``.

@@ -64,3 +64,22 @@ def test_many_rows_in_one_record(flow: Flow) -> None:
         publish(flow, CANAL | {"type": "INSERT", "data": rows, "old": None})
         wait_until(lambda: all(data_of(flow, row["id"]) == row for row in rows), what="every row")
         flow.wait_until_all_is_committed()
+
+
+def test_a_source_that_was_restored_stops_the_partition_and_loses_nothing(flow: Flow) -> None:
+    def changed(price: str, commit: int, time_ms: int) -> object:
+        sequence = json.dumps([str(commit), str(commit + 64)])
+        source = POSTGRES | {"ts_ms": time_ms, "ts_us": None, "ts_ns": None, "lsn": commit + 64, "sequence": sequence}
+        return debezium("u", after=ROW | {"price": price}, source=source)
+
+    flow.environment["LASTWORD_FORMAT"] = "debezium"
+    with celery_worker(flow.environment), flow.bridge() as bridge:
+        publish(flow, changed("1", 24_000_000, T_MS))
+        wait_until(lambda: data_of(flow, "42") == ROW | {"price": "1"}, what="the change")
+        flow.wait_until_all_is_committed()
+        publish(flow, changed("2", 20_000_000, T_MS + 1), changed("3", 20_000_160, T_MS + 2))
+        bridge.wait_for_log("Start with LASTWORD_GENERATION=1")
+        assert data_of(flow, "42") == ROW | {"price": "1"}
+    with celery_worker(flow.environment), flow.bridge(LASTWORD_GENERATION="1"):
+        wait_until(lambda: data_of(flow, "42") == ROW | {"price": "3"}, what="the last change of the restored source")
+        flow.wait_until_all_is_committed()
