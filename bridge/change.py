@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from tasks.contract import InvalidUpdateError, KeyForm, Rules, decode
+from tasks.version import Position
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -15,18 +16,23 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``updated_at``: when the database committed it, as a datetime with a time zone, RFC 3339 text, or milliseconds since
     1970. ``sequence``: orders changes with the same ``updated_at``; a row version. ``data``: the full new state, all
     that msgspec can write as JSON; JSON text that is there already as ``msgspec.Raw``; left out in a deletion only.
+    ``position``: for a decoder, and not for publishing: where the change is in its source's own order, a number that
+    grows, or two. It orders the changes of a product by itself; ``updated_at`` is for people then, and may be None.
     """
 
     product_id: str | int
-    updated_at: datetime | str | int
+    updated_at: datetime | str | int | None
     sequence: int | None = None
     data: Any = msgspec.UNSET
     deleted: bool = False
+    position: Position | None = None
 
 
 def record_of(change: Change, rules: Rules) -> tuple[bytes, bytes]:
     """Return the key and the value of a change's record; InvalidUpdateError if the bridge would not understand it."""
     at = change.updated_at
+    if change.position is not None:
+        raise InvalidUpdateError("a change that is published has no position: that is for what a decoder reads")
     try:
         if isinstance(at, datetime) and at.utcoffset() is not None:
             # An offset may have seconds, which RFC 3339 cannot say. Without one, the contract's own complaint follows.

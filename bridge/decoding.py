@@ -1,24 +1,29 @@
 """From a record to its updates, outside the bridge's loop."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Final
 
 import msgspec
 from confluent_kafka import Message
+from msgspec.structs import replace
 
 from bridge.change import Change
 from bridge.formats.canal import canal
 from bridge.formats.cloudevents import cloudevents
-from bridge.formats.debezium import debezium, debezium_unwrapped
+from bridge.formats.debezium import debezium, id_in_key, key_of
+from bridge.formats.debezium_flattened import debezium_unwrapped
 from bridge.formats.maxwell import maxwell
 from bridge.formats.record import Decoder, Record
+from bridge.formats.rows import IdColumns
 from bridge.headers import headers_of, timestamp_of
 from bridge.printable import printable
 from tasks import contract
 from tasks.contract import VERSION_HEADER, InvalidUpdateError, Rules, Update
+from tasks.fields import product_id_of
 from tasks.function import import_function
-from tasks.version import Version
+from tasks.version import Position, Version
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -45,27 +50,43 @@ def record_of(message: Message, headers: Headers) -> Record:
 def decode(record: Record, rules: Rules) -> list[Update]:
     """The updates in a record, in the order in which they count; InvalidUpdateError where it breaks its format's rules.
 
-    A header ``lastword-version``, as a replayed record has it, stands in for the offset in changes without a sequence.
+    A header ``lastword-version``, as a replayed record has it, keeps a change at its first position; where changes have
+    no position, what follows the time in it stands in for the offset in changes without a sequence.
     """
     if rules.format == contract.JSON:
         key, value, headers, offset, timestamp_ms = record
         return contract.decode(
             key=key, value=value, headers=headers, offset=offset, timestamp_ms=timestamp_ms, rules=rules
         )
+    first = _first_version(record.headers)
+    if first is not None:
+        record = record._replace(offset=first.sequence)
     decoder = decoder_of(rules)
     try:
-        changes = list(decoder(record))
-        values = [msgspec.json.encode(change) for change in changes if _is_change(change)]
+        changes = [_checked(change) for change in decoder(record)]
+        values = [(change.position, msgspec.json.encode(replace(change, position=None))) for change in changes]
+        return [update for position, value in values for update in _updates(record, position, value, first, rules)]
+    except InvalidUpdateError:
+        raise
     except Exception as error:  # the edge to a user's own code
         raise InvalidUpdateError(_reason(rules.format, error)) from error
-    offset = _replayed(record.headers, record.offset)
-    return [
-        update
-        for value in values
-        for update in contract.decode(
-            key=None, value=value, headers=(), offset=offset, timestamp_ms=record.timestamp_ms, rules=rules
-        )
-    ]
+
+
+def _updates(
+    record: Record, position: Position | None, value: bytes, first: Version | None, rules: Rules
+) -> list[Update]:
+    version = None
+    if position is not None:
+        version = first if first is not None and first.is_position else Version.at(position, rules.generation)
+    return contract.decode(
+        key=None,
+        value=value,
+        headers=(),
+        offset=record.offset,
+        timestamp_ms=record.timestamp_ms,
+        rules=rules,
+        version=version,
+    )
 
 
 @lru_cache(maxsize=8)
@@ -83,13 +104,23 @@ def products_named(record: Record, rules: Rules) -> frozenset[str]:
     try:
         return frozenset(update.product_id for update in decode(record, rules))
     except InvalidUpdateError:
-        return frozenset()
+        return frozenset(_named_by_key(record, rules))
 
 
-def _is_change(given: object) -> bool:
+def _named_by_key(record: Record, rules: Rules) -> Iterator[str]:
+    """The product that an invalid record's key names, in the formats whose keys do."""
+    if rules.format.startswith("debezium"):
+        with suppress(ValueError):
+            ids = IdColumns.of(rules)
+            found = id_in_key(key_of(record.key, ids), ids)
+            if found is not None:
+                yield product_id_of(found)
+
+
+def _checked(given: object) -> Change:
     if not isinstance(given, Change):
         raise TypeError(f"it returned {given!r:.80} among the changes; wanted is a bridge.publisher.Change")
-    return True
+    return given
 
 
 def _reason(name: str, error: Exception) -> str:
@@ -99,12 +130,12 @@ def _reason(name: str, error: Exception) -> str:
     return printable(f"the decoder {name} raised {type(error).__name__}: {said}")
 
 
-def _replayed(headers: Headers, offset: int) -> int:
-    """The number that stands in for a sequence: of a replayed record that of its first delivery."""
+def _first_version(headers: Headers) -> Version | None:
+    """The version of a replayed record at its first delivery."""
     given = dict(headers).get(VERSION_HEADER)
     if given is None:
-        return offset
+        return None
     try:
-        return Version.parse(given.decode(errors="replace")).sequence
+        return Version.parse(given.decode(errors="replace"))
     except ValueError as error:
         raise InvalidUpdateError(f"header {VERSION_HEADER}: {error}") from error

@@ -17,6 +17,7 @@ from bridge.evidence import Hopeless, hopeless
 from bridge.headers import headers_of, size_of
 from bridge.in_flight import InFlight
 from bridge.outbox import Outbox
+from bridge.positions import Positions
 from bridge.records import Records
 from bridge.sweep import sweep
 from bridge.undecodable import Undecodable
@@ -77,6 +78,8 @@ class Bridge:
         self._outbox = Outbox(window, enqueuer, BackOff(back_off_max_s))
         self._sweep_back_off = BackOff(back_off_max_s)
         self._next_report = 0.0
+        self._without_row = 0
+        self._positions = Positions()
         self._heartbeat = heartbeat or Heartbeat(None)
         self._records = open_records(self)
         self._checkpoints = Checkpoints(cache, stamps, self._records, window, BackOff(back_off_max_s))
@@ -140,7 +143,7 @@ class Bridge:
                 del self._inbox[number]
 
     def _admits(self, number: int, arrived: "Arrived") -> bool:
-        if number in self._checkpoints.unchecked:
+        if number in self._checkpoints.unchecked or not self._positions.follow(number, arrived.updates):
             return False
         return self._window.admits(number, arrived.size, len(arrived.updates) or 1)
 
@@ -157,6 +160,7 @@ class Bridge:
         message, size, updates, error = arrived
         offset = message.offset() or 0
         if error is None:
+            self._without_row += not updates
             self._window.add(number, offset, updates, size=size, source=message)
             self._undecodable.end(number)
         else:
@@ -211,7 +215,7 @@ class Bridge:
             self._letters.send(letter)
         for entry in self._letters.delivered(now):
             self._window.finish(entry)
-        refused = self._letters.refused() | self._undecodable.too_long
+        refused = self._letters.refused() | self._undecodable.too_long | self._positions.stopped(now)
         for number in self._window.assigned:
             self._window.refuse_letters(number, refused=number in refused)
 
@@ -220,12 +224,13 @@ class Bridge:
         if now >= self._next_report:
             self._next_report = now + REPORT_EVERY_S
             logger.info(
-                "%d updates in hand, timeout %.1f s%s, partitions %s, paused %s",
+                "%d updates in hand, timeout %.1f s%s, partitions %s, paused %s%s",
                 self._window.updates,
                 self._window.retransmission.timeout.value_s,
                 ", nothing comes back" if self._window.retransmission.silent else "",
                 sorted(self._window.assigned),
                 sorted(self._window.paused()),
+                f", {self._without_row} records without a row passed over" if self._without_row else "",
             )
 
     # Rebalances: librdkafka calls these in fetch() and close().
@@ -234,6 +239,7 @@ class Bridge:
         """Begin with partitions that the group gave us."""
         self._window.assign(numbers)
         self._checkpoints.assigned(numbers)
+        self._positions.forget(numbers)
 
     def revoked(self, numbers: list[int]) -> None:
         """Look a last time, hand over what has arrived, and drop the rest: whoever comes next reads it again."""

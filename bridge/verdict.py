@@ -184,14 +184,27 @@ def _notes(facts: Facts) -> Iterator[str]:
         return
     last = latest[0] if latest else None
     if last is not None and last.version is not None and last.version < held:
-        yield (
-            f"the last record, {_at(last)}, is older than that: version {last.version}, updated_at "
-            f"{format_rfc3339(last.version.updated_at_us)}. So it lost, as it must. If it is the present state, the "
-            "source published an older updated_at: a clock that is wrong, or a change that was published late"
-        )
+        yield f"the last record, {_at(last)}, is older than that: {_why_older(last.version, held)}"
+    if held.is_position:
+        return
     ahead_s = held.updated_at_us / 1_000_000 - facts.now_s
     if ahead_s > 1:
         yield f"what is held is {ahead_s:.0f} s ahead of this machine's clock: until then, other updates lose"
+
+
+def _why_older(version: Version, held: Version) -> str:
+    """How the last record's version is older, and what is wrong if its state is the present one all the same."""
+    if held.is_position:
+        return (
+            f"version {version}, in the source's own order. So it lost, as it must. If it is the present state, the "
+            "source's positions have begun anew, as after a restored backup or with a new topic: set "
+            f"LASTWORD_GENERATION={held.generation + 1}"
+        )
+    return (
+        f"version {version}, updated_at {format_rfc3339(version.updated_at_us)}. So it lost, as it must. If it is the "
+        "present state, the source published an older updated_at: a clock that is wrong, or a change that was "
+        "published late"
+    )
 
 
 def _looked(findings: Findings) -> str:

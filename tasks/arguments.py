@@ -1,14 +1,14 @@
 """What the bridge hands to a worker: an update and how long it may be retried, or many, in numbered formats."""
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
 from tasks.contract import Update
 from tasks.errors import TransientError
 from tasks.fields import product_id_of
-from tasks.version import Version
+from tasks.version import VERSION_LIMIT, Version
 
 TASK_NAME: Final = "tasks.update_product"
 PACK_NAME: Final = "tasks.update_products"
@@ -43,6 +43,9 @@ class Send(NamedTuple):
     arguments: Arguments
 
 
+_Time = Annotated[int, msgspec.Meta(ge=0, lt=VERSION_LIMIT)]
+
+
 class _Body(msgspec.Struct, omit_defaults=True):
     id: str
     version: str
@@ -53,6 +56,7 @@ class _Body(msgspec.Struct, omit_defaults=True):
     deleted: bool = False
     marked: bool = False
     numbered: bool = False
+    time_us: _Time | None = None
 
 
 class _Part(msgspec.Struct, array_like=True):
@@ -61,6 +65,7 @@ class _Part(msgspec.Struct, array_like=True):
     version: str
     data: str | None = None
     deleted: bool = False
+    time_us: _Time | None = None
 
 
 class _Pack(msgspec.Struct):
@@ -83,6 +88,7 @@ def pack(arguments: Arguments) -> list[Any]:
         deleted=update.deleted,
         marked=arguments.marked,
         numbered=update.numbered,
+        time_us=update.time_us,
     )
     return [FORMAT, body]
 
@@ -123,6 +129,7 @@ def pack_many(sends: Sequence[Send]) -> list[Any]:
             version=str(update.version),
             data=None if update.data is None else update.data.decode(),
             deleted=update.deleted,
+            time_us=update.time_us,
         )
         for task_id, update in ((send.task_id, send.arguments.update) for send in sends)
     ]
@@ -167,4 +174,5 @@ def _update(parts: _Body | _Part) -> Update:
         data=None if parts.data is None else parts.data.encode(),
         deleted=parts.deleted,
         numbered=isinstance(parts, _Body) and parts.numbered,
+        time_us=parts.time_us,
     )

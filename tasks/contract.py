@@ -63,7 +63,8 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
     """One change of one product: its full new state, its deletion, or the bare notice that it changed.
 
     ``data`` is one JSON value, byte for byte as received and valid UTF-8; None in a tombstone and in a notice.
-    ``numbered``: a notice, and its sequence is its own, no offset that stands in for one.
+    ``numbered``: a notice, and its sequence is its own, no offset that stands in for one. ``time_us``: when the source
+    committed it, in microseconds since the epoch, where that is not what the version begins with.
     """
 
     product_id: str
@@ -71,6 +72,12 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes | None
     deleted: bool = False
     numbered: bool = False
+    time_us: int | None = None
+
+    @property
+    def updated_at_us(self) -> int:
+        """When the source committed it, in microseconds since the epoch: for people and limits, never for the order."""
+        return self.version.updated_at_us if self.time_us is None else self.time_us
 
     @property
     def is_notice(self) -> bool:
@@ -103,9 +110,17 @@ class Rules:
     format: str = JSON
     """What records are written in: see bridge/formats."""
     id_field: str = "id"
-    """The column of a row, in the formats that carry rows, that is the product id."""
+    """The column of a row, in the formats that carry rows, that is the product id; or several, with commas between."""
+    columns: tuple[str, ...] = ()
+    """Columns that every row must have: one without is not whole."""
+    placeholder: str = "__debezium_unavailable_value"
+    """What Debezium was told to write in the place of a value that it does not know."""
+    added_prefix: str = "__"
+    """What the names of the fields begin with that Debezium's flattening adds."""
     tombstone_time_from_record: bool = False
     """Whether a null value without a header ``updated_at`` takes the last microsecond of the record's timestamp."""
+    generation: int = 0
+    """Of the source's positions, where records have them: raised when the source's positions began anew."""
 
 
 def decode(
@@ -117,13 +132,14 @@ def decode(
     timestamp_ms: int | None,
     rules: Rules,
     now: Callable[[], float] = time.time,
+    version: Version | None = None,
 ) -> list[Update]:
     """Return the updates in a record, in the order in which they count; plain JSON holds exactly one.
 
     A null ``value`` is a tombstone, whose ``updated_at`` and ``sequence`` are headers of these names, as text.
     ``offset`` stands in for an absent sequence; ``timestamp_ms`` is the record's own, None if it has none. A header
     ``lastword-version`` overrides the version, whatever time and number ``updated_at`` and ``sequence`` hold. ``now``
-    returns the seconds since the epoch.
+    returns the seconds since the epoch. ``version``: by the source's position; then ``updated_at`` decides nothing.
 
     InvalidUpdateError where the record breaks a rule of the contract; nothing else is raised.
     """
@@ -133,6 +149,9 @@ def decode(
         deleted = value is None or fields.deleted is True
         data = None if deleted else _data(fields, rules)
         product_id = _product_id(fields, key, rules)
+        if version is not None:
+            time_us = 0 if fields.updated_at is None else updated_at_us(fields.updated_at)
+            return [Update(product_id=product_id, version=version, data=data, deleted=deleted, time_us=time_us)]
         if VERSION_HEADER in last_headers:
             version = _version_from_header(last_headers[VERSION_HEADER])
         elif value is None:

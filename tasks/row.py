@@ -20,6 +20,9 @@ def update_of(
 ) -> Update | TransientError | PermanentError:
     """Return what is to be written for a notice, at the row's own version, or why nothing is yet, or ever.
 
+    A notice by position keeps its own version: no row's time compares with it, and what was loaded under the lock after
+    the notice came is that state or a later one.
+
     ``row`` is what the loader gave, None for a product that it does not find. A row without a sequence of its own has
     the notice's where both have the same ``updated_at``, and 0 otherwise. A row that is missing, or older than the
     notice, as in a replica that lags, may come; when it is ``overdue`` the missing one is a deletion, at the notice's
@@ -28,10 +31,12 @@ def update_of(
     """
     if row is None:
         if overdue:
-            return Update(product_id=notice.product_id, version=notice.version, data=None, deleted=True)
+            return msgspec.structs.replace(notice, deleted=True, numbered=False)
         return RowBehindError(f"{_named(notice)}: the loader finds no such row yet")
     try:
         time_us, own_sequence, data = _parts(row)
+        if notice.version.is_position:
+            return msgspec.structs.replace(notice, data=data, time_us=time_us)
         version = Version(time_us, _sequence(own_sequence, time_us, notice))
         refuse_future(version, future_limit_s, now_s)
     except ValueError as error:

@@ -18,6 +18,7 @@ from tasks.environment import (
     unknown,
     unknown_settings,
 )
+from tasks.version import GENERATIONS
 
 __all__ = ["ENV_PREFIX", "SettingsError", "TaskSettings", "environment_name", "load", "refuse_misspelt_settings"]
 
@@ -36,6 +37,8 @@ FUNCTION: Final = r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*"
 
 NEAR = 0.9
 """How alike two names are (difflib's ratio) of which one must be meant to be the other."""
+
+RULES: Final = Rules()
 
 
 class TaskSettings(Settings):
@@ -106,7 +109,19 @@ class TaskSettings(Settings):
         "`maxwell`, `cloudevents`, or `module:function` for a decoder of yours",
     )
     id_field: str = Field(
-        "id", min_length=1, description="The column that is the product id, in the formats whose records carry rows"
+        "id",
+        pattern=r"^[^,]+(,[^,]+)*$",
+        description="The column that is the product id, in formats whose records carry rows; or several: `tenant,id`",
+    )
+    row_columns: str = Field(
+        "",
+        description="Columns that a row must have, with commas between; one without them is loaded, or dead-lettered",
+    )
+    debezium_placeholder: str = Field(
+        RULES.placeholder, min_length=1, description="The connector's `unavailable.value.placeholder`"
+    )
+    debezium_added_prefix: str = Field(
+        RULES.added_prefix, description="The flattening's `add.fields.prefix` and `add.headers.prefix`"
     )
     key_form: KeyForm = Field(
         KeyForm.TEXT, description="How a record's key carries the product id: `text`, `json`, or `int64` (big-endian)"
@@ -116,6 +131,13 @@ class TaskSettings(Settings):
     )
     future_limit_s: float = Field(
         86_400.0, ge=0, description="How far in the future `updated_at` may be; beyond, a record is invalid"
+    )
+    generation: int = Field(
+        0,
+        ge=0,
+        lt=GENERATIONS,
+        description="Of the positions by which the source orders its changes: raise it by one when they began anew, as "
+        "after a restored backup or with a new topic",
     )
     tombstone_time_from_record: bool = Field(
         default=False, description="Date a record without value and `updated_at` header by the record's own timestamp"
@@ -215,11 +237,15 @@ class TaskSettings(Settings):
         return Rules(
             format=self.format,
             id_field=self.id_field,
+            columns=tuple(name.strip() for name in self.row_columns.split(",") if name.strip()),
+            placeholder=self.debezium_placeholder,
+            added_prefix=self.debezium_added_prefix,
             key_form=self.key_form,
             key_must_agree=self.key_must_agree,
             future_limit_s=self.future_limit_s,
             tombstone_time_from_record=self.tombstone_time_from_record,
             notices=self.loader is not None,
+            generation=self.generation,
         )
 
 

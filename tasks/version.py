@@ -6,6 +6,18 @@ from typing import Final, NamedTuple, Self
 VERSION_LIMIT: Final = 2**53
 """Both numbers of a version are below it: Lua compares them as doubles, exact up to there."""
 
+POSITIONS_FROM: Final = 2**52
+"""From here on the first number is no time, but a generation of positions; as a time it is the year 2112."""
+
+GENERATIONS: Final = 16
+"""How many generations of positions there are."""
+
+FIRST_LIMIT: Final = (VERSION_LIMIT - POSITIONS_FROM) // GENERATIONS
+"""What the first number of a position of two is below: 2^48."""
+
+Position = int | tuple[int, int]
+"""Where a change is in its source's order: a number that grows, or two, of which the first counts first."""
+
 # [0-9] and not \d, which also takes the digits of other scripts; 2**53 - 1 has 16 digits.
 _TEXT: Final = re.compile(r"(0|[1-9][0-9]{0,15})-(0|[1-9][0-9]{0,15})")
 _QUOTED_LENGTH: Final = 40
@@ -13,6 +25,10 @@ _QUOTED_LENGTH: Final = 40
 
 class Version(NamedTuple):
     """``updated_at`` in microseconds since the epoch, then ``sequence``; compared as two numbers, in this order.
+
+    Of a source whose changes have positions: 2^52 plus 2^48 times the positions' generation, plus the first number of a
+    position that has two; then the other one. So a version by position is above every version by time.
+    Source: docs/decisions/0021-positions-before-clocks.md
 
     Written ``1763800000000123-42``, like the id of an entry in a Redis stream.
     """
@@ -22,6 +38,29 @@ class Version(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.updated_at_us}-{self.sequence}"
+
+    @classmethod
+    def at(cls, position: Position, generation: int) -> Self:
+        """The version of a change at a source's position; ValueError where a version cannot hold it."""
+        first, second = position if isinstance(position, tuple) else (0, position)
+        if not (0 <= first < FIRST_LIMIT and 0 <= second < VERSION_LIMIT):
+            raise ValueError(f"position {position} is out of range: numbers below 2^53, of two the first below 2^48")
+        return cls(POSITIONS_FROM + generation * FIRST_LIMIT + first, second)
+
+    @property
+    def is_position(self) -> bool:
+        """Whether it is a source's position, and tells no time."""
+        return self.updated_at_us >= POSITIONS_FROM
+
+    @property
+    def generation(self) -> int:
+        """Of a version by position: the generation of its source's positions."""
+        return (self.updated_at_us - POSITIONS_FROM) // FIRST_LIMIT
+
+    @property
+    def commit(self) -> int:
+        """Of a version by position: the first number of a position of two, else 0."""
+        return (self.updated_at_us - POSITIONS_FROM) % FIRST_LIMIT if self.is_position else 0
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -11,17 +11,18 @@ import msgspec
 
 from bridge.change import Change
 from bridge.formats.record import Decoder, Record
-from bridge.formats.rows import ROW, changes_of, deletion_of, needed_id
+from bridge.formats.rows import ROW, IdColumns, deletion_of, refuse_new_id, state_of
 from tasks.contract import Rules
 from tasks.fields import read_json
 
 ROWS: Final = frozenset({"INSERT", "UPDATE", "DELETE"})
 
 
-class _Message(msgspec.Struct, rename={"is_ddl": "isDdl"}):
+class _Message(msgspec.Struct, rename={"is_ddl": "isDdl", "keys": "pkNames"}):
     """``es``: when the database wrote it, milliseconds of whole seconds. ``old``: what an update's rows had before.
 
-    Its ``id`` counts from the beginning again when Canal restarts, and is of no use.
+    Its ``id`` counts from the beginning again when Canal restarts, and is of no use:
+    the order is that of the partition.
     """
 
     type: str
@@ -29,6 +30,7 @@ class _Message(msgspec.Struct, rename={"is_ddl": "isDdl"}):
     es: int | None = None
     data: list[msgspec.Raw] | None = None
     old: list[dict[str, msgspec.Raw] | None] | None = None
+    keys: list[str] | None = None
 
 
 _MESSAGE: Final = msgspec.json.Decoder(_Message)
@@ -36,10 +38,10 @@ _MESSAGE: Final = msgspec.json.Decoder(_Message)
 
 def canal(rules: Rules) -> Decoder:
     """The decoder."""
-    return partial(_changes, rules.id_field)
+    return partial(_changes, rules, IdColumns.of(rules))
 
 
-def _changes(id_field: str, record: Record) -> list[Change]:
+def _changes(rules: Rules, ids: IdColumns, record: Record) -> list[Change]:
     if record.value is None:
         raise ValueError("the value is null: Canal writes none")
     message = read_json(record.value, _MESSAGE, "the value")
@@ -47,16 +49,18 @@ def _changes(id_field: str, record: Record) -> list[Change]:
         raise ValueError("a TRUNCATE names no product: what was in the table stays as it is")
     if message.is_ddl or message.type not in ROWS:
         return []
-    if message.es is None:
-        raise ValueError("es, the time of the change, is missing")
-    return list(_rows(message, message.es, id_field))
+    ids.refuse_part_of(message.keys)
+    return list(_rows(message, record, ids, rules))
 
 
-def _rows(message: _Message, time_ms: int, id_field: str) -> Iterator[Change]:
+def _rows(message: _Message, record: Record, ids: IdColumns, rules: Rules) -> Iterator[Change]:
+    time_ms = message.es or record.timestamp_ms
     for place, data in enumerate(message.data or []):
         row = read_json(bytes(data), ROW, "a row")
+        product_id = ids.needed(row)
         if message.type == "DELETE":
-            yield deletion_of(needed_id(row, id_field), updated_at=time_ms)
-        else:
-            before = message.old[place] if message.old and place < len(message.old) else None
-            yield from changes_of(row, before, id_field, data, updated_at=time_ms)
+            yield deletion_of(product_id, updated_at=time_ms, position=record.offset)
+            continue
+        refuse_new_id(row, message.old[place] if message.old and place < len(message.old) else None, ids)
+        state = state_of(row, data, rules)
+        yield Change(product_id=product_id, updated_at=time_ms, position=record.offset, data=state)

@@ -33,6 +33,7 @@ class _Event(msgspec.Struct):
 
 
 _EVENT: Final = msgspec.json.Decoder(_Event)
+_STRING: Final = msgspec.json.Decoder(str)
 
 
 def cloudevents(rules: Rules) -> Decoder:
@@ -41,7 +42,7 @@ def cloudevents(rules: Rules) -> Decoder:
 
 
 def _changes(rules: Rules, record: Record) -> list[Change]:
-    headers = {name.lower(): _text(value) for name, value in record.headers}
+    headers = _headers(record)
     content_type = headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() == STRUCTURED:
         if record.value is None:
@@ -57,11 +58,31 @@ def _changes(rules: Rules, record: Record) -> list[Change]:
         raise ValueError("the event has no subject, which is the product id, and the record no key")
     if event.time is None:
         raise ValueError("the event has no time")
-    sequence = None if event.sequence is None else sequence_of_header(str(event.sequence).encode())
+    # Padded with zeros it can be compared as text, as the extension wants it.
+    sequence = None if event.sequence is None else sequence_of_header(_unpadded(str(event.sequence)).encode())
     if deleted or DELETED in event.type.lower().split("."):
         return [Change(product_id=product_id, updated_at=event.time, sequence=sequence, deleted=True)]
     data = event.data or msgspec.UNSET
     return [Change(product_id=product_id, updated_at=event.time, sequence=sequence, data=data)]
+
+
+def _headers(record: Record) -> dict[str, str]:
+    """The headers as text; a serializer of JSON has put all of them into quotes, as the version of the spec tells."""
+    headers = {name.lower(): _text(value) for name, value in record.headers}
+    if headers.get("ce_specversion", "").startswith('"'):
+        return {name: _unquoted(text) for name, text in headers.items()}
+    return headers
+
+
+def _unquoted(text: str) -> str:
+    try:
+        return _STRING.decode(text) if text.startswith('"') else text
+    except msgspec.DecodeError as error:
+        raise ValueError(f"a header is not the JSON that it begins as: {shown(text)}") from error
+
+
+def _unpadded(number: str) -> str:
+    return number.lstrip("0") or number[:1]
 
 
 def _text(value: bytes | None) -> str:

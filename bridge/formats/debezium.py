@@ -1,44 +1,38 @@
-"""Debezium's change events, with or without the schema's envelope, and as its event flattening leaves them.
+"""Debezium's change events, with or without the schema's envelope.
 
-Source: https://debezium.io/documentation/reference/stable/connectors/postgresql.html#postgresql-events and
-https://debezium.io/documentation/reference/stable/transformations/event-flattening.html
+Source: https://debezium.io/documentation/reference/stable/connectors/postgresql.html#postgresql-events
 """
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Final
 
 import msgspec
 
 from bridge.change import Change
+from bridge.formats.debezium_source import Source, position_of, refuse_encoded_id, time_of
+from bridge.formats.placeholders import placeholder
 from bridge.formats.record import Decoder, Record
-from bridge.formats.rows import ROW, changes_of, deletion_of, id_in, needed_id
+from bridge.formats.rows import ROW, IdColumns, Row, deletion_of, state_of
 from tasks.contract import Rules
-from tasks.fields import read_json, shown
-from tasks.rfc3339 import format_rfc3339
-
-UNAVAILABLE: Final = b'"__debezium_unavailable_value"'
-"""Stands for a large value that did not change, of which PostgreSQL's log has nothing (TOAST)."""
+from tasks.fields import read_json
 
 WRITES: Final = frozenset({"c", "u", "r"})
 """Created, updated, and read by a snapshot."""
 
-
-class _Source(msgspec.Struct):
-    """When the database committed it, and where it is in PostgreSQL's log, the only position that always grows."""
-
-    ts_ms: int | None = None
-    ts_us: int | None = None
-    ts_ns: int | None = None
-    lsn: int | None = None
+UNTOLD: Final = frozenset({b"0", b'""', b"null"})
+"""What PostgreSQL's connector puts where REPLICA IDENTITY DEFAULT tells nothing of a column before the change."""
 
 
 class _Event(msgspec.Struct):
-    """``payload`` is there where the schema is, and has all the rest in it."""
+    """``payload`` is there where the schema is, and has all the rest in it. ``ts_ms``: the connector's own clock."""
 
     op: str | None = None
+    ts_ms: int | None = None
     before: dict[str, msgspec.Raw] | None = None
     after: msgspec.Raw = msgspec.Raw()
-    source: _Source | None = None
+    source: Source | None = None
+    schema: msgspec.Raw = msgspec.Raw()
     payload: msgspec.Raw = msgspec.Raw()
 
 
@@ -50,109 +44,102 @@ _KEY: Final[msgspec.json.Decoder[dict[str, msgspec.Raw] | str | int]] = msgspec.
 
 def debezium(rules: Rules) -> Decoder:
     """The decoder of events as the connectors write them."""
-    return partial(_changes, rules.id_field)
+    return partial(_changes, rules, IdColumns.of(rules))
 
 
-def debezium_unwrapped(rules: Rules) -> Decoder:
-    """The decoder of events that were flattened (ExtractNewRecordState), with ``add.fields=source.ts_ms`` at least."""
-    return partial(_unwrapped_changes, rules.id_field)
-
-
-def _changes(id_field: str, record: Record) -> list[Change]:
+def _changes(rules: Rules, ids: IdColumns, record: Record) -> list[Change]:
     if record.value is None:
         return []  # it follows the event of a deletion, for Kafka's compaction
-    event = read_json(record.value, _EVENT, "the value")
+    value = record.value
+    event = read_json(value, _EVENT, "the value")
     if event is not None and event.payload:
-        event = read_json(bytes(event.payload), _EVENT, "the payload")
-    if event is None or event.op == "m":
+        refuse_encoded_id(bytes(event.schema), ids.names)
+        value = bytes(event.payload)
+        event = read_json(value, _EVENT, "the payload")
+    if (
+        event is None
+        or event.op == "m"
+        or (event.op is None and is_without_row(read_json(value, ROW, "the value").keys()))
+    ):
         return []  # the same, as a converter writes it; a message, of no table
-    return _changes_of(event, id_field, record.key)
-
-
-def _changes_of(event: _Event, id_field: str, key: bytes | None) -> list[Change]:
     if event.op == "t":
         raise ValueError("a truncate (op t) names no product: what was in the table stays as it is")
     if event.op not in WRITES and event.op != "d":
         raise ValueError(
             f"op is {event.op!r}; c, u, r, d, t and m are known: is it flattened, or no event of Debezium?"
         )
-    if event.source is None or (time := _time(event.source)) is None:
-        raise ValueError("source has neither ts_ns, ts_us nor ts_ms")
-    lsn = event.source.lsn
+    if event.source is None:
+        raise ValueError("source is missing, which tells where in the database's log the change is")
+    return _changes_of(event, event.source, record, ids, rules)
+
+
+def _changes_of(event: _Event, source: Source, record: Record, ids: IdColumns, rules: Rules) -> list[Change]:
+    position = position_of(source, record.offset)
+    time = time_of(source, event.ts_ms or record.timestamp_ms)
+    in_key = id_in_key(key_of(record.key, ids), ids)
     if event.op == "d":
-        gone = id_in(event.before, id_field)
-        if gone is None:
-            gone = _id_in_key(key, id_field)  # REPLICA IDENTITY NOTHING
-        return [deletion_of(needed_id(event.before, id_field) if gone is None else gone, updated_at=time, sequence=lsn)]
-    row = _whole(bytes(event.after) or b"null")
-    return changes_of(row, event.before, id_field, event.after, updated_at=time, sequence=lsn)
+        return [deletion_of(_gone(event.before, source, ids, in_key), updated_at=time, position=position)]
+    row = read_json(bytes(event.after) or b"null", ROW, "the row")
+    product_id = ids.needed(row)
+    state = state_of(row, event.after, rules, placeholder(rules.placeholder).columns(row, bytes(event.after)))
+    changes = [Change(product_id=product_id, updated_at=time, position=position, data=state)]
+    # Where the key has the id, a change of it comes as a deletion and a creation.
+    if in_key is None and _is_told(event.before, source, ids):
+        former = ids.in_row(event.before)
+        if former is not None and former != product_id:
+            changes.insert(0, deletion_of(former, updated_at=time, position=position))
+    return changes
 
 
-def _unwrapped_changes(id_field: str, record: Record) -> list[Change]:
-    if record.value is None or record.value == b"null":
-        return [_deletion(id_field, record)]
-    row = _whole(record.value)
-    if row.keys() == {"schema", "payload"}:
-        if bytes(row["payload"]) == b"null":
-            return [_deletion(id_field, record)]
-        row = _whole(bytes(row["payload"]))
-    added = {name: value for name, value in row.items() if name.startswith("__")}
-    time, sequence = _added({name: bytes(value) for name, value in added.items()})
-    if time is None:
-        raise ValueError("the row has no __source_ts_ns, __source_ts_us or __source_ts_ms: set add.fields=source.ts_ms")
-    deleted = bytes(added.get("__deleted", msgspec.Raw(b"false"))).strip(b'"') == b"true"
-    data = msgspec.Raw(msgspec.json.encode({name: value for name, value in row.items() if name not in added}))
-    if deleted:
-        return [deletion_of(needed_id(row, id_field), updated_at=time, sequence=sequence)]
-    return changes_of(row, None, id_field, data, updated_at=time, sequence=sequence)
-
-
-def _whole(row: bytes) -> dict[str, msgspec.Raw]:
-    """The columns of a row; ValueError where one of them is not told."""
-    if UNAVAILABLE in row:
+def _gone(before: Row | None, source: Source, ids: IdColumns, in_key: str | int | None) -> str | int:
+    if in_key is not None:
+        return in_key
+    if before is not None and not _is_told(before, source, ids):
         raise ValueError(
-            "a large column that did not change is left out, so that this is not the whole state: the table needs "
-            "REPLICA IDENTITY FULL"
+            f"the deletion does not tell {ids}: the key has it not, and the row before only what stands for nothing; "
+            "the table needs REPLICA IDENTITY FULL"
         )
-    return read_json(row, ROW, "the row")
+    return ids.needed(before)
 
 
-def _deletion(id_field: str, record: Record) -> Change:
-    """What a null value stands for: with ``add.headers`` its headers have the version."""
-    time, sequence = _added({name: value for name, value in record.headers if value is not None})
-    if time is None:
-        raise ValueError(
-            "the value is null, a deletion whose time is not told: set delete.tombstone.handling.mode=rewrite, or "
-            "add.headers=source.ts_ms"
-        )
-    product_id = _id_in_key(record.key, id_field)
-    if product_id is None:
-        raise ValueError(f"the value is null, and the key has no {shown(id_field)}")
-    return deletion_of(product_id, updated_at=time, sequence=sequence)
+def _is_told(before: Row | None, source: Source, ids: IdColumns) -> bool:
+    """Whether the id in the row before is more than what stands for nothing."""
+    return not source.is_postgresql or any(bytes((before or {}).get(name, b"null")) not in UNTOLD for name in ids.names)
 
 
-def _added(found: dict[str, bytes]) -> tuple[str | int | None, int | None]:
-    """The time and the sequence among the fields, or headers, that the flattening was told to add."""
-    numbers = {name: int(text) for name, value in found.items() if (text := value.strip(b'"')).isdigit()}
-    source = _Source(**{part: numbers.get(f"__source_{part}") for part in ("ts_ms", "ts_us", "ts_ns")})
-    return _time(source), numbers.get("__source_lsn", numbers.get("__lsn"))
+def is_without_row(value: Iterable[str]) -> bool:
+    """Whether it is a record without a row, by the names of its fields: a heartbeat, a transaction, a new schema."""
+    names = frozenset(value)
+    return (
+        names == {"ts_ms"}
+        or names >= {"status", "id", "event_count", "data_collections"}
+        or names >= {"ddl", "tableChanges"}
+        or names >= {"historyRecord"}
+    )
 
 
-def _time(source: _Source) -> str | int | None:
-    """The most exact of the times that are told: milliseconds, or as RFC 3339."""
-    if source.ts_ns is not None:
-        return format_rfc3339(source.ts_ns // 1_000)
-    return source.ts_ms if source.ts_us is None else format_rfc3339(source.ts_us)
+def key_of(key: bytes | None, ids: IdColumns) -> dict[str, msgspec.Raw] | str | int | None:
+    """What the key says: a struct, with or without its schema, or the id alone; None where it says nothing.
+
+    ValueError where it has only a part of what makes the table's key, or an id that cannot be told.
+    """
+    found = _read_key(key)
+    if isinstance(found, dict) and found.keys() == {"schema", "payload"}:
+        refuse_encoded_id(bytes(found["schema"]), ids.names)
+        found = _read_key(bytes(found["payload"]))
+    ids.refuse_part_of(found if isinstance(found, dict) else None)
+    return found
 
 
-def _id_in_key(key: bytes | None, id_field: str) -> str | int | None:
-    """What the key says: a struct, with or without its schema, or the id alone; None where it says nothing."""
-    if key is None:
-        return None
+def _read_key(key: bytes | None) -> dict[str, msgspec.Raw] | str | int | None:
     try:
-        found = _KEY.decode(key)
-        if isinstance(found, dict) and found.keys() == {"schema", "payload"}:
-            found = _KEY.decode(found["payload"])
+        return None if key is None else _KEY.decode(key)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return id_in(found, id_field) if isinstance(found, dict) else found
+
+
+def id_in_key(key: dict[str, msgspec.Raw] | str | int | None, ids: IdColumns) -> str | int | None:
+    """The product id in a record's key, where the key has all of it."""
+    if isinstance(key, dict):
+        return ids.in_row(key)
+    return key if len(ids.names) == 1 else None

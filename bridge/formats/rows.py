@@ -1,51 +1,114 @@
-"""What the formats that carry rows of a database have in common."""
+"""What the formats that carry rows of a database have in common: which columns are the id, and whether all is told."""
 
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple, Self
 
 import msgspec
 
 from bridge.change import Change
+from tasks.contract import Rules
 from tasks.fields import read_json, shown
+from tasks.version import Position
+
+Row = Mapping[str, msgspec.Raw]
 
 ROW: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_ID: Final[msgspec.json.Decoder[str | int]] = msgspec.json.Decoder(str | int)
+_ANY: Final[msgspec.json.Decoder[object]] = msgspec.json.Decoder()
 
 
-def id_in(row: dict[str, msgspec.Raw] | None, id_field: str) -> str | int | None:
-    """The product id in a row; None where there is no such column. ValueError where it is neither text nor number."""
-    if row is None or id_field not in row:
-        return None
-    return read_json(bytes(row[id_field]), _ID, f"column {shown(id_field)}")
+class IdColumns(NamedTuple):
+    """The columns that are the product id: one, whose value it is, or several."""
+
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, rules: Rules) -> Self:
+        """Those of the setting, whose names have commas between them."""
+        return cls(tuple(name.strip() for name in rules.id_field.split(",")))
+
+    def __str__(self) -> str:
+        return ", ".join(map(shown, self.names))
+
+    def in_row(self, row: Row | None) -> str | int | None:
+        """The product id in a row; None where a column is missing or null. ValueError where it is no text or number.
+
+        Of several columns ``%2C`` and ``%25`` stand for a comma and a percent sign in a value, and a comma between two:
+        the id of (1, "a,b") is ``1,a%2Cb``.
+        """
+        if row is None:
+            return None
+        values = [_value(row[name], name) if name in row else None for name in self.names]
+        if len(values) == 1:
+            return values[0]
+        if None in values:
+            return None
+        return ",".join(str(value).replace("%", "%25").replace(",", "%2C") for value in values)
+
+    def needed(self, row: Row | None) -> str | int:
+        """The product id in a row, or ValueError."""
+        found = self.in_row(row)
+        if found is None:
+            columns = ", ".join(sorted(row or {})) or "none"
+            null = [name for name in self.names if name in (row or {})]
+            missing = next((name for name in self.names if name not in (row or {})), null[-1] if null else "")
+            what = "no column" if missing not in (row or {}) else "no value in column"
+            raise ValueError(
+                f"the row has {what} {shown(missing)}, the product id by LASTWORD_ID_FIELD; it has {columns:.200}"
+            )
+        return found
+
+    def refuse_part_of(self, key: Iterable[str] | None) -> None:
+        """ValueError where these are only a part of the record's own key: rows that differ in the rest would be one."""
+        columns = list(key or ())
+        if frozenset(columns) > frozenset(self.names):
+            raise ValueError(
+                f"LASTWORD_ID_FIELD names only {self} of the table's key, so that rows which differ in the rest would "
+                f"become one product; set LASTWORD_ID_FIELD={','.join(columns):.200}"
+            )
 
 
-def needed_id(row: dict[str, msgspec.Raw] | None, id_field: str) -> str | int:
-    """The product id in a row, or ValueError."""
-    found = id_in(row, id_field)
-    if found is None:
-        columns = ", ".join(sorted(row or {})) or "none"
+def _value(raw: msgspec.Raw, name: str) -> str | int | None:
+    found = read_json(bytes(raw), _ANY, f"column {shown(name)}")
+    if found is None or (isinstance(found, (str, int)) and not isinstance(found, bool)):
+        return found
+    if isinstance(found, dict) and found.keys() == {"scale", "value"}:
         raise ValueError(
-            f"the row has no column {shown(id_field)}, the product id by LASTWORD_ID_FIELD; it has {columns:.200}"
+            f"column {shown(name)} is a decimal of any scale, {shown(bytes(raw))}, and no product id: set "
+            "decimal.handling.mode=string at the connector"
         )
-    return found
+    raise ValueError(f"column {shown(name)} is neither text nor an integer, and no product id: {shown(bytes(raw))}")
 
 
-def changes_of(
-    row: dict[str, msgspec.Raw],
-    before: dict[str, msgspec.Raw] | None,
-    id_field: str,
-    data: msgspec.Raw,
-    *,
-    updated_at: str | int,
-    sequence: int | None = None,
-) -> list[Change]:
-    """The changes that a written row tells of: of its product, and where it had another id ``before``, of that one."""
-    product_id, former = needed_id(row, id_field), id_in(before, id_field)
-    changes = [Change(product_id=product_id, updated_at=updated_at, sequence=sequence, data=data)]
-    if former is not None and former != product_id:
-        changes.insert(0, deletion_of(former, updated_at=updated_at, sequence=sequence))
-    return changes
+def state_of(row: Row, data: msgspec.Raw, rules: Rules, untold: Iterable[str] = ()) -> msgspec.Raw | msgspec.UnsetType:
+    """The row, if it is whole; else nothing, so that it is loaded. ValueError where there is no loader.
+
+    ``untold``: columns that the source says it has left out. LASTWORD_ROW_COLUMNS names those that a row must have.
+    """
+    untold = [*untold, *(name for name in rules.columns if name not in row)]
+    if not untold:
+        return data
+    if rules.notices:
+        return msgspec.UNSET
+    raise ValueError(
+        f"{', '.join(map(shown, untold)):.200} did not change and is left out, so that this is not the whole row. Let "
+        "the source tell all columns (PostgreSQL: Debezium's ReselectColumnsPostProcessor, or REPLICA IDENTITY FULL; "
+        "MySQL: binlog_row_image=FULL, and no filter of columns), or configure a loader"
+    )
 
 
-def deletion_of(product_id: str | int, *, updated_at: str | int, sequence: int | None = None) -> Change:
+def refuse_new_id(row: Row, before: Row | None, ids: IdColumns) -> None:
+    """ValueError where the row had another id ``before``, which has the columns that changed.
+
+    The records of that one may be in another partition, whose offsets compare with none of this one's.
+    """
+    former = None if before is None else ids.in_row({**row, **before})
+    if former is not None and former != ids.needed(row):
+        raise ValueError(
+            f"the row's id changed from {shown(former)} to {shown(ids.needed(row))}, and nothing tells the order among "
+            "the records of both: publish a deletion of the one and the state of the other"
+        )
+
+
+def deletion_of(product_id: str | int, *, updated_at: str | int | None, position: Position | None = None) -> Change:
     """The change that takes a product away."""
-    return Change(product_id=product_id, updated_at=updated_at, sequence=sequence, deleted=True)
+    return Change(product_id=product_id, updated_at=updated_at, position=position, deleted=True)

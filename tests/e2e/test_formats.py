@@ -34,17 +34,23 @@ def test_a_decoder_that_is_not_there_is_refused_at_the_start(flow: Flow) -> None
 
 @pytest.mark.core
 def test_debezium(flow: Flow) -> None:
-    newer = POSTGRES | {"ts_ms": T_MS + 5, "ts_us": None, "ts_ns": None}
-    created = enveloped(debezium("c", after=ROW))
+    lsn = int(str(POSTGRES["lsn"]))
+    # By its own clock the row that was read is newer; in the log it is older than the change.
+    read = enveloped(debezium("r", after=ROW, source=POSTGRES | {"ts_us": T_MS * 1_000 + 9_000_000}))
+    newer = POSTGRES | {"ts_ms": T_MS + 5, "ts_us": None, "ts_ns": None, "lsn": lsn + 1}
     changed = enveloped(debezium("u", after=ROW | {"price": "80.00"}, source=newer))
     flow.environment["LASTWORD_FORMAT"] = "debezium"
+    held_before = {"version": f"{T_MS * 1_000 + 10_000_000}-{lsn}", "token": "0" * 16, "data": "1"}
+    flow.cache.hset(f"{flow.prefix}42", mapping=held_before)  # type: ignore[arg-type] # by a release before
     with celery_worker(flow.environment), flow.bridge():
-        publish(flow, changed, created, None, enveloped(debezium("t")))
+        publish(flow, changed, read, None, enveloped(debezium("t")))
         wait_until(lambda: data_of(flow, "42") == ROW | {"price": "80.00"}, what="the change")
         [letter] = dead_letters(flow, count=1)
         assert letter.ours["message"].startswith("a truncate (op t) names no product")
         flow.wait_until_all_is_committed()
-        gone = enveloped(debezium("d", before={"id": 42}, source=newer | {"ts_ms": T_MS + 6}))
+        assert flow.cache.hget(f"{flow.prefix}42", "updated_at") == b"2025-11-22T08:26:40.128000Z"
+        assert flow.cache.hget(f"{flow.prefix}42", "version") == f"{2**52 + 24_023_119 // 8}-{lsn + 1}".encode()
+        gone = enveloped(debezium("d", before={"id": 42}, source=newer | {"ts_ms": T_MS, "lsn": lsn + 2}))
         publish(flow, gone, None)
         wait_until(lambda: flow.cache.hget(f"{flow.prefix}42", "deleted") == b"1", what="the deletion")
         flow.wait_until_all_is_committed()
@@ -57,4 +63,23 @@ def test_many_rows_in_one_record(flow: Flow) -> None:
     with celery_worker(flow.environment), flow.bridge():
         publish(flow, CANAL | {"type": "INSERT", "data": rows, "old": None})
         wait_until(lambda: all(data_of(flow, row["id"]) == row for row in rows), what="every row")
+        flow.wait_until_all_is_committed()
+
+
+def test_a_source_that_was_restored_stops_the_partition_and_loses_nothing(flow: Flow) -> None:
+    def changed(price: str, commit: int, time_ms: int) -> object:
+        sequence = json.dumps([str(commit), str(commit + 64)])
+        source = POSTGRES | {"ts_ms": time_ms, "ts_us": None, "ts_ns": None, "lsn": commit + 64, "sequence": sequence}
+        return debezium("u", after=ROW | {"price": price}, source=source)
+
+    flow.environment["LASTWORD_FORMAT"] = "debezium"
+    with celery_worker(flow.environment), flow.bridge() as bridge:
+        publish(flow, changed("1", 24_000_000, T_MS))
+        wait_until(lambda: data_of(flow, "42") == ROW | {"price": "1"}, what="the change")
+        flow.wait_until_all_is_committed()
+        publish(flow, changed("2", 20_000_000, T_MS + 1), changed("3", 20_000_160, T_MS + 2))
+        bridge.wait_for_log("Start with LASTWORD_GENERATION=1")
+        assert data_of(flow, "42") == ROW | {"price": "1"}
+    with celery_worker(flow.environment), flow.bridge(LASTWORD_GENERATION="1"):
+        wait_until(lambda: data_of(flow, "42") == ROW | {"price": "3"}, what="the last change of the restored source")
         flow.wait_until_all_is_committed()

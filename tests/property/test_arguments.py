@@ -20,6 +20,7 @@ arguments = st.builds(
         data=st.none() | st.text(st.characters(exclude_categories=["Cs"])).map(str.encode),
         deleted=st.booleans(),
         numbered=st.booleans(),
+        time_us=st.none() | numbers,
     ),
     nonce=st.text(st.characters(exclude_categories=["Cs"])),
     first_sent=times,

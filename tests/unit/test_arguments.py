@@ -62,6 +62,7 @@ def test_the_format_of_a_marked_tombstone() -> None:
         Update(product_id="1", version=Version(1, 2), data=None),
         Update(product_id="1", version=Version(1, 2), data=None, numbered=True),
         Update(product_id="1", version=Version(1, 2), data=None, deleted=True),
+        Update(product_id="1", version=Version.at((3, 2), 1), data=b"1", time_us=1),
         Update(product_id="x" * 512, version=Version(1, 2), data=b"[]"),
     ],
 )
@@ -109,6 +110,8 @@ def test_a_long_number_is_not_quoted_at_length() -> None:
         ({**BODY, "deleted": 1}, "`$.deleted`"),
         ({**BODY, "marked": 1}, "`$.marked`"),
         ({**BODY, "numbered": 1}, "`$.numbered`"),
+        ({**BODY, "time_us": -1}, "`$.time_us`"),
+        ({**BODY, "time_us": 2**53}, "`$.time_us`"),
     ],
 )
 def test_a_body_that_does_not_fit_the_format_is_not_understood(body: object, reason: str) -> None:
@@ -127,20 +130,27 @@ PACK: dict[str, Any] = {
     "first_sent": 1763800000.25,
     "not_after": 1763800600.25,
     "updates": [
-        ["products:3:12", "42", "1763800000000123-7", '{"price": 1}', False],
-        ["products:3:13", "43", "1763800000000124-0", None, True],
+        ["products:3:12", "42", "1763800000000123-7", '{"price": 1}', False, None],
+        ["products:3:13", "43", "1763800000000124-0", None, True, None],
+        ["products:3:14", "44", "4503599627370496-9", "1", False, 1763800000000125],
     ],
 }
 GONE = Update(product_id="43", version=Version(1763800000000124, 0), data=None, deleted=True)
+PLACED = Update(product_id="44", version=Version.at(9, 0), data=b"1", time_us=1763800000000125)
 SENDS = [
     Send("products:3:12", ARGUMENTS),
     Send("products:3:13", Arguments(update=GONE, nonce="abc-1", first_sent=1763800000.25, not_after=1763800600.25)),
+    Send("products:3:14", Arguments(update=PLACED, nonce="abc-1", first_sent=1763800000.25, not_after=1763800600.25)),
 ]
 
 
 def test_the_format_of_many() -> None:
     assert through_the_broker(pack_many(SENDS)) == [1, PACK]
     assert unpack_many(1, PACK) == SENDS
+
+
+def test_many_of_an_earlier_release_have_their_times_in_their_versions() -> None:
+    assert unpack_many(1, {**PACK, "updates": [update[:5] for update in PACK["updates"][:2]]}) == SENDS[:2]
 
 
 def test_what_a_later_release_adds_to_many_is_ignored() -> None:

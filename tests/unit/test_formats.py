@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from bridge.decoding import decode, decoder_of, products_named
 from bridge.formats.record import Record
 from tasks.contract import VERSION_HEADER, InvalidUpdateError, Rules, Update
 from tasks.settings import SettingsError
-from tasks.version import Version
+from tasks.version import Position, Version
 
 Envelope = Callable[[object], object]
 
@@ -50,6 +51,8 @@ MYSQL = {
     "row": 0,
     "thread": 7,
 }
+LOGGED = (24_023_119 // 8, 24_023_128)
+LSN_ALONE = (24_023_128 // 8, 24_023_128)
 ROW = {"id": 42, "name": "Tea towel, white", "price": "72.12"}
 CANAL = {
     "data": [{"id": "111", "name": "scooter", "weight": "5.18"}, {"id": "112", "name": None, "weight": "0.5"}],
@@ -132,7 +135,14 @@ def deletion(product_id: str, time_us: int, sequence: int) -> Update:
     return Update(product_id=product_id, version=Version(time_us, sequence), data=None, deleted=True)
 
 
-def debezium(op: str, *, source: dict[str, Any] = POSTGRES, **parts: object) -> dict[str, object]:
+def at(position: Position, product_id: str, time_us: int, data: object = None) -> Update:
+    """An update, or without data a deletion, by its source's position."""
+    version = Version.at(position, 0)
+    state = None if data is None else text(data)
+    return Update(product_id=product_id, version=version, data=state, deleted=data is None, time_us=time_us)
+
+
+def debezium(op: str, *, source: dict[str, Any] | None = POSTGRES, **parts: object) -> dict[str, object]:
     return {"before": None, "after": None, "source": source, "op": op, "ts_ms": T_MS + 900, **parts}
 
 
@@ -145,10 +155,10 @@ class TestDebezium:
     @pytest.mark.parametrize("op", ["c", "u", "r"])
     def test_a_row(self, op: str, envelope: Envelope) -> None:
         event = envelope(debezium(op, after=ROW))
-        assert updates("debezium", record(event, envelope({"id": 42}))) == [update("42", T_US + 456, 24_023_128, ROW)]
+        assert updates("debezium", record(event, envelope({"id": 42}))) == [at(LOGGED, "42", T_US + 456, ROW)]
 
     def test_a_deletion_and_the_null_that_follows_it(self, envelope: Envelope) -> None:
-        gone = deletion("42", T_US + 456, 24_023_128)
+        gone = at(LOGGED, "42", T_US + 456)
         event = envelope(debezium("d", before={"id": 42, "name": None, "price": None}))
         assert updates("debezium", record(event, envelope({"id": 42}))) == [gone]
         assert updates("debezium", record(event)) == [gone]
@@ -160,13 +170,13 @@ class TestDebezium:
 
     def test_mysqls_position_does_not_always_grow_and_the_offset_stands_in(self, envelope: Envelope) -> None:
         event = envelope(debezium("u", before=ROW, after=ROW, source=MYSQL))
-        assert updates("debezium", record(event)) == [update("42", T_US, OFFSET, ROW)]
+        assert updates("debezium", record(event)) == [at(OFFSET, "42", T_US, ROW)]
 
     def test_a_row_that_has_another_id_now_is_gone_under_the_old_one(self, envelope: Envelope) -> None:
         event = envelope(debezium("u", before={"sku": "old"}, after={"sku": "new"}))
         assert updates("debezium", record(event), id_field="sku") == [
-            deletion("old", T_US + 456, 24_023_128),
-            update("new", T_US + 456, 24_023_128, {"sku": "new"}),
+            at(LOGGED, "old", T_US + 456),
+            at(LOGGED, "new", T_US + 456, {"sku": "new"}),
         ]
 
     def test_a_row_of_which_a_part_is_left_out_is_no_state(self, envelope: Envelope) -> None:
@@ -184,31 +194,123 @@ class TestDebezium:
         assert "a truncate (op t) names no product" in reason("debezium", record(envelope(debezium("t"))))
         assert "op is 'x'" in reason("debezium", record(envelope(debezium("x"))))
         assert "is it flattened" in reason("debezium", record(envelope(ROW)))
-        assert "neither ts_ns, ts_us nor ts_ms" in reason(
-            "debezium", record(envelope(debezium("c", after=ROW, source={})))
-        )
+        assert "source is missing" in reason("debezium", record(envelope(debezium("c", after=ROW, source=None))))
         assert "no column 'id'" in reason("debezium", record(envelope(debezium("d"))))
 
     def test_flattened(self, envelope: Envelope) -> None:
         row = ROW | {"__op": "u", "__source_ts_ms": T_MS, "__source_lsn": 24_023_128, "__deleted": "false"}
         [found] = updates("debezium-unwrapped", record(envelope(row)))
-        assert found == update("42", T_US, 24_023_128, ROW)
+        assert found == at(LSN_ALONE, "42", T_US, ROW)
         [found] = updates("debezium-unwrapped", record(envelope(row | {"__deleted": "true"})))
-        assert found == deletion("42", T_US, 24_023_128)
+        assert found == at(LSN_ALONE, "42", T_US)
 
     def test_flattened_without_a_position(self, envelope: Envelope) -> None:
         row = ROW | {"__source_ts_us": T_US + 456}
-        assert updates("debezium-unwrapped", record(envelope(row))) == [update("42", T_US + 456, OFFSET, ROW)]
-        assert "set add.fields=source.ts_ms" in reason("debezium-unwrapped", record(envelope(ROW)))
+        assert updates("debezium-unwrapped", record(envelope(row))) == [at(OFFSET, "42", T_US + 456, ROW)]
+        assert updates("debezium-unwrapped", record(envelope(ROW))) == [at(OFFSET, "42", T_US + 5_000, ROW)]
 
     def test_flattened_to_nothing(self, envelope: Envelope) -> None:
         key = envelope({"id": 42})
         told = {"__source_ts_ms": str(T_MS), "__lsn": "24023128"}
-        assert updates("debezium-unwrapped", record(None, key, told)) == [deletion("42", T_US, 24_023_128)]
+        assert updates("debezium-unwrapped", record(None, key, told)) == [at(LSN_ALONE, "42", T_US)]
         for null in (b"null", text(enveloped(None))):
-            assert updates("debezium-unwrapped", record(null, key, told)) == [deletion("42", T_US, 24_023_128)]
+            assert updates("debezium-unwrapped", record(null, key, told)) == [at(LSN_ALONE, "42", T_US)]
         assert "mode=rewrite" in reason("debezium-unwrapped", record(None, key))
+        assert "mode=rewrite" in reason("debezium-unwrapped", record(None, key, {"__source_ts_ms": str(T_MS)}))
+        mysql = {"__source_ts_ms": str(T_MS), "__connector": "mysql"}
+        assert updates("debezium-unwrapped", record(None, key, mysql)) == [at(OFFSET, "42", T_US)]
         assert "the key has no 'id'" in reason("debezium-unwrapped", record(None, None, told))
+
+
+def by_source(source: dict[str, Any], op: str = "u") -> Version:
+    [found] = updates("debezium", record(debezium(op, source=POSTGRES | source, after=ROW)))
+    return found.version
+
+
+class TestDebeziumsOrder:
+    """A position in the source's log where there is one that grows, else in the partition; never a clock."""
+
+    def test_a_row_that_was_read_has_the_position_up_to_which_the_log_was_read(self) -> None:
+        read = {"snapshot": "incremental", "lsn": None, "sequence": '["157228616","157228617"]', "ts_us": T_US * 2}
+        assert by_source(read, "r") == Version.at((157_228_616 // 8, 0), 0)
+        assert by_source(read | {"sequence": ["157228616", "157228617"]}, "r") == Version.at((157_228_616 // 8, 0), 0)
+        assert by_source({"snapshot": "true", "sequence": '[null,"34203232"]', "lsn": 34_203_232}, "r") == Version.at(
+            (34_203_232 // 8, 34_203_232), 0
+        )
+
+    @pytest.mark.parametrize("sequence", [None, "[]", '["1"]', '["1",null]', '["1","x"]', "x", '["1","-2"]'])
+    def test_without_any_position_of_the_log_nothing_tells_the_order(self, sequence: str | None) -> None:
+        given = debezium("r", source=POSTGRES | {"lsn": None, "sequence": sequence}, after=ROW)
+        assert "neither an lsn nor a sequence" in reason("debezium", record(given))
+        flattened = ROW | {"__source_lsn": None} | ({} if sequence is None else {"__source_sequence": sequence})
+        assert "add.fields=source.lsn,source.sequence" in reason("debezium-unwrapped", record(flattened))
+
+    def test_a_transaction_that_was_open_while_a_row_was_read_has_changes_from_before(self) -> None:
+        """It began at 100, the row was read at 300, and then it was committed: the row is without it."""
+        read = by_source({"snapshot": "incremental", "lsn": None, "sequence": '["240","304"]'}, "r")
+        changed = by_source({"lsn": 100, "sequence": '["320","100"]'})
+        at_once = by_source({"lsn": 100, "sequence": '["240","100"]'})
+        committed_before = by_source({"lsn": 200, "sequence": '["160","200"]'})
+        assert committed_before < read < at_once < changed
+
+    @pytest.mark.parametrize("connector", ["mysql", "mariadb", "oracle", "sqlserver", "db2", "vitess", "another"])
+    def test_where_no_number_grows_the_partition_has_the_order(self, connector: str) -> None:
+        assert by_source({"connector": connector}) == Version.at(OFFSET, 0)
+
+    def test_a_position_that_is_no_number_is_no_order(self) -> None:
+        assert by_source({"lsn": "1:4::0:0"}) == Version.at(OFFSET, 0)
+        assert by_source({"connector": "yugabytedb", "lsn": "1:4::0:0"}) == Version.at(OFFSET, 0)
+
+    def test_a_time_that_is_not_told_is_another_one_and_orders_nothing(self) -> None:
+        untold = {"ts_ms": 0, "ts_us": 0, "ts_ns": 0}
+        [found] = updates("debezium", record(debezium("r", source=MYSQL | untold, after=ROW)))
+        assert found == at(OFFSET, "42", (T_MS + 900) * 1_000, ROW)
+
+    def test_the_future_is_no_matter(self) -> None:
+        assert by_source({"ts_us": 4 * T_US, "ts_ns": None}) == Version.at(LOGGED, 0)
+
+    def test_a_generation_is_above_every_position_of_the_one_before_and_a_position_above_every_time(self) -> None:
+        given = record(debezium("u", after=ROW))
+        [raised] = decode(given, Rules(format="debezium", generation=1))
+        assert raised.version == Version.at(LOGGED, 1)
+        assert raised.version > Version.at(2**53 - 1, 0) > Version(4_102_444_800_000_000, 2**53 - 1)
+
+    def test_a_replayed_record_keeps_its_position_and_generation(self) -> None:
+        first = Version.at(12, 3)
+        again = record(debezium("u", source=MYSQL, after=ROW))._replace(headers=[(VERSION_HEADER, str(first).encode())])
+        assert [found.version for found in updates("debezium", again)] == [first]
+        of_before = again._replace(headers=[(VERSION_HEADER, b"1763800000123000-12")])
+        assert [found.version for found in updates("debezium", of_before)] == [Version.at(12, 0)]
+
+    def test_what_the_flattening_adds_as_headers_of_any_converter(self) -> None:
+        for lsn in ("24023128", '"24023128"', '{"schema":{"type":"int64","optional":true},"payload":24023128}'):
+            gone = record(None, {"id": 42}, {"__source_ts_ms": str(T_MS), "__source_lsn": lsn})
+            assert updates("debezium-unwrapped", gone) == [at(LSN_ALONE, "42", T_US)]
+
+    def test_the_connectors_own_time_is_not_the_databases(self) -> None:
+        row = ROW | {"__ts_ms": T_MS * 2, "__source_ts_ms": T_MS, "__lsn": 5, "__table": "product"}
+        assert updates("debezium-unwrapped", record(row)) == [at((0, 5), "42", T_US, ROW)]
+
+
+RACES = [json.loads(line) for line in (Path(__file__).parent / "debezium_races.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize(("product_id", "last"), [("572", 1), ("570", None), ("2046", 4)])
+def test_what_a_real_snapshot_read_beside_writers_never_beats_a_later_change(product_id: str, last: int | None) -> None:
+    """Written by Debezium 3.6.1 and PostgreSQL 15: by their times the rows that were read are the newest."""
+    found = [
+        update
+        for one in RACES
+        for update in updates(
+            "debezium",
+            Record(one["key"].encode(), one["value"] and one["value"].encode(), [], one["offset"], None),
+        )
+        if update.product_id == product_id
+    ]
+    assert len(found) > 1
+    newest = max(found, key=lambda update: update.version)
+    assert newest is found[-1]
+    assert (None if newest.data is None else json.loads(newest.data)["n"]) == last
 
 
 class TestCanal:
@@ -217,22 +319,19 @@ class TestCanal:
     @pytest.mark.parametrize("kind", ["INSERT", "UPDATE"])
     def test_many_rows_all_of_text(self, kind: str) -> None:
         assert updates("canal", record(CANAL | {"type": kind})) == [
-            update("111", self.time_us, OFFSET, CANAL["data"][0]),  # type: ignore[index]
-            update("112", self.time_us, OFFSET, CANAL["data"][1]),  # type: ignore[index]
+            at(OFFSET, "111", self.time_us, CANAL["data"][0]),  # type: ignore[index]
+            at(OFFSET, "112", self.time_us, CANAL["data"][1]),  # type: ignore[index]
         ]
 
     def test_deletions(self) -> None:
         assert updates("canal", record(CANAL | {"type": "DELETE", "old": None})) == [
-            deletion("111", self.time_us, OFFSET),
-            deletion("112", self.time_us, OFFSET),
+            at(OFFSET, "111", self.time_us),
+            at(OFFSET, "112", self.time_us),
         ]
 
-    def test_a_row_that_has_another_id_now_is_gone_under_the_old_one(self) -> None:
+    def test_of_a_row_that_has_another_id_now_nothing_tells_the_order_with_the_old_one(self) -> None:
         changed = CANAL | {"data": [{"id": "7", "name": "bell"}], "old": [{"id": "6"}]}
-        assert updates("canal", record(changed)) == [
-            deletion("6", self.time_us, OFFSET),
-            update("7", self.time_us, OFFSET, {"id": "7", "name": "bell"}),
-        ]
+        assert "the row's id changed from '6' to '7'" in reason("canal", record(changed))
 
     @pytest.mark.parametrize(
         "message",
@@ -247,7 +346,7 @@ class TestCanal:
 
     def test_what_cannot_be_read(self) -> None:
         assert "a TRUNCATE names no product" in reason("canal", record({"type": "TRUNCATE", "isDdl": True}))
-        assert "es, the time" in reason("canal", record(CANAL | {"es": None}))
+        assert updates("canal", record(CANAL | {"es": None}))[0].updated_at_us == T_US + 5_000
         assert "null" in reason("canal", record(None))
         assert "no column 'sku'" in reason("canal", record(CANAL), id_field="sku")
         assert "does not keep the contract" in reason("canal", record(ROW))
@@ -258,21 +357,23 @@ class TestMaxwell:
 
     @pytest.mark.parametrize("kind", ["insert", "update", "bootstrap-insert"])
     def test_a_row(self, kind: str) -> None:
-        assert updates("maxwell", record(MAXWELL | {"type": kind})) == [update("42", self.time_us, OFFSET, ROW)]
+        assert updates("maxwell", record(MAXWELL | {"type": kind})) == [at(OFFSET, "42", self.time_us, ROW)]
 
     def test_a_deletion(self) -> None:
-        assert updates("maxwell", record(MAXWELL | {"type": "delete"})) == [deletion("42", self.time_us, OFFSET)]
+        assert updates("maxwell", record(MAXWELL | {"type": "delete"})) == [at(OFFSET, "42", self.time_us)]
 
-    def test_a_row_that_has_another_id_now_is_gone_under_the_old_one(self) -> None:
-        found = updates("maxwell", record(MAXWELL | {"old": {"id": 41}}))
-        assert found == [deletion("41", self.time_us, OFFSET), update("42", self.time_us, OFFSET, ROW)]
+    def test_of_a_row_that_has_another_id_now_nothing_tells_the_order_with_the_old_one(self) -> None:
+        assert "the row's id changed from 41 to 42" in reason("maxwell", record(MAXWELL | {"old": {"id": 41}}))
+        both = {"tenant": 1, "id": 42}
+        moved = record(MAXWELL | {"data": both, "old": {"tenant": 2}})
+        assert "changed from '2,42' to '1,42'" in reason("maxwell", moved, id_field="tenant,id")
 
     @pytest.mark.parametrize("kind", ["bootstrap-start", "bootstrap-complete", "table-create", "database-drop"])
     def test_what_has_no_row(self, kind: str) -> None:
         assert updates("maxwell", record({"type": kind, "database": "test", "ts": 1_449_786_341})) == []
 
     def test_what_cannot_be_read(self) -> None:
-        assert "ts, the time" in reason("maxwell", record(MAXWELL | {"ts": None}))
+        assert updates("maxwell", record(MAXWELL | {"ts": None})) == [at(OFFSET, "42", T_US + 5_000, ROW)]
         assert "no column 'id'" in reason("maxwell", record(MAXWELL | {"data": {"nr": 1}}))
         assert "null" in reason("maxwell", record(None))
         assert "too small: seconds?" in reason("maxwell", record(MAXWELL | {"ts": 1_449}))
@@ -369,11 +470,11 @@ def test_what_a_decoder_of_ones_own_does_wrong() -> None:
 
 def test_a_replayed_record_counts_as_of_its_first_delivery() -> None:
     replayed = record(CANAL)._replace(headers=[(VERSION_HEADER, b"1589373560000000-12")])
-    assert {found.version for found in updates("canal", replayed)} == {Version(1_589_373_560_000_000, 12)}
+    assert {found.version for found in updates("canal", replayed)} == {Version.at(12, 0)}
     broken = record(CANAL)._replace(headers=[(VERSION_HEADER, b"12")])
     assert VERSION_HEADER in reason("canal", broken)
     numbered = record(debezium("c", after=ROW))._replace(headers=[(VERSION_HEADER, b"1-12")])
-    assert updates("debezium", numbered)[0].version == Version(T_US + 456, 24_023_128)
+    assert updates("debezium", numbered)[0].version == Version.at(LOGGED, 0)
 
 
 @pytest.mark.parametrize("format_", ["debezium", "debezium-unwrapped", "canal", "maxwell"])

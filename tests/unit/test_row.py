@@ -123,3 +123,19 @@ def test_a_sequence_that_only_the_row_has_compares_with_nothing() -> None:
     answer = made((TIME, 3, 1), notice(5_000, numbered=False))
     assert isinstance(answer, UnusableRowError)
     assert "the sequence 3 and the notice has none" in str(answer)
+
+
+PLACED = Update(product_id="42", version=Version.at(900, 2), data=None, time_us=T_US)
+
+
+def test_a_notice_by_position_keeps_its_own_version_for_no_time_compares_with_it() -> None:
+    for time in (TIME, EARLIER, LATER, datetime(2300, 1, 1, tzinfo=UTC) - timedelta(days=30_000)):
+        found = written((time, 4, 1), PLACED)
+        assert (found.version, found.data) == (PLACED.version, b"1")
+    assert written((LATER, None, 1), PLACED).updated_at_us == T_US + 1
+
+
+def test_a_row_that_is_missing_is_a_deletion_at_the_notices_position() -> None:
+    assert isinstance(made(None, PLACED), RowBehindError)
+    found = made(None, PLACED, overdue=True)
+    assert found == Update(product_id="42", version=PLACED.version, data=None, deleted=True, time_us=T_US)

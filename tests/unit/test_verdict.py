@@ -75,9 +75,18 @@ def facts(held: int | None, *sightings: Sighting, committed: int | None = 10, **
     )
 
 
+def by_position(held: int, last: int) -> Facts:
+    """What is held by a source's position, of its fifth generation, and the last record at another one."""
+    records = [replace(at(8, 1), version=Version.at(held, 5)), replace(at(9, 1), version=Version.at(last, 5))]
+    now = facts(1, *records)
+    return replace(now, held=replace(now.held, version=Version.at(held, 5)))
+
+
 @pytest.mark.parametrize(
     ("given", "code", "said"),
     [
+        (by_position(3, 3), Code.FRESH, "the newest version of the topic"),
+        (by_position(3, 2), Code.FRESH, "set LASTWORD_GENERATION=6"),
         (facts(3, at(9, 3)), Code.FRESH, "the newest version of the topic: 3-0, at partition 0 offset 9"),
         (facts(4, at(9, 3)), Code.FRESH, "newer than all records that were looked at: 3-0"),
         (facts(3), Code.FRESH, "among the 20 records of partitions [0] is no record of the product"),

@@ -1,0 +1,119 @@
+"""Debezium's events as its event flattening (ExtractNewRecordState) leaves them: rows, with a few fields added.
+
+Source: https://debezium.io/documentation/reference/stable/transformations/event-flattening.html
+"""
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from bridge.change import Change
+from bridge.formats.debezium import id_in_key, is_without_row, key_of
+from bridge.formats.debezium_source import Source, position_of, refuse_encoded_id, time_of
+from bridge.formats.placeholders import placeholder
+from bridge.formats.record import Decoder, Record
+from bridge.formats.rows import IdColumns, deletion_of, state_of
+from tasks.contract import Rules
+from tasks.fields import read_json
+
+NULL: Final = msgspec.Raw(b"null")
+
+OF_SOURCE: Final = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        version connector name ts_ms ts_us ts_ns snapshot db sequence schema table collection txId lsn xmin origin
+        origin_lsn server_id gtid file pos row thread query change_lsn commit_lsn event_serial_no scn commit_scn
+        start_scn lcr_position rs_id ssn redo_thread redo_sql user_name row_id ord h tord stxnid lsid txnNumber wallTime
+        keyspace shard vgtid
+        """,
+    )
+)
+"""The fields of ``source``, of all connectors; the flattening may add each, with ``source_`` before it or without."""
+
+OF_EVENT: Final = frozenset(
+    {
+        *("op", "deleted", "ts_ms", "ts_us", "ts_ns", "changed", "unchanged"),
+        *("transaction_id", "transaction_total_order", "transaction_data_collection_order"),
+        *("id", "total_order", "data_collection_order"),
+    }
+)
+
+_ANY: Final[msgspec.json.Decoder[object]] = msgspec.json.Decoder()
+
+
+def debezium_unwrapped(rules: Rules) -> Decoder:
+    """The decoder. PostgreSQL's events need ``add.fields=source.lsn,source.sequence``."""
+    known = OF_EVENT | OF_SOURCE | {f"source_{name}" for name in OF_SOURCE}
+    added = frozenset(f"{rules.added_prefix}{name}" for name in known)
+    return partial(_changes, rules, IdColumns.of(rules), added)
+
+
+def _changes(rules: Rules, ids: IdColumns, known: frozenset[str], record: Record) -> list[Change]:
+    row = None if record.value is None else read_json(record.value, _ROW_OR_NULL, "the value")
+    if row is not None and row.keys() == {"schema", "payload"}:
+        refuse_encoded_id(bytes(row["schema"]), ids.names)
+        row = read_json(bytes(row["payload"]), _ROW_OR_NULL, "the payload")
+    if row is None:
+        return [_deletion(rules, ids, record)]
+    if is_without_row(row):
+        return []
+    key = key_of(record.key, ids)
+    # A column may have such a name too, where nothing has been added under it: but not beside the same field.
+    added = {name: row[name] for name in row.keys() & known if name not in ids.names}
+    source = _source({name: bytes(value) for name, value in added.items()}, rules.added_prefix)
+    position, time = position_of(source, record.offset), time_of(source, record.timestamp_ms)
+    deleted = bytes(added.get(f"{rules.added_prefix}deleted", NULL)).strip(b'"') == b"true"
+    if deleted:
+        in_key = id_in_key(key, ids)
+        gone = ids.needed(row) if in_key is None else in_key
+        return [deletion_of(gone, updated_at=time, position=position)]
+    own = {name: value for name, value in row.items() if name not in added}
+    data = msgspec.Raw(msgspec.json.encode(own))
+    state = state_of(own, data, rules, placeholder(rules.placeholder).columns(own, bytes(data)))
+    return [Change(product_id=ids.needed(own), updated_at=time, position=position, data=state)]
+
+
+_ROW_OR_NULL: Final[msgspec.json.Decoder[dict[str, msgspec.Raw] | None]] = msgspec.json.Decoder(
+    dict[str, msgspec.Raw] | None
+)
+
+
+def _deletion(rules: Rules, ids: IdColumns, record: Record) -> Change:
+    """What a null value stands for; with ``add.headers`` its headers have its place in the log."""
+    headers = {name: b"null" if value is None else value for name, value in record.headers}
+    source = _source(headers, rules.added_prefix)
+    if source.connector is None and not source.names_the_log:
+        raise ValueError(
+            "the value is null, a deletion of which nothing tells where in the database's log it is: set "
+            "delete.tombstone.handling.mode=rewrite, or add.headers=source.connector,source.lsn,source.ts_ms"
+        )
+    key = key_of(record.key, ids)
+    product_id = id_in_key(key, ids)
+    if product_id is None:
+        raise ValueError(f"the value is null, and the key has no {ids}")
+    return deletion_of(
+        product_id, updated_at=time_of(source, record.timestamp_ms), position=position_of(source, record.offset)
+    )
+
+
+def _source(found: Mapping[str, bytes], prefix: str) -> Source:
+    """What the flattening was told to add, as fields of the row or as headers."""
+    told: dict[str, object] = {}
+    for name in Source.__struct_fields__:
+        # Without "source." a time is the connector's own.
+        forms = [f"{prefix}source_{name}"] if name.startswith("ts_") else [f"{prefix}{name}", f"{prefix}source_{name}"]
+        told |= {name: _plain(found[form]) for form in forms if form in found}  # noqa: B035 - the last of them counts
+    return msgspec.convert(told, Source, strict=False)
+
+
+def _plain(text: bytes) -> object:
+    """What a field, or a header of any of Connect's converters, holds: JSON, with its schema or without, or text."""
+    try:
+        value = _ANY.decode(text)
+    except msgspec.DecodeError:
+        return text.decode(errors="replace")
+    return value["payload"] if isinstance(value, dict) and value.keys() == {"schema", "payload"} else value

@@ -1,0 +1,58 @@
+"""Positions that begin anew stop their partition; what is written again, or read, does not."""
+
+import pytest
+
+from bridge.positions import Positions
+from tasks.contract import Update
+from tasks.version import Position, Version
+
+COMMIT = 112_709_328 // 8
+
+
+def update(position: Position, time_us: int, *, generation: int = 0) -> Update:
+    return Update(product_id="42", version=Version.at(position, generation), data=b"1", time_us=time_us)
+
+
+def test_commits_in_their_order_follow_though_their_changes_do_not() -> None:
+    positions = Positions()
+    for commit, change, time_us in (
+        (1_000, 9_000, 5),
+        (1_100, 8_100, 6),
+        (1_100, 8_090, 6),
+        (1_200, 3, 4),
+        (1_300, 9, 9),
+    ):
+        assert positions.follow(0, [update((commit, change), time_us)])
+    assert not positions.stopped(0)
+
+
+def test_a_commit_before_the_last_one_that_was_made_later_stops_the_partition(caplog: pytest.LogCaptureFixture) -> None:
+    positions = Positions()
+    assert positions.follow(0, [update((COMMIT, 112_709_384), 10, generation=3)])
+    assert not positions.follow(0, [update((COMMIT - 100, 112_000_000), 11, generation=3)])
+    assert not positions.follow(0, [update((COMMIT + 1, 113_000_000), 12, generation=3)]), "nothing more is let by"
+    assert positions.follow(1, [update((5, 112), 12, generation=3)])
+    assert positions.stopped(0.0) == {0}
+    assert positions.stopped(1.0) == {0}
+    [said] = [one.getMessage() for one in caplog.records]
+    assert "LASTWORD_GENERATION=4" in said
+    positions.forget([0])
+    assert not positions.stopped(100.0)
+    assert positions.follow(0, [update((5, 112), 12, generation=4)])
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        pytest.param(update((COMMIT - 5, 112_000_000), 10), id="written again"),
+        pytest.param(update((COMMIT - 5, 0), 99), id="read"),
+        pytest.param(update((112_000_000 // 8, 112_000_000), 99), id="without its commit"),
+        pytest.param(update(7, 99), id="an offset"),
+        pytest.param(Update(product_id="42", version=Version(99, 7), data=b"1"), id="a time"),
+    ],
+)
+def test_what_tells_nothing_of_the_commits_follows(again: Update) -> None:
+    positions = Positions()
+    assert positions.follow(0, [update((COMMIT, 112_709_384), 10)])
+    assert positions.follow(0, [again])
+    assert not positions.stopped(0)
