@@ -35,4 +35,4 @@ def name_of(pool: Sequence[str]) -> str:
 
 def long_run(pool: Sequence[str]) -> tuple[int, int]:
     """How many changes of how many products keep a worker busy for seconds."""
-    return (8_000, 5_000) if tuple(pool) == GROUP else (1_500, 1_000)
+    return (12_000, 8_000) if tuple(pool) == GROUP else (1_500, 1_000)
