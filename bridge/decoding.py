@@ -77,7 +77,11 @@ def _updates(
 ) -> list[Update]:
     version = None
     if position is not None:
-        version = first if first is not None and first.is_position else Version.at(position, rules.generation)
+        # A letter of a release before has a version by time: it stays as old as it was.
+        version = first
+        if first is None or first.is_position:
+            generation = rules.generation(record.timestamp_ms) if first is None else first.generation
+            version = Version.at(position, generation)
     return contract.decode(
         key=None,
         value=value,

@@ -14,7 +14,7 @@ from bridge.dead_letters import DeadLetters, Letter
 from bridge.decoding import updates_of
 from bridge.enqueue import Enqueuer
 from bridge.evidence import Hopeless, hopeless
-from bridge.headers import headers_of, size_of
+from bridge.headers import headers_of, size_of, timestamp_of
 from bridge.in_flight import InFlight
 from bridge.outbox import Outbox
 from bridge.positions import Positions
@@ -143,7 +143,9 @@ class Bridge:
                 del self._inbox[number]
 
     def _admits(self, number: int, arrived: "Arrived") -> bool:
-        if number in self._checkpoints.unchecked or not self._positions.follow(number, arrived.updates):
+        if number in self._checkpoints.unchecked:
+            return False
+        if not self._positions.follow(number, arrived.updates, timestamp_of(arrived.message)):
             return False
         return self._window.admits(number, arrived.size, len(arrived.updates) or 1)
 
@@ -239,7 +241,6 @@ class Bridge:
         """Begin with partitions that the group gave us."""
         self._window.assign(numbers)
         self._checkpoints.assigned(numbers)
-        self._positions.forget(numbers)
 
     def revoked(self, numbers: list[int]) -> None:
         """Look a last time, hand over what has arrived, and drop the rest: whoever comes next reads it again."""

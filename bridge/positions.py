@@ -8,19 +8,23 @@ from collections.abc import Iterable
 from typing import Final
 
 from tasks.contract import Update
-from tasks.version import Version
+from tasks.rfc3339 import format_rfc3339
 
 logger = logging.getLogger(__name__)
 
 ALIGNED: Final = 8
 COMPLAIN_EVERY_S: Final = 60.0
 
+LATER_US: Final = 60_000_000
+"""By so much must a commit that stands before the last one be later: the times of commits do not grow as they do."""
+
 
 class Positions:
-    """Stops a partition at the first change whose commit is before the last one's and was made later.
+    """Stops a partition at the first change whose commit is before the last one's and was made a minute later.
 
     The commits of a log come in their order. One that a connector writes again is before the last one too, and was made
-    before it. Nothing is told by a row that was read, which bears another clock, nor by an offset.
+    before it. An offset tells nothing, nor a row that was read right after a commit, which bears another clock. What is
+    stopped stays so, also where the partition goes and comes again; another bridge, and the next one, know nothing.
     """
 
     def __init__(self) -> None:
@@ -28,28 +32,18 @@ class Positions:
         self._stopped: dict[int, str] = {}
         self._next_complaint = 0.0
 
-    def follow(self, number: int, updates: Iterable[Update]) -> bool:
-        """Whether these may follow in a partition, which is stopped where they may not."""
+    def follow(self, number: int, updates: Iterable[Update], timestamp_ms: int | None) -> bool:
+        """Whether a record's updates may follow in a partition, which is stopped where they may not."""
         for update in updates:
-            if not _is_commit(update.version):
+            version, last = update.version, self._last.get(number)
+            if not (version.commit and version.sequence):
                 continue
-            last = self._last.get(number)
-            if last is None or update.version.updated_at_us >= last.version.updated_at_us:
+            if last is not None and version.updated_at_us < last.version.updated_at_us:
+                if update.updated_at_us > last.updated_at_us + LATER_US and number not in self._stopped:
+                    self._stopped[number] = _why(update, last, timestamp_ms)
+            elif version.commit != version.sequence // ALIGNED:  # else the commit is not told
                 self._last[number] = update
-            elif update.updated_at_us > last.updated_at_us and number not in self._stopped:
-                self._stopped[number] = (
-                    f"product {update.product_id!r} has version {update.version}, before {last.version} of product "
-                    f"{last.product_id!r}, and was committed later. The source's positions have begun anew, as after a "
-                    f"restored backup, or two connectors write the topic. Start with LASTWORD_GENERATION="
-                    f"{update.version.generation + 1}"
-                )
         return number not in self._stopped
-
-    def forget(self, numbers: Iterable[int]) -> None:
-        """Begin anew with partitions that come or go."""
-        for number in numbers:
-            self._last.pop(number, None)
-            self._stopped.pop(number, None)
 
     def stopped(self, now: float) -> frozenset[int]:
         """The partitions that are stopped; complains of them now and then."""
@@ -60,7 +54,10 @@ class Positions:
         return frozenset(self._stopped)
 
 
-def _is_commit(version: Version) -> bool:
-    """Whether it tells the last commit: not so an offset, a row that was read, and an lsn without the commit."""
-    commit = version.commit
-    return bool(commit and version.sequence) and commit != version.sequence // ALIGNED
+def _why(update: Update, last: Update, timestamp_ms: int | None) -> str:
+    anew = format_rfc3339((timestamp_ms or 0) * 1_000)
+    return (
+        f"product {update.product_id!r} has version {update.version}, before {last.version} of product "
+        f"{last.product_id!r}, and was committed later. The source's positions have begun anew, as after a restored "
+        f"backup, or two connectors write the topic. In the first case add {anew} to LASTWORD_POSITIONS_ANEW"
+    )

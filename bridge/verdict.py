@@ -197,8 +197,8 @@ def _why_older(version: Version, held: Version) -> str:
     if held.is_position:
         return (
             f"version {version}, in the source's own order. So it lost, as it must. If it is the present state, the "
-            "source's positions have begun anew, as after a restored backup or with a new topic: set "
-            f"LASTWORD_GENERATION={held.generation + 1}"
+            "source's positions have begun anew, as after a restored backup or with a new topic: say since when in "
+            "LASTWORD_POSITIONS_ANEW"
         )
     return (
         f"version {version}, updated_at {format_rfc3339(version.updated_at_us)}. So it lost, as it must. If it is the "

@@ -6,6 +6,7 @@ state like any other. Where a field or a header comes twice, the last one counts
 """
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -119,8 +120,12 @@ class Rules:
     """What the names of the fields begin with that Debezium's flattening adds."""
     tombstone_time_from_record: bool = False
     """Whether a null value without a header ``updated_at`` takes the last microsecond of the record's timestamp."""
-    generation: int = 0
-    """Of the source's positions, where records have them: raised when the source's positions began anew."""
+    anew_ms: tuple[int, ...] = ()
+    """When the source's positions began anew, in milliseconds, by the records' own timestamps; ascending."""
+
+    def generation(self, timestamp_ms: int | None) -> int:
+        """Which generation of the source's positions a record with this timestamp is of."""
+        return len(self.anew_ms) if timestamp_ms is None else bisect_right(self.anew_ms, timestamp_ms)
 
 
 def decode(
@@ -150,7 +155,7 @@ def decode(
         data = None if deleted else _data(fields, rules)
         product_id = _product_id(fields, key, rules)
         if version is not None:
-            time_us = 0 if fields.updated_at is None else updated_at_us(fields.updated_at)
+            time_us = _time_for_people(fields, timestamp_ms)
             return [Update(product_id=product_id, version=version, data=data, deleted=deleted, time_us=time_us)]
         if VERSION_HEADER in last_headers:
             version = _version_from_header(last_headers[VERSION_HEADER])
@@ -163,6 +168,15 @@ def decode(
         raise InvalidUpdateError(str(error)) from error
     numbered = data is None and not deleted and fields.sequence is not None
     return [Update(product_id=product_id, version=version, data=data, deleted=deleted, numbered=numbered)]
+
+
+def _time_for_people(fields: Fields, timestamp_ms: int | None) -> int:
+    """When the source committed it, else when the record was written, else 1970: nothing depends on it."""
+    for given in (fields.updated_at, timestamp_ms):
+        with suppress(ValueError):
+            if given is not None:
+                return updated_at_us(given)
+    return 0
 
 
 def products_named(*, key: bytes | None, value: bytes | None, rules: Rules) -> frozenset[str]:

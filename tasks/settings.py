@@ -18,6 +18,7 @@ from tasks.environment import (
     unknown,
     unknown_settings,
 )
+from tasks.rfc3339 import parse_rfc3339
 from tasks.version import GENERATIONS
 
 __all__ = ["ENV_PREFIX", "SettingsError", "TaskSettings", "environment_name", "load", "refuse_misspelt_settings"]
@@ -121,7 +122,7 @@ class TaskSettings(Settings):
         RULES.placeholder, min_length=1, description="The connector's `unavailable.value.placeholder`"
     )
     debezium_added_prefix: str = Field(
-        RULES.added_prefix, description="The flattening's `add.fields.prefix` and `add.headers.prefix`"
+        RULES.added_prefix, min_length=1, description="The flattening's `add.fields.prefix` and `add.headers.prefix`"
     )
     key_form: KeyForm = Field(
         KeyForm.TEXT, description="How a record's key carries the product id: `text`, `json`, or `int64` (big-endian)"
@@ -132,12 +133,10 @@ class TaskSettings(Settings):
     future_limit_s: float = Field(
         86_400.0, ge=0, description="How far in the future `updated_at` may be; beyond, a record is invalid"
     )
-    generation: int = Field(
-        0,
-        ge=0,
-        lt=GENERATIONS,
-        description="Of the positions by which the source orders its changes: raise it by one when they began anew, as "
-        "after a restored backup or with a new topic",
+    positions_anew: str = Field(
+        "",
+        description="When the positions by which a source orders its changes began anew, as after a restored backup or "
+        "with a new topic: times in RFC 3339, with commas between, by the records' own timestamps",
     )
     tombstone_time_from_record: bool = Field(
         default=False, description="Date a record without value and `updated_at` header by the record's own timestamp"
@@ -170,6 +169,17 @@ class TaskSettings(Settings):
     unexpected_retries: int = Field(
         5, ge=0, description="Retries after errors that nobody foresaw; then the record is dead-lettered"
     )
+
+    @field_validator("positions_anew")
+    @classmethod
+    def _times(cls, given: str) -> str:
+        try:
+            times = _times_ms(given)
+        except ValueError as error:
+            raise ValueError(f"should be times with commas between: {error}") from error
+        if times != sorted(set(times)) or len(times) >= GENERATIONS:
+            raise ValueError(f"should be ascending times, no more than {GENERATIONS - 1}")
+        return given
 
     @field_validator("redis_url")
     @classmethod
@@ -245,8 +255,13 @@ class TaskSettings(Settings):
             future_limit_s=self.future_limit_s,
             tombstone_time_from_record=self.tombstone_time_from_record,
             notices=self.loader is not None,
-            generation=self.generation,
+            anew_ms=tuple(_times_ms(self.positions_anew)),
         )
+
+
+def _times_ms(given: str) -> list[int]:
+    """The times in a list with commas; ValueError for one that is none."""
+    return [parse_rfc3339(one.strip()) // 1_000 for one in given.split(",") if one.strip()]
 
 
 def refuse_misspelt_settings() -> None:

@@ -18,7 +18,7 @@ from tasks.fields import read_json
 ROWS: Final = frozenset({"INSERT", "UPDATE", "DELETE"})
 
 
-class _Message(msgspec.Struct, rename={"is_ddl": "isDdl", "keys": "pkNames"}):
+class _Message(msgspec.Struct, rename={"is_ddl": "isDdl", "keys": "pkNames", "tidb": "_tidb"}):
     """``es``: when the database wrote it, milliseconds of whole seconds. ``old``: what an update's rows had before.
 
     Its ``id`` counts from the beginning again when Canal restarts, and is of no use:
@@ -31,6 +31,12 @@ class _Message(msgspec.Struct, rename={"is_ddl": "isDdl", "keys": "pkNames"}):
     data: list[msgspec.Raw] | None = None
     old: list[dict[str, msgspec.Raw] | None] | None = None
     keys: list[str] | None = None
+    tidb: dict[str, msgspec.Raw] = {}
+
+    @property
+    def is_key_alone(self) -> bool:
+        """Whether TiCDC has left out all but the key, for the message was too large."""
+        return bool({"onlyHandleKey", "claimCheckLocation"} & self.tidb.keys())
 
 
 _MESSAGE: Final = msgspec.json.Decoder(_Message)
@@ -45,10 +51,12 @@ def _changes(rules: Rules, ids: IdColumns, record: Record) -> list[Change]:
     if record.value is None:
         raise ValueError("the value is null: Canal writes none")
     message = read_json(record.value, _MESSAGE, "the value")
-    if message.type == "TRUNCATE":
-        raise ValueError("a TRUNCATE names no product: what was in the table stays as it is")
+    if message.type in {"TRUNCATE", "ERASE"}:
+        raise ValueError(f"{message.type} of a table names no product: what was in the table stays as it is")
     if message.is_ddl or message.type not in ROWS:
         return []
+    if not message.data:
+        raise ValueError(f"{message.type} without a row")
     ids.refuse_part_of(message.keys)
     return list(_rows(message, record, ids, rules))
 
@@ -62,5 +70,5 @@ def _rows(message: _Message, record: Record, ids: IdColumns, rules: Rules) -> It
             yield deletion_of(product_id, updated_at=time_ms, position=record.offset)
             continue
         refuse_new_id(row, message.old[place] if message.old and place < len(message.old) else None, ids)
-        state = state_of(row, data, rules)
+        state = state_of(row, data, rules, ["all but the key"] if message.is_key_alone else ())
         yield Change(product_id=product_id, updated_at=time_ms, position=record.offset, data=state)

@@ -3,6 +3,7 @@
 Source: https://debezium.io/documentation/reference/stable/connectors/postgresql.html#postgresql-events
 """
 
+import re
 from collections.abc import Iterable
 from functools import partial
 from typing import Final
@@ -20,7 +21,7 @@ from tasks.fields import read_json
 WRITES: Final = frozenset({"c", "u", "r"})
 """Created, updated, and read by a snapshot."""
 
-UNTOLD: Final = frozenset({b"0", b'""', b"null"})
+_UNTOLD: Final = re.compile(rb'null|"?0(\.0*)?"?|""|false')
 """What PostgreSQL's connector puts where REPLICA IDENTITY DEFAULT tells nothing of a column before the change."""
 
 
@@ -35,6 +36,11 @@ class _Event(msgspec.Struct):
     schema: msgspec.Raw = msgspec.Raw()
     payload: msgspec.Raw = msgspec.Raw()
 
+
+_TRANSACTION: Final = frozenset({"status", "id", "event_count", "data_collections", "ts_ms"})
+_WITHOUT_ROW: Final = frozenset({frozenset({"ts_ms"}), frozenset({"historyRecord"})})
+
+DebeziumKey = dict[str, msgspec.Raw] | str | int | None
 
 _EVENT: Final[msgspec.json.Decoder[_Event | None]] = msgspec.json.Decoder(_Event | None)
 _KEY: Final[msgspec.json.Decoder[dict[str, msgspec.Raw] | str | int]] = msgspec.json.Decoder(
@@ -74,27 +80,29 @@ def _changes(rules: Rules, ids: IdColumns, record: Record) -> list[Change]:
 
 
 def _changes_of(event: _Event, source: Source, record: Record, ids: IdColumns, rules: Rules) -> list[Change]:
-    position = position_of(source, record.offset)
+    position = position_of(source, record.offset, is_read=event.op == "r")
     time = time_of(source, event.ts_ms or record.timestamp_ms)
-    in_key = id_in_key(key_of(record.key, ids), ids)
+    key = key_of(record.key, ids)
     if event.op == "d":
-        return [deletion_of(_gone(event.before, source, ids, in_key), updated_at=time, position=position)]
+        return [deletion_of(gone_id(event.before, source, ids, key), updated_at=time, position=position)]
     row = read_json(bytes(event.after) or b"null", ROW, "the row")
     product_id = ids.needed(row)
     state = state_of(row, event.after, rules, placeholder(rules.placeholder).columns(row, bytes(event.after)))
     changes = [Change(product_id=product_id, updated_at=time, position=position, data=state)]
     # Where the key has the id, a change of it comes as a deletion and a creation.
-    if in_key is None and _is_told(event.before, source, ids):
+    if id_in_key(key, ids) is None and _is_told(event.before, source, ids, key):
         former = ids.in_row(event.before)
         if former is not None and former != product_id:
             changes.insert(0, deletion_of(former, updated_at=time, position=position))
     return changes
 
 
-def _gone(before: Row | None, source: Source, ids: IdColumns, in_key: str | int | None) -> str | int:
+def gone_id(before: Row | None, source: Source, ids: IdColumns, key: DebeziumKey) -> str | int:
+    """The product that a deletion takes away: what the key says, else the row before, if it is one."""
+    in_key = id_in_key(key, ids)
     if in_key is not None:
         return in_key
-    if before is not None and not _is_told(before, source, ids):
+    if before is not None and not _is_told(before, source, ids, key):
         raise ValueError(
             f"the deletion does not tell {ids}: the key has it not, and the row before only what stands for nothing; "
             "the table needs REPLICA IDENTITY FULL"
@@ -102,23 +110,30 @@ def _gone(before: Row | None, source: Source, ids: IdColumns, in_key: str | int 
     return ids.needed(before)
 
 
-def _is_told(before: Row | None, source: Source, ids: IdColumns) -> bool:
-    """Whether the id in the row before is more than what stands for nothing."""
-    return not source.is_postgresql or any(bytes((before or {}).get(name, b"null")) not in UNTOLD for name in ids.names)
+def _is_told(before: Row | None, source: Source, ids: IdColumns, key: DebeziumKey) -> bool:
+    """Whether the row before is more than its key and what stands for nothing."""
+    if before is None or not source.is_postgresql:
+        return True
+    if any(_UNTOLD.fullmatch(bytes(before.get(name, b"null"))) for name in ids.names):
+        return False
+    if not isinstance(key, dict):
+        return True
+    known = {*ids.names, *key}
+    others = [bytes(value) for name, value in before.items() if name not in known and not name.startswith("__")]
+    return not others or any(not _UNTOLD.fullmatch(value) for value in others)
 
 
 def is_without_row(value: Iterable[str]) -> bool:
     """Whether it is a record without a row, by the names of its fields: a heartbeat, a transaction, a new schema."""
     names = frozenset(value)
     return (
-        names == {"ts_ms"}
-        or names >= {"status", "id", "event_count", "data_collections"}
-        or names >= {"ddl", "tableChanges"}
-        or names >= {"historyRecord"}
+        names in _WITHOUT_ROW
+        or (names >= {"databaseName", "ddl", "tableChanges"})
+        or (names >= {"status", "event_count", "data_collections"} and names <= _TRANSACTION)
     )
 
 
-def key_of(key: bytes | None, ids: IdColumns) -> dict[str, msgspec.Raw] | str | int | None:
+def key_of(key: bytes | None, ids: IdColumns) -> DebeziumKey:
     """What the key says: a struct, with or without its schema, or the id alone; None where it says nothing.
 
     ValueError where it has only a part of what makes the table's key, or an id that cannot be told.
@@ -131,14 +146,14 @@ def key_of(key: bytes | None, ids: IdColumns) -> dict[str, msgspec.Raw] | str | 
     return found
 
 
-def _read_key(key: bytes | None) -> dict[str, msgspec.Raw] | str | int | None:
+def _read_key(key: bytes | None) -> DebeziumKey:
     try:
         return None if key is None else _KEY.decode(key)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
-def id_in_key(key: dict[str, msgspec.Raw] | str | int | None, ids: IdColumns) -> str | int | None:
+def id_in_key(key: DebeziumKey, ids: IdColumns) -> str | int | None:
     """The product id in a record's key, where the key has all of it."""
     if isinstance(key, dict):
         return ids.in_row(key)

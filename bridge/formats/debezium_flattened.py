@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from bridge.change import Change
-from bridge.formats.debezium import id_in_key, is_without_row, key_of
+from bridge.formats.debezium import gone_id, id_in_key, is_without_row, key_of
 from bridge.formats.debezium_source import Source, position_of, refuse_encoded_id, time_of
 from bridge.formats.placeholders import placeholder
 from bridge.formats.record import Decoder, Record
@@ -28,7 +28,7 @@ OF_SOURCE: Final = frozenset(
         version connector name ts_ms ts_us ts_ns snapshot db sequence schema table collection txId lsn xmin origin
         origin_lsn server_id gtid file pos row thread query change_lsn commit_lsn event_serial_no scn commit_scn
         start_scn lcr_position rs_id ssn redo_thread redo_sql user_name row_id ord h tord stxnid lsid txnNumber wallTime
-        keyspace shard vgtid
+        keyspace shard vgtid commit_ts_ms start_ts_ms txSeq scn_idx
         """,
     )
 )
@@ -65,12 +65,12 @@ def _changes(rules: Rules, ids: IdColumns, known: frozenset[str], record: Record
     # A column may have such a name too, where nothing has been added under it: but not beside the same field.
     added = {name: row[name] for name in row.keys() & known if name not in ids.names}
     source = _source({name: bytes(value) for name, value in added.items()}, rules.added_prefix)
-    position, time = position_of(source, record.offset), time_of(source, record.timestamp_ms)
+    is_read = bytes(added.get(f"{rules.added_prefix}op", NULL)) == b'"r"' or source.is_read
+    position = position_of(source, record.offset, is_read=is_read)
+    time = time_of(source, record.timestamp_ms)
     deleted = bytes(added.get(f"{rules.added_prefix}deleted", NULL)).strip(b'"') == b"true"
     if deleted:
-        in_key = id_in_key(key, ids)
-        gone = ids.needed(row) if in_key is None else in_key
-        return [deletion_of(gone, updated_at=time, position=position)]
+        return [deletion_of(gone_id(row, source, ids, key), updated_at=time, position=position)]
     own = {name: value for name, value in row.items() if name not in added}
     data = msgspec.Raw(msgspec.json.encode(own))
     state = state_of(own, data, rules, placeholder(rules.placeholder).columns(own, bytes(data)))
@@ -89,15 +89,14 @@ def _deletion(rules: Rules, ids: IdColumns, record: Record) -> Change:
     if source.connector is None and not source.names_the_log:
         raise ValueError(
             "the value is null, a deletion of which nothing tells where in the database's log it is: set "
-            "delete.tombstone.handling.mode=rewrite, or add.headers=source.connector,source.lsn,source.ts_ms"
+            "delete.tombstone.handling.mode=rewrite, or add.headers=source.connector,source.lsn,source.sequence"
         )
     key = key_of(record.key, ids)
     product_id = id_in_key(key, ids)
     if product_id is None:
         raise ValueError(f"the value is null, and the key has no {ids}")
-    return deletion_of(
-        product_id, updated_at=time_of(source, record.timestamp_ms), position=position_of(source, record.offset)
-    )
+    position = position_of(source, record.offset, is_read=False)
+    return deletion_of(product_id, updated_at=time_of(source, record.timestamp_ms), position=position)
 
 
 def _source(found: Mapping[str, bytes], prefix: str) -> Source:

@@ -19,18 +19,19 @@ ALIGNED: Final = 8
 """PostgreSQL's positions are bytes, and its records begin at each eighth."""
 
 DECIMAL: Final = "org.apache.kafka.connect.data.Decimal"
-_SEQUENCE: Final[msgspec.json.Decoder[list[str | None]]] = msgspec.json.Decoder(list[str | None])
+_SEQUENCE: Final[msgspec.json.Decoder[list[str | int | None]]] = msgspec.json.Decoder(list[str | int | None])
 
 
 class Source(msgspec.Struct):
     """When the database committed it, and where that is in the log of PostgreSQL: the ``lsn``, or in ``sequence``."""
 
     connector: str | None = None
+    snapshot: str | bool | None = None
     ts_ms: int | None = None
     ts_us: int | None = None
     ts_ns: int | None = None
     lsn: int | str | msgspec.UnsetType | None = msgspec.UNSET
-    sequence: str | list[str | None] | None = None
+    sequence: str | list[str | int | None] | None = None
 
     @property
     def names_the_log(self) -> bool:
@@ -38,12 +39,17 @@ class Source(msgspec.Struct):
         return self.lsn is not msgspec.UNSET or self.sequence is not None
 
     @property
+    def is_read(self) -> bool:
+        """Whether a snapshot has read it: ``false`` and ``last`` … are words of Debezium's, and may be missing."""
+        return self.snapshot is True or (isinstance(self.snapshot, str) and self.snapshot not in ("", "false"))
+
+    @property
     def is_postgresql(self) -> bool:
         """Whether its changes are ordered by the log of PostgreSQL."""
         return self.connector == POSTGRESQL or (self.connector is None and self.names_the_log)
 
 
-def position_of(source: Source, offset: int) -> Position:
+def position_of(source: Source, offset: int, *, is_read: bool) -> Position:
     """Where the change is in its database's log, if that is told by numbers that grow, else in its partition.
 
     Debezium writes the changes of a key in their order, and into one partition. Only PostgreSQL has such numbers: the
@@ -59,10 +65,12 @@ def position_of(source: Source, offset: int) -> Position:
     if lsn is None and change is None:
         raise ValueError(
             "source has neither an lsn nor a sequence, so that nothing tells where the row is in PostgreSQL's log; "
-            "behind ExtractNewRecordState: add.fields=source.lsn,source.sequence"
+            "behind ExtractNewRecordState: add.fields=op,source.lsn,source.sequence"
         )
-    first = committed if committed is not None else lsn if lsn is not None else change or 0
-    return first // ALIGNED, 0 if lsn is None else lsn
+    if committed is None:
+        committed = lsn or change or 0
+        return committed // ALIGNED, lsn or 0
+    return committed // ALIGNED, 0 if is_read else lsn or 0
 
 
 def time_of(source: Source, else_ms: int | None) -> str | int | None:
@@ -72,14 +80,20 @@ def time_of(source: Source, else_ms: int | None) -> str | int | None:
     return format_rfc3339(source.ts_us) if source.ts_us else source.ts_ms or else_ms
 
 
-def _sequence(given: str | list[str | None] | None) -> tuple[int | None, int | None]:
+def _sequence(given: str | list[str | int | None] | None) -> tuple[int | None, int | None]:
     """The last commit and the change, which are JSON in a text; each is None where it is not told."""
     try:
         numbers = _SEQUENCE.decode(given) if isinstance(given, str) else given
-    except msgspec.DecodeError:
-        numbers = None
+    except msgspec.DecodeError as error:
+        raise ValueError(f"source.sequence is not JSON of two numbers: {shown(str(given))}") from error
     committed, change, *_ = [*(numbers or []), None, None]
-    return tuple(int(text) if text and _is_number(text) else None for text in (committed, change))  # type: ignore[return-value]
+    return _number(committed), _number(change)
+
+
+def _number(given: str | int | None) -> int | None:
+    if given is None or isinstance(given, int):
+        return given
+    return int(given) if _is_number(given) else None
 
 
 def _is_number(text: str) -> bool:

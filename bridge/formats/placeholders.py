@@ -50,10 +50,10 @@ class Placeholder:
 
     def _is(self, value: object) -> bool:
         if isinstance(value, list):
-            return value in self._numbers or any(
-                self._is(element) for element in value if not isinstance(element, list)
-            )
-        return value == self._map or (isinstance(value, str) and value in self._texts)
+            return value in self._numbers or any(self._is(element) for element in value)
+        if isinstance(value, dict):
+            return value == self._map or any(self._is(element) for element in value.values())
+        return isinstance(value, str) and value in self._texts
 
 
 def _named(digest: bytearray) -> uuid.UUID:

@@ -1,6 +1,7 @@
 """Records in other formats through the whole flow: what can be read to Redis, what cannot to the dead letters."""
 
 import json
+import re
 
 import pytest
 
@@ -77,9 +78,10 @@ def test_a_source_that_was_restored_stops_the_partition_and_loses_nothing(flow: 
         publish(flow, changed("1", 24_000_000, T_MS))
         wait_until(lambda: data_of(flow, "42") == ROW | {"price": "1"}, what="the change")
         flow.wait_until_all_is_committed()
-        publish(flow, changed("2", 20_000_000, T_MS + 1), changed("3", 20_000_160, T_MS + 2))
-        bridge.wait_for_log("Start with LASTWORD_GENERATION=1")
+        publish(flow, changed("2", 20_000_000, T_MS + 60_001), changed("3", 20_000_160, T_MS + 60_002))
+        bridge.wait_for_log("to LASTWORD_POSITIONS_ANEW")
         assert data_of(flow, "42") == ROW | {"price": "1"}
-    with celery_worker(flow.environment), flow.bridge(LASTWORD_GENERATION="1"):
+        [since] = set(re.findall(r"add (\S+) to LASTWORD_POSITIONS_ANEW", bridge.log))
+    with celery_worker(flow.environment), flow.bridge(LASTWORD_POSITIONS_ANEW=since):
         wait_until(lambda: data_of(flow, "42") == ROW | {"price": "3"}, what="the last change of the restored source")
         flow.wait_until_all_is_committed()

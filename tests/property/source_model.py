@@ -45,8 +45,8 @@ class Event:
 class Database:
     """Two transactions may be open; a row that one of them has changed is locked for the other."""
 
-    def __init__(self) -> None:
-        self.rows: dict[Key, Columns] = {}
+    def __init__(self, rows: dict[Key, Columns]) -> None:
+        self.rows = rows
         self.stream: list[Event] = []
         self._open = (Transaction(), Transaction())
         self._lsn = 1_000
@@ -85,10 +85,8 @@ class Database:
         self._lsn += 8
         if incremental:  # its watermark is a commit of its own
             self._committed = self._lsn
-        elif self._committed is None:
-            self._lsn += 8
-        else:
-            return  # the first snapshot is taken before anything is streamed
+        elif self.stream or any(transaction.rows for transaction in self._open):
+            return  # the first snapshot waits for what is open, and is taken before anything is streamed
         for key, row in sorted(self.rows.items()):
             self.stream.append(Event(key, Logged(self._lsn, None, row), self._committed, is_read=True))
 

@@ -30,9 +30,9 @@ CLOCKS = st.lists(st.integers(0, 10_000), min_size=1, max_size=8)
 SOURCES = ["debezium postgresql", "debezium mysql", "maxwell -", "canal -"]
 
 
-def run(steps: list[Any]) -> Database:
-    database = Database()
-    for step in steps:
+def run(rows: set[Key], steps: list[Any]) -> Database:
+    database = Database({key: {"tenant": key[0], "id": key[1], "v": -1, "big": "big"} for key in rows})
+    for step in [("read", False), *steps]:
         match step:
             case ("write", slot, (tenant, id_), value, unsent):
                 row = database.row((tenant, id_), slot)
@@ -69,14 +69,15 @@ def last_words(updates: list[Update]) -> dict[str, Update]:
 
 @pytest.mark.parametrize("source", SOURCES)
 @settings(max_examples=300)
-@given(steps=STEPS, clocks=CLOCKS, late=st.randoms(use_true_random=False))
+@given(rows=st.sets(KEYS), steps=STEPS, clocks=CLOCKS, late=st.randoms(use_true_random=False))
 def test_the_last_words_are_the_rows_or_a_dead_letter_says_why(
     source: str,
+    rows: set[Key],
     steps: list[Any],
     clocks: list[int],
     late: Any,  # noqa: ANN401
 ) -> None:
-    database = run(steps)
+    database = run(rows, steps)
     format_, connector = source.split()
     rules = Rules(format=format_, id_field="tenant,id", columns=("tenant", "id", "v", "big"))
     updates: list[Update] = []

@@ -155,7 +155,8 @@ class TestDebezium:
     @pytest.mark.parametrize("op", ["c", "u", "r"])
     def test_a_row(self, op: str, envelope: Envelope) -> None:
         event = envelope(debezium(op, after=ROW))
-        assert updates("debezium", record(event, envelope({"id": 42}))) == [at(LOGGED, "42", T_US + 456, ROW)]
+        position = (LOGGED[0], 0) if op == "r" else LOGGED
+        assert updates("debezium", record(event, envelope({"id": 42}))) == [at(position, "42", T_US + 456, ROW)]
 
     def test_a_deletion_and_the_null_that_follows_it(self, envelope: Envelope) -> None:
         gone = at(LOGGED, "42", T_US + 456)
@@ -238,12 +239,36 @@ class TestDebeziumsOrder:
             (34_203_232 // 8, 34_203_232), 0
         )
 
-    @pytest.mark.parametrize("sequence", [None, "[]", '["1"]', '["1",null]', '["1","x"]', "x", '["1","-2"]'])
+    @pytest.mark.parametrize("sequence", [None, "[]", '["1"]', '["1",null]', '["1","x"]', '["1","-2"]'])
     def test_without_any_position_of_the_log_nothing_tells_the_order(self, sequence: str | None) -> None:
         given = debezium("r", source=POSTGRES | {"lsn": None, "sequence": sequence}, after=ROW)
         assert "neither an lsn nor a sequence" in reason("debezium", record(given))
         flattened = ROW | {"__source_lsn": None} | ({} if sequence is None else {"__source_sequence": sequence})
-        assert "add.fields=source.lsn,source.sequence" in reason("debezium-unwrapped", record(flattened))
+        assert "add.fields=op,source.lsn,source.sequence" in reason("debezium-unwrapped", record(flattened))
+
+    @pytest.mark.parametrize("sequence", ["x", "{}", "[1.5]"])
+    def test_a_sequence_that_cannot_be_read_is_not_passed_over(self, sequence: str) -> None:
+        given = debezium("u", source=POSTGRES | {"sequence": sequence}, after=ROW)
+        assert "source.sequence is not JSON of two numbers" in reason("debezium", record(given))
+
+    @pytest.mark.parametrize("sequence", ["[24023119,24023128]", [24_023_119, "24023128"]])
+    def test_a_sequence_of_numbers(self, sequence: object) -> None:
+        assert by_source({"sequence": sequence}) == Version.at(LOGGED, 0)
+
+    def test_a_blocking_snapshots_row_has_an_lsn_and_comes_right_after_the_commit_all_the_same(self) -> None:
+        read = by_source({"sequence": '["900000","1000000"]', "lsn": 1_000_000}, "r")
+        assert read == Version.at((900_000 // 8, 0), 0) < by_source({"sequence": '["900000","950000"]', "lsn": 950_000})
+        flattened = ROW | {"__lsn": 1_000_000, "__sequence": '["900000","1000000"]'}
+        for told in ({"__op": "r"}, {"__source_snapshot": "true"}, {"__snapshot": "last"}):
+            assert updates("debezium-unwrapped", record(flattened | told))[0].version == read
+        for other in ({"__op": "u"}, {"__source_snapshot": "false"}, {"__snapshot": False}):
+            assert updates("debezium-unwrapped", record(flattened | other))[0].version > read
+
+    @pytest.mark.parametrize("ts_ms", [5, -62_135_596_800_000, 1_763_800_000, 2**60])
+    def test_a_time_that_is_none_is_no_reason_to_refuse_what_it_does_not_order(self, ts_ms: int) -> None:
+        [found] = updates("debezium", record(debezium("u", source=MYSQL | {"ts_ms": ts_ms}, after=ROW)))
+        assert found == at(OFFSET, "42", T_US + 5_000, ROW)
+        assert updates("canal", record(CANAL | {"es": ts_ms}))[0].updated_at_us == T_US + 5_000
 
     def test_a_transaction_that_was_open_while_a_row_was_read_has_changes_from_before(self) -> None:
         """It began at 100, the row was read at 300, and then it was committed: the row is without it."""
@@ -271,16 +296,20 @@ class TestDebeziumsOrder:
 
     def test_a_generation_is_above_every_position_of_the_one_before_and_a_position_above_every_time(self) -> None:
         given = record(debezium("u", after=ROW))
-        [raised] = decode(given, Rules(format="debezium", generation=1))
-        assert raised.version == Version.at(LOGGED, 1)
-        assert raised.version > Version.at(2**53 - 1, 0) > Version(4_102_444_800_000_000, 2**53 - 1)
+        since = T_MS + 5
+        [raised] = decode(given, Rules(format="debezium", anew_ms=(since - 9, since, since + 1)))
+        assert raised.version == Version.at(LOGGED, 2)
+        assert raised.version.generation == 2
+        assert raised.version > Version.at((2**48 - 1, 2**53 - 1), 1) > Version(4_102_444_800_000_000, 2**53 - 1)
+        [before] = decode(given, Rules(format="debezium", anew_ms=(since + 1,)))
+        assert before.version == Version.at(LOGGED, 0), "of what lies on the topic from before"
 
     def test_a_replayed_record_keeps_its_position_and_generation(self) -> None:
         first = Version.at(12, 3)
         again = record(debezium("u", source=MYSQL, after=ROW))._replace(headers=[(VERSION_HEADER, str(first).encode())])
         assert [found.version for found in updates("debezium", again)] == [first]
         of_before = again._replace(headers=[(VERSION_HEADER, b"1763800000123000-12")])
-        assert [found.version for found in updates("debezium", of_before)] == [Version.at(12, 0)]
+        assert [found.version for found in updates("debezium", of_before)] == [Version(1_763_800_000_123_000, 12)]
 
     def test_what_the_flattening_adds_as_headers_of_any_converter(self) -> None:
         for lsn in ("24023128", '"24023128"', '{"schema":{"type":"int64","optional":true},"payload":24023128}'):
@@ -338,14 +367,17 @@ class TestCanal:
         [
             {"data": None, "isDdl": True, "type": "QUERY", "es": 1, "sql": "CREATE DATABASE shop"},
             {"data": None, "isDdl": True, "type": "ALTER", "es": 1, "sql": "ALTER TABLE product ADD x INT"},
-            CANAL | {"data": None},
+            {"data": None, "isDdl": False, "type": "TIDB_WATERMARK", "es": 1, "_tidb": {"watermarkTs": 1}},
         ],
     )
     def test_what_has_no_rows(self, message: dict[str, object]) -> None:
         assert updates("canal", record(message)) == []
 
     def test_what_cannot_be_read(self) -> None:
-        assert "a TRUNCATE names no product" in reason("canal", record({"type": "TRUNCATE", "isDdl": True}))
+        for kind in ("TRUNCATE", "ERASE"):
+            assert f"{kind} of a table names no product" in reason("canal", record({"type": kind, "isDdl": True}))
+        assert "UPDATE without a row" in reason("canal", record(CANAL | {"data": None}))
+        assert "UPDATE without a row" in reason("canal", record(CANAL | {"data": []}))
         assert updates("canal", record(CANAL | {"es": None}))[0].updated_at_us == T_US + 5_000
         assert "null" in reason("canal", record(None))
         assert "no column 'sku'" in reason("canal", record(CANAL), id_field="sku")
@@ -376,7 +408,7 @@ class TestMaxwell:
         assert updates("maxwell", record(MAXWELL | {"ts": None})) == [at(OFFSET, "42", T_US + 5_000, ROW)]
         assert "no column 'id'" in reason("maxwell", record(MAXWELL | {"data": {"nr": 1}}))
         assert "null" in reason("maxwell", record(None))
-        assert "too small: seconds?" in reason("maxwell", record(MAXWELL | {"ts": 1_449}))
+        assert updates("maxwell", record(MAXWELL | {"ts": 1_449}))[0].updated_at_us == T_US + 5_000
 
 
 class TestCloudEvents:
@@ -470,11 +502,15 @@ def test_what_a_decoder_of_ones_own_does_wrong() -> None:
 
 def test_a_replayed_record_counts_as_of_its_first_delivery() -> None:
     replayed = record(CANAL)._replace(headers=[(VERSION_HEADER, b"1589373560000000-12")])
-    assert {found.version for found in updates("canal", replayed)} == {Version.at(12, 0)}
+    assert {found.version for found in updates("canal", replayed)} == {Version(1_589_373_560_000_000, 12)}
+    placed = record(CANAL)._replace(headers=[(VERSION_HEADER, str(Version.at(12, 1)).encode())])
+    assert {found.version for found in updates("canal", placed)} == {Version.at(12, 1)}
     broken = record(CANAL)._replace(headers=[(VERSION_HEADER, b"12")])
     assert VERSION_HEADER in reason("canal", broken)
     numbered = record(debezium("c", after=ROW))._replace(headers=[(VERSION_HEADER, b"1-12")])
-    assert updates("debezium", numbered)[0].version == Version.at(LOGGED, 0)
+    assert updates("debezium", numbered)[0].version == Version(1, 12), (
+        "a letter of a release before is as old as it was"
+    )
 
 
 @pytest.mark.parametrize("format_", ["debezium", "debezium-unwrapped", "canal", "maxwell"])

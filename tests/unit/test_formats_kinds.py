@@ -64,6 +64,8 @@ def forms(placeholder: str) -> list[object]:
         [None, placeholder],
         [uuid_of(placeholder)],
         {placeholder: placeholder},
+        [[placeholder]],
+        {"wkb": base, "srid": None},
         json.dumps({placeholder: placeholder}, separators=(",", ":"), ensure_ascii=False),
     ]
 
@@ -95,7 +97,8 @@ def test_a_placeholder_of_bytes() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [f"see {PLACEHOLDER}", f"{PLACEHOLDER}s", [1, *NUMBERS], {PLACEHOLDER: 1}, {"a": PLACEHOLDER}, "", None]
+    "value",
+    [f"see {PLACEHOLDER}", f"{PLACEHOLDER}s", [1, *NUMBERS], {PLACEHOLDER: 1}, {"a": f"{PLACEHOLDER}s"}, "", None],
 )
 def test_a_value_that_only_has_the_placeholder_in_it_is_a_value(value: object) -> None:
     [found] = updates(debezium("u", after=ROW | {"text": value}))
@@ -199,11 +202,24 @@ class TestAbsentIsNotNullIsNotZero:
         [found] = updates(debezium("d", before=before), {"id": 42})
         assert (found.product_id, found.deleted) == ("42", True)
 
-    @pytest.mark.parametrize("untold", [None, 0, ""])
+    @pytest.mark.parametrize("untold", [None, 0, "", "0", "0.00", 0.0, False])
     def test_a_deletion_that_tells_no_id_at_all(self, untold: object) -> None:
+        flattened = {"id": 1, "sku": untold, "__deleted": "true", "__lsn": 1}
+        assert "REPLICA IDENTITY FULL" in reason(flattened, {"id": 1}, id_field="sku", format="debezium-unwrapped")
         assert "REPLICA IDENTITY FULL" in reason(
             debezium("d", before={"sku": untold, "id": 1}), {"id": 1}, id_field="sku"
         )
+
+    def test_of_a_row_that_only_tells_its_key_nothing_else_is_believed(self) -> None:
+        untold = {"id": 5, "sku": "unset", "name": None, "price": "0.00"}
+        assert "REPLICA IDENTITY FULL" in reason(debezium("d", before=untold), {"id": 5}, id_field="sku")
+        [found] = updates(debezium("u", before=untold, after=untold | {"sku": "a"}), {"id": 5}, id_field="sku")
+        assert found.product_id == "a"
+        told = untold | {"name": "Mug"}
+        assert updates(debezium("d", before=told), {"id": 5}, id_field="sku")[0].product_id == "unset"
+        half = {"tenant": 1, "uid": 9, "id": 0, "name": "Mug"}
+        key = {"tenant": 1, "uid": 9}
+        assert "REPLICA IDENTITY FULL" in reason(debezium("d", before=half), key, id_field="tenant,id")
 
     def test_where_rows_are_always_whole_zero_is_a_zero(self) -> None:
         [found] = updates(debezium("d", before={"id": 0}, source=MYSQL))
@@ -285,6 +301,21 @@ def test_an_invalid_record_is_found_by_the_product_in_its_key(format_: str) -> N
         assert products_named(record(b"{", key), Rules(format=format_)) == {"42"}
     assert products_named(record(value, None), Rules(format=format_)) == frozenset()
     assert products_named(record(value, {"id": 42, "tenant": 1}), Rules(format=format_)) == frozenset()
+
+
+def test_columns_with_the_names_of_debeziums_own_records_are_columns() -> None:
+    for more in ({"historyRecord": "x"}, {"ddl": "x", "tableChanges": 1}, {"status": "BEGIN", "event_count": 1}):
+        [found] = updates({"id": 1, "v": 1, **more}, format="debezium-unwrapped")
+        assert found.product_id == "1"
+
+
+@pytest.mark.parametrize("told", [{"onlyHandleKey": True}, {"claimCheckLocation": "s3://b/k"}])
+def test_a_message_of_ticdc_that_has_only_the_key_is_not_the_row(told: dict[str, object]) -> None:
+    given = CANAL | {"data": [{"id": "1"}], "old": None, "_tidb": {"commitTs": 1, **told}}
+    assert "all but the key" in reason(given, format="canal")
+    assert updates(given, format="canal", notices=True)[0].is_notice
+    assert updates(given | {"type": "DELETE"}, format="canal")[0].deleted
+    assert updates(given | {"_tidb": {"commitTs": 1}}, format="canal")[0].data is not None
 
 
 WITHOUT_A_ROW: dict[str, object] = {

@@ -22,6 +22,7 @@ ADDRESSES = {
 }
 FIELDS = [(kind, field) for kind in (TaskSettings, BridgeSettings) for field in kind.model_fields]
 GIVEN = {
+    "positions_anew": "2025-11-22T08:26:40Z,2025-11-23T08:26:40Z",
     "redis_url": "rediss://cache.example:6390/2",
     "zookeeper_root": "/shop/lastword-2",
     "zookeeper_auth": "shop:hunter2",
@@ -104,6 +105,18 @@ def test_each_setting_is_read_from_its_variable(kind: Kind, field: str, monkeypa
     found = getattr(load(kind), field)
     assert found != default
     assert (seen(found)).removesuffix(".0") == GIVEN.get(field, "3")
+
+
+def test_the_times_at_which_positions_began_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LASTWORD_POSITIONS_ANEW", GIVEN["positions_anew"])
+    assert load(TaskSettings).rules.anew_ms == (1_763_800_000_000, 1_763_886_400_000)
+    for wrong, said in (
+        ("yesterday", "it should be times with commas between: 'yesterday' is not an RFC 3339 time"),
+        ("2025-11-23T08:26:40Z,2025-11-22T08:26:40Z", "it should be ascending times, no more than 15"),
+        (",".join(f"2025-11-{day:02}T08:26:40Z" for day in range(1, 17)), "no more than 15"),
+    ):
+        monkeypatch.setenv("LASTWORD_POSITIONS_ANEW", wrong)
+        assert said in complaint(TaskSettings)
 
 
 @pytest.mark.parametrize(("field", "variable"), ADDRESSES.items())

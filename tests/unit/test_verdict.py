@@ -86,7 +86,7 @@ def by_position(held: int, last: int) -> Facts:
     ("given", "code", "said"),
     [
         (by_position(3, 3), Code.FRESH, "the newest version of the topic"),
-        (by_position(3, 2), Code.FRESH, "set LASTWORD_GENERATION=6"),
+        (by_position(3, 2), Code.FRESH, "LASTWORD_POSITIONS_ANEW"),
         (facts(3, at(9, 3)), Code.FRESH, "the newest version of the topic: 3-0, at partition 0 offset 9"),
         (facts(4, at(9, 3)), Code.FRESH, "newer than all records that were looked at: 3-0"),
         (facts(3), Code.FRESH, "among the 20 records of partitions [0] is no record of the product"),
