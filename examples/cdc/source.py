@@ -47,25 +47,40 @@ class Source:
         self._url = url
         self._connection = psycopg.connect(url, autocommit=True)
 
+    def connect(self) -> None:
+        """Have another connection: where the database was away."""
+        self.close()
+        self._connection = psycopg.connect(self._url, autocommit=True)
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
 
+    def prepare(self) -> None:
+        """Make the table for signals to Debezium."""
+        self.do(SIGNALS)
+        self.do(NUDGED)
+
     def create(self, rows: int) -> None:
-        """Make the table with so many rows, and the one for signals to Debezium."""
-        for statement in (SIGNALS, NUDGED, PRODUCTS, STORED_APART):
-            self._connection.execute(statement)
-        self._connection.execute(FILL, [LARGE, rows])
+        """Make the table of products with so many rows, and the one for signals."""
+        self.prepare()
+        self.do(PRODUCTS)
+        self.do(STORED_APART)
+        self.do(FILL, LARGE, rows)
 
     def do(self, statement: str, *values: object) -> int:
         """Execute a statement; how many rows it has changed."""
         return self._connection.execute(statement.encode(), values or None).rowcount
 
-    def rows(self) -> dict[int, dict[str, Any]]:
-        """The table, by id, each row as Debezium writes it with decimals as text."""
+    def query(self, query: str) -> list[dict[str, Any]]:
+        """The rows that a query finds."""
         with self._connection.cursor(row_factory=dict_row) as cursor:
-            cursor.execute("SELECT id, name, price::text, stock, description FROM products")
-            return {row["id"]: row for row in cursor}
+            return cursor.execute(query.encode()).fetchall()
+
+    def rows(self) -> dict[int, dict[str, Any]]:
+        """The products by id, each as Debezium writes it with decimals as text."""
+        found = self.query("SELECT id, name, price::text, stock, description FROM products")
+        return {row["id"]: row for row in found}
 
     def signals(self) -> int:
         """How many signals there are: yours, and two for each part of the table that Debezium reads anew."""
