@@ -1,11 +1,11 @@
 """A database of a test's own behind Debezium: its table is written, and Redis must come to equal it."""
 
+import contextlib
 import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any, Final, cast
 
 import psycopg
@@ -16,7 +16,7 @@ from examples.cdc.source import Source
 from servers.connect import Connect, ConnectError, read_properties
 from servers.postgresql import PostgreSQL
 from tests.flow import PARTITIONS, Flow
-from tests.history.kafka_log import ends_of
+from tests.history.kafka_log import ends_of, read_letters
 from tests.kafka_helpers import read
 from tests.waiting import DEADLINE_S, wait_until
 from tests.worker_helpers import celery_worker
@@ -45,22 +45,20 @@ class Cdc:
         return f"{self._postgresql.url.rpartition('/')[0]}/{self.name}"
 
     def close(self) -> None:
-        try:
+        with contextlib.suppress(ConnectError):  # the test has not come so far
             self._connect.remove(self.name)
-        except ConnectError:
-            pass  # the test has not come so far
-        # A slot that is left would keep the log, and there are ten at most; Connect gives it up a moment later.
+        # A slot that is left would keep the log, and their number is bounded; Connect gives it up a moment later.
+        left = "SELECT 1 FROM pg_replication_slots WHERE slot_name = %s"
         drop = (
             "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s AND NOT active"
         )
-        left = "SELECT 1 AS left FROM pg_replication_slots WHERE slot_name = %s"
         wait_until(
-            lambda: bool(self.source.do(drop, self.name)) or not self.source.do(left, self.name),
+            lambda: self.source.do(drop, self.name) or not self.source.do(left, self.name),
             what=f"the end of slot {self.name}",
         )
         self.source.close()
 
-    @contextmanager
+    @contextlib.contextmanager
     def followed(self, **settings: str) -> Iterator[None]:
         """While the block lasts, a worker and a bridge."""
         environment = self.flow.environment
@@ -68,8 +66,8 @@ class Cdc:
         with celery_worker(environment), self.flow.bridge():
             yield
 
-    def connector(self, *, without: str = " ", **options: str) -> None:
-        """Begin a connector by the file of the example; options: with ``__`` for a dot; not those with that prefix."""
+    def connector(self, *, without: tuple[str, ...] = (), **options: str) -> None:
+        """Begin a connector by the example's file, but for options that begin like these; in others ``__`` is a dot."""
         given = {name: value for name, value in read_properties(CONNECTOR).items() if not name.startswith(without)}
         own = {
             "name": self.name,
@@ -101,6 +99,11 @@ class Cdc:
         ids = rows.keys() | held.keys()
         return {one: (held.get(one), rows.get(one)) for one in ids if held.get(one) != rows.get(one)}
 
+    def letters(self) -> list[str]:
+        """The reasons of the dead letters."""
+        address = self.flow.environment["KAFKA_BOOTSTRAP_SERVERS"]
+        return [letter.reason for letter in read_letters(address, f"{self.flow.topic}-dlt")]
+
     def records(self) -> list[Message]:
         """All of the topic, each partition's in order."""
         address = self.flow.environment["KAFKA_BOOTSTRAP_SERVERS"]
@@ -118,7 +121,7 @@ class Cdc:
                 newest[key] = told
         return count
 
-    @contextmanager
+    @contextlib.contextmanager
     def written(self, statements: Iterable[Statement]) -> Iterator["Writer"]:
         """Statements are executed side by side with the block; all have been on its exit."""
         writer = Writer(self.url)

@@ -21,6 +21,7 @@ SIGNALS: Final = """CREATE TABLE debezium_signal (
     id varchar(64) PRIMARY KEY, type varchar(32) NOT NULL, data varchar(2048))"""
 NUDGED: Final = "INSERT INTO debezium_signal VALUES ('nudge', 'none', '')"
 NUDGE: Final = "UPDATE debezium_signal SET data = clock_timestamp()::text WHERE id = 'nudge'"
+CONFIRMED: Final = "SELECT active, confirmed_flush_lsn >= %s::pg_lsn FROM pg_replication_slots WHERE slot_name = %s"
 SNAPSHOT: Final = """INSERT INTO debezium_signal VALUES (
     gen_random_uuid(), 'execute-snapshot', '{"type": "incremental", "data-collections": ["public.products"]}')"""
 
@@ -90,15 +91,20 @@ class Source:
     def wait_until_passed_on(self, slot: str) -> None:
         """Return when all that is in the log by now is in Kafka, by what Debezium has confirmed to PostgreSQL.
 
-        It confirms what it has stored, and that with what comes after it: hence the nudges, of another table.
+        It confirms what it has stored, and that with what comes after it: hence the nudges, of another table. While it
+        takes its first snapshot, the slot stands where the snapshot will end, and is not active.
         """
         end = time.monotonic() + DEADLINE_S
-        (now,) = self._connection.execute("SELECT pg_current_wal_lsn()").fetchone() or (None,)
-        asked = "SELECT confirmed_flush_lsn >= %s FROM pg_replication_slots WHERE slot_name = %s"
-        while (self._connection.execute(asked, [now, slot]).fetchone() or (False,))[0] is not True:
+        now = None
+        while True:
+            self._connection.execute(NUDGE)
+            active, confirmed = self._connection.execute(CONFIRMED, [now, slot]).fetchone() or (False, None)
+            if confirmed:
+                return
+            if now is None and active:
+                (now,) = self._connection.execute("SELECT pg_current_wal_lsn()").fetchone() or (None,)
             if time.monotonic() > end:
                 raise SourceError(f"the connector has not passed on all of the log after {DEADLINE_S:g} s")
-            self._connection.execute(NUDGE)
             time.sleep(NUDGE_S)
 
     def wait_until_read_again(self, slot: str) -> None:
