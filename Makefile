@@ -31,7 +31,7 @@ demo: $(INSTALLED)
 	@$(BIN)/python -m examples.demo
 
 cdc: $(INSTALLED)
-	@$(FETCH) connect
+	@$(FETCH)
 	@$(BIN)/python -m examples.cdc
 
 shop: $(INSTALLED)

@@ -1,7 +1,4 @@
-"""``python -m servers.fetch`` fetches the jars of Kafka and ZooKeeper, once; it shows how far it is, or nothing.
-
-``python -m servers.fetch connect`` fetches those of Kafka Connect and Debezium as well.
-"""
+"""``python -m servers.fetch`` fetches the jars of Kafka and ZooKeeper, once; it shows how far it is, or nothing."""
 
 import sys
 
@@ -13,9 +10,7 @@ from tasks import interrupt
 def main() -> int:
     """Fetch what is not here yet; 0 if all is here, 1 if it cannot be had."""
     try:
-        fetch_jars("kafka")  # and ZooKeeper's
-        for server in sys.argv[1:]:
-            fetch_jars(server)
+        fetch_jars("kafka")  # those of both
     except (JarError, OSError) as error:
         sys.stderr.write(f"lastword: {error}\n")
         return 1

@@ -1,6 +1,7 @@
 """PostgreSQL as a child process, where the system's packages have it."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -120,8 +121,12 @@ class PostgreSQL(Server):
 def programs_directory() -> Path | None:
     """Where initdb and postgres are; None where PostgreSQL is not installed."""
     found = shutil.which("initdb")
-    places = [Path(found).resolve().parent] if found else sorted(PACKAGES.glob("*/bin"))
+    places = [Path(found).resolve().parent] if found else sorted(PACKAGES.glob("*/bin"), key=_version_of)
     return next((place for place in reversed(places) if (place / "initdb").exists()), None)
+
+
+def _version_of(place: Path) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", place.parent.name)]
 
 
 def is_installed() -> bool:

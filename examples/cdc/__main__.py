@@ -25,6 +25,7 @@ from examples.names import Names, write_celery_settings
 from examples.watch import Topics
 from servers import ServerError, Servers
 from servers.connect import Connect, read_properties
+from servers.jars import fetch_jars
 from servers.postgresql import PostgreSQL, find_postgresql
 from tasks import interrupt
 
@@ -68,6 +69,7 @@ def main() -> int:
 def run(directory: Path) -> int:
     """Start everything, change the database, compare, and stop everything."""
     find_postgresql()
+    fetch_jars("connect")
     directory.chmod(0o711)  # where we are root, PostgreSQL runs as another user, who has to enter it
     with ExitStack() as stack:
         with console.status("Starting PostgreSQL, Kafka, ZooKeeper, Redis and Kafka Connect"):
