@@ -15,11 +15,11 @@ from examples.cdc.__main__ import CONNECTOR
 from examples.cdc.source import Source
 from servers.connect import Connect, ConnectError, read_properties
 from servers.postgresql import PostgreSQL
-from tests.flow import PARTITIONS, Flow
+from tests.flow import PARTITIONS, Bridge, Flow
 from tests.history.kafka_log import ends_of, read_letters
 from tests.kafka_helpers import read
 from tests.waiting import DEADLINE_S, wait_until
-from tests.worker_helpers import celery_worker
+from tests.worker_helpers import CeleryWorker, celery_worker
 
 PER_SECOND: Final = 400
 RECONNECT_S: Final = 0.05
@@ -59,12 +59,12 @@ class Cdc:
         self.source.close()
 
     @contextlib.contextmanager
-    def followed(self, **settings: str) -> Iterator[None]:
+    def followed(self, **settings: str) -> Iterator[tuple[CeleryWorker, Bridge]]:
         """While the block lasts, a worker and a bridge."""
         environment = self.flow.environment
         environment |= {"LASTWORD_FORMAT": "debezium", "LASTWORD_ID_FIELD": ",".join(self.ids), **settings}
-        with celery_worker(environment), self.flow.bridge():
-            yield
+        with celery_worker(environment) as worker, self.flow.bridge() as bridge:
+            yield worker, bridge
 
     def connector(self, *, without: tuple[str, ...] = (), **options: str) -> None:
         """Begin a connector by the example's file, but for options that begin like these; in others ``__`` is a dot."""

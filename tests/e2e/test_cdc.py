@@ -1,6 +1,7 @@
 """Behind a real Debezium: whatever is done to the table, to the connector and to the database, Redis equals it."""
 
 import json
+import random
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -94,7 +95,16 @@ def each_once(first: int, last: int) -> Iterator[Statement]:
         yield ("DELETE FROM products WHERE id = %s" if number % 5 == 0 else WRITE), number
 
 
+def at_random(count: int, *, seed: int = 7) -> Iterator[Statement]:
+    """Rows are made, changed and deleted, and made again."""
+    chance = random.Random(seed)
+    for n in range(1, count + 1):
+        number = chance.randrange(1, 500)
+        yield ("DELETE FROM products WHERE id = %s", number) if n % 4 == 0 else (PUT, number, n)
+
+
 WRITE = "UPDATE products SET n = 1 WHERE id = %s"
+PUT = "INSERT INTO products VALUES (%s, %s) ON CONFLICT (id) DO UPDATE SET n = excluded.n"
 NUMBERS = "CREATE TABLE products (id integer PRIMARY KEY, n integer NOT NULL)"
 FILL_NUMBERS = "INSERT INTO products SELECT id, 0 FROM generate_series(1, %s) id"
 
@@ -118,6 +128,28 @@ def test_changed_primary_keys(cdc: Cdc) -> None:
             connection.execute("DELETE FROM products WHERE id = 23")
             connection.execute("UPDATE products SET id = 23, n = 5 WHERE id = 24")
         cdc.source.do("DELETE FROM products WHERE id > 1005")
+        cdc.settle()
+        assert cdc.wrong() == {}
+        assert cdc.letters() == []
+
+
+def test_many_changes_in_one_transaction(cdc: Cdc) -> None:
+    cdc.source.do(NUMBERS)
+    cdc.source.do(FILL_NUMBERS, 50)
+    with cdc.followed():
+        cdc.connector()
+        cdc.wait_until_it_runs()
+        with psycopg.connect(cdc.url) as connection:
+            for n in range(1, 30):
+                connection.execute("UPDATE products SET n = %s WHERE id <= 10", [n])
+            connection.execute("DELETE FROM products WHERE id BETWEEN 8 AND 20")
+            connection.execute("INSERT INTO products SELECT id, 100 FROM generate_series(18, 20) id")
+            connection.execute("INSERT INTO products VALUES (51, 0)")
+            connection.execute("DELETE FROM products WHERE id = 51")
+            with connection.transaction() as savepoint:
+                connection.execute("UPDATE products SET n = 200 WHERE id BETWEEN 15 AND 25")
+                raise psycopg.Rollback(savepoint)
+            connection.execute("UPDATE products SET n = 300 WHERE id = 25")
         cdc.settle()
         assert cdc.wrong() == {}
         assert cdc.letters() == []
@@ -295,6 +327,33 @@ def test_the_database_is_killed_while_the_table_is_written(cdc: Cdc, postgresql:
                 postgresql.kill()
                 postgresql.start()
         cdc.source.connect()
+        cdc.settle()
+        assert cdc.wrong() == {}
+        assert cdc.letters() == []
+
+
+def test_all_is_killed_one_after_the_other_while_the_table_is_read_and_written(
+    cdc: Cdc, connect: Connect, postgresql: PostgreSQL
+) -> None:
+    cdc.source.do(NUMBERS)
+    cdc.source.do(FILL_NUMBERS, 400)
+    with cdc.written(at_random(4_000)) as writer:
+        cdc.connector()
+        with cdc.followed() as (worker, bridge):
+            writer.wait_for(500)
+            cdc.source.do(SIGNAL)
+            worker.kill()
+            connect.kill()
+            connect.start()
+            writer.wait_for(1_500)
+            bridge.kill()
+        cdc.source.do(SIGNAL)
+        postgresql.kill()
+        postgresql.start()
+        cdc.source.connect()
+        cdc.source.do(SIGNAL)
+    with cdc.followed():
+        cdc.source.wait_until_read_again(cdc.name)
         cdc.settle()
         assert cdc.wrong() == {}
         assert cdc.letters() == []
