@@ -146,9 +146,9 @@ def test_many_changes_in_one_transaction(cdc: Cdc) -> None:
             connection.execute("INSERT INTO products SELECT id, 100 FROM generate_series(18, 20) id")
             connection.execute("INSERT INTO products VALUES (51, 0)")
             connection.execute("DELETE FROM products WHERE id = 51")
-            with connection.transaction() as savepoint:
-                connection.execute("UPDATE products SET n = 200 WHERE id BETWEEN 15 AND 25")
-                raise psycopg.Rollback(savepoint)
+            connection.execute("SAVEPOINT before")
+            connection.execute("UPDATE products SET n = 200 WHERE id BETWEEN 15 AND 25")
+            connection.execute("ROLLBACK TO before")
             connection.execute("UPDATE products SET n = 300 WHERE id = 25")
         cdc.settle()
         assert cdc.wrong() == {}
@@ -295,14 +295,15 @@ def test_an_added_column(cdc: Cdc) -> None:
 
 
 def test_the_connector_is_killed_while_the_table_is_written(cdc: Cdc, connect: Connect) -> None:
-    rows = 3_000
+    rows = 2_000
     cdc.source.do(NUMBERS)
     cdc.source.do(FILL_NUMBERS, rows)
     with cdc.followed():
         cdc.connector()
         cdc.wait_until_it_runs()
+        cdc.settle()  # killed in its first snapshot it would take another, which does not tell what is gone since
         with cdc.written(each_once(1, rows)) as writer:
-            for count in (500, 1_500):
+            for count in (300, 1_000):
                 writer.wait_for(count)
                 connect.kill()
                 writer.wait_for(count + 200)
@@ -314,7 +315,7 @@ def test_the_connector_is_killed_while_the_table_is_written(cdc: Cdc, connect: C
 
 
 def test_the_database_is_killed_while_the_table_is_written(cdc: Cdc, postgresql: PostgreSQL) -> None:
-    rows = 3_000
+    rows = 2_000
     cdc.source.do(NUMBERS)
     cdc.source.do(FILL_NUMBERS, rows)
     with cdc.followed():
@@ -322,7 +323,7 @@ def test_the_database_is_killed_while_the_table_is_written(cdc: Cdc, postgresql:
         cdc.wait_until_it_runs()
         cdc.settle()
         with cdc.written(each_once(1, rows)) as writer:
-            for count in (500, 1_500):
+            for count in (300, 1_000):
                 writer.wait_for(count)
                 postgresql.kill()
                 postgresql.start()
@@ -337,15 +338,16 @@ def test_all_is_killed_one_after_the_other_while_the_table_is_read_and_written(
 ) -> None:
     cdc.source.do(NUMBERS)
     cdc.source.do(FILL_NUMBERS, 400)
-    with cdc.written(at_random(4_000)) as writer:
-        cdc.connector()
+    cdc.connector()
+    cdc.source.wait_until_passed_on(cdc.name)
+    with cdc.written(at_random(3_000)) as writer:
         with cdc.followed() as (worker, bridge):
             writer.wait_for(500)
             cdc.source.do(SIGNAL)
             worker.kill()
             connect.kill()
             connect.start()
-            writer.wait_for(1_500)
+            writer.wait_for(1_200)
             bridge.kill()
         cdc.source.do(SIGNAL)
         postgresql.kill()
