@@ -347,6 +347,7 @@ def test_all_is_killed_one_after_the_other_while_the_table_is_read_and_written(
             worker.kill()
             connect.kill()
             connect.start()
+            cdc.wait_until_it_runs()  # it would end where the database is away while it begins
             writer.wait_for(1_200)
             bridge.kill()
         cdc.source.do(SIGNAL)
