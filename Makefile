@@ -1,4 +1,5 @@
 # make demo    the whole flow on real servers, started and stopped for you
+# make cdc     a PostgreSQL and Debezium in front of it; Redis is compared with the database, row by row
 # make shop    a shop that changes its database, and a page on which one sees Redis follow, until Ctrl-C
 # make up      servers, worker, bridge and Flower at their usual ports, until Ctrl-C
 # make test    within minutes: would every broken guarantee be noticed? On real servers, with nothing else installed
@@ -20,7 +21,7 @@ FETCH := $(BIN)/python -m servers.fetch
 JOBS ?= 4
 PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder
 
-.PHONY: set-up demo shop test test-all faults soak bench check format lock settings up clean
+.PHONY: set-up demo cdc shop test test-all faults soak bench check format lock settings up clean
 
 set-up: $(INSTALLED)
 	@$(FETCH)
@@ -28,6 +29,10 @@ set-up: $(INSTALLED)
 demo: $(INSTALLED)
 	@$(FETCH)
 	@$(BIN)/python -m examples.demo
+
+cdc: $(INSTALLED)
+	@$(FETCH)
+	@$(BIN)/python -m examples.cdc
 
 shop: $(INSTALLED)
 	@$(FETCH)

@@ -1,11 +1,12 @@
-"""The jars of Kafka and ZooKeeper: pinned by jars.lock, fetched once into the user's cache, verified by SHA-256."""
+"""The jars of the Java servers: pinned by jars.lock, fetched once into the user's cache, verified by SHA-256."""
 
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import Final
 
 from servers import jgo_download, mvn_download
 from servers.errors import JarError
@@ -16,6 +17,10 @@ from servers.pins import Jar, pinned_jars
 Download = Callable[[Sequence[Jar], Path, Callable[[Jar], None]], None]
 
 
+NEEDED_ALWAYS: Final = frozenset({"kafka", "zookeeper"})
+"""The servers of every run: their jars are fetched together. Those of others when they are asked for."""
+
+
 def cache_directory() -> Path:
     """``lastword/jars`` in the user's cache: XDG_CACHE_HOME, else ``~/.cache``."""
     home = os.environ.get("XDG_CACHE_HOME")
@@ -23,15 +28,18 @@ def cache_directory() -> Path:
 
 
 def fetch_jars(server: str) -> list[Path]:
-    """Paths of all jars of ``server`` ("kafka" or "zookeeper"); what the cache lacks is downloaded, of both servers.
+    """Paths of all jars of ``server`` ("kafka", "zookeeper" or "connect"); what the cache lacks is downloaded.
+
+    Of Kafka and ZooKeeper, which no run does without, what lacks of either.
 
     Raises JarError when a download fails or brings another file than the pinned one.
     """
     cache = cache_directory()
-    if _missing(cache):
+    servers = NEEDED_ALWAYS if server in NEEDED_ALWAYS else {server}
+    if _missing(cache, servers):
         # One at a time: Maven's own repository, which mvn writes to, does not bear two writers.
         with exclusive(cache / ".lock", wait=True):
-            missing = _missing(cache)
+            missing = _missing(cache, servers)
             if missing:
                 _fetch(missing, cache)
     return [cache / jar.file_name for jar in pinned_jars() if server in jar.servers]
@@ -46,8 +54,9 @@ def verify(jar: Jar, path: Path) -> None:
         raise JarError(f"{jar} has SHA-256 {found}, but jars.lock pins {jar.sha256}: the download was deleted")
 
 
-def _missing(cache: Path) -> list[Jar]:
-    return [jar for jar in pinned_jars() if not (cache / jar.file_name).exists()]
+def _missing(cache: Path, servers: Collection[str]) -> list[Jar]:
+    needed = (jar for jar in pinned_jars() if any(server in servers for server in jar.servers))
+    return [jar for jar in needed if not (cache / jar.file_name).exists()]
 
 
 def _fetch(jars: Sequence[Jar], cache: Path) -> None:

@@ -59,7 +59,7 @@ class Kafka(Server):
     @property
     def version(self) -> str:
         """The version of the pinned jar."""
-        return pinned_version("kafka-server")
+        return pinned_version("kafka", "kafka-server")
 
     def fetch(self) -> None:
         """Have its jars on this machine."""

@@ -1,6 +1,6 @@
 """``python -m servers.lock`` renews jars.lock: Maven resolves what each server needs, every jar it finds is pinned.
 
-To move to another version of Kafka or ZooKeeper, change ``ROOTS``, run this, and read the difference.
+To move to another version of Kafka, ZooKeeper or Connect, change ``ROOTS``, run this, and read the difference.
 """
 
 import hashlib
@@ -15,11 +15,18 @@ from tasks import interrupt
 COPY_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 
 # Beside the server itself: a backend for its log, and what ZooKeeper needs although its own description leaves it to
-# whoever runs it ("provided").
+# whoever runs it ("provided"). Connect is older than Kafka: Debezium needs a class that 4.4.0 does not have any more.
 ROOTS = {
     "kafka": [
         "org.apache.kafka:kafka_2.13:4.4.0",
         "org.apache.logging.log4j:log4j-slf4j-impl:2.25.5",
+    ],
+    "connect": [
+        "org.apache.kafka:connect-runtime:4.3.0",
+        "org.apache.kafka:connect-json:4.3.0",
+        "org.apache.kafka:kafka-clients:4.3.0",
+        "io.debezium:debezium-connector-postgres:3.6.1.Final",
+        "org.slf4j:slf4j-simple:1.7.36",
     ],
     "zookeeper": [
         "org.apache.zookeeper:zookeeper:3.9.5",

@@ -35,6 +35,6 @@ def pinned_jars() -> tuple[Jar, ...]:
     return tuple(Jar(**{**entry, "servers": tuple(entry["servers"])}) for entry in entries)
 
 
-def pinned_version(artifact: str) -> str:
-    """The version that jars.lock pins for an artifact."""
-    return next(jar.version for jar in pinned_jars() if jar.artifact == artifact)
+def pinned_version(server: str, artifact: str) -> str:
+    """The version of an artifact that jars.lock pins for a server."""
+    return next(jar.version for jar in pinned_jars() if jar.artifact == artifact and server in jar.servers)

@@ -57,7 +57,7 @@ class ZooKeeper(Server):
     @property
     def version(self) -> str:
         """The version of the pinned jar."""
-        return pinned_version("zookeeper")
+        return pinned_version("zookeeper", "zookeeper")
 
     def fetch(self) -> None:
         """Have its jars on this machine."""

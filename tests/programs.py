@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from servers import rabbitmq
+from servers import postgresql, rabbitmq
 from servers.errors import JavaError
 from servers.java import find_java
 
@@ -53,13 +53,6 @@ def _has_compiler() -> bool:
         return False
 
 
-def postgresql_programs() -> Path | None:
-    """Where initdb and postgres are; None where PostgreSQL is not installed."""
-    found = shutil.which("initdb")
-    places = [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    return next((place for place in reversed(places) if (place / "initdb").exists()), None)
-
-
 def faketime_library() -> Path | None:
     """The library that moves a process's clock, for threads too."""
     return next(Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1"), None)
@@ -68,7 +61,7 @@ def faketime_library() -> Path | None:
 CHROMIUM: Final = Needed("Chromium", "chromium", lambda: shutil.which("chromium") is not None)
 FAKETIME: Final = Needed("libfaketime", "faketime", lambda: faketime_library() is not None)
 JDK: Final = Needed("a JDK", "default-jdk-headless", _has_compiler)
-POSTGRESQL: Final = Needed("PostgreSQL", "postgresql", lambda: postgresql_programs() is not None)
+POSTGRESQL: Final = Needed("PostgreSQL", "postgresql", postgresql.is_installed)
 RABBITMQ: Final = Needed("RabbitMQ", "rabbitmq-server", rabbitmq.is_installed)
 REDIS: Final = Needed("redis-server", "redis-server", lambda: shutil.which("redis-server") is not None)
 

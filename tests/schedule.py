@@ -21,6 +21,7 @@ TOGETHER: Final = {
     "Redis in its forms": re.compile(r"every_redis/|property/test_cache\.py"),
     "inspect": re.compile(r"test_inspect\.py"),
     "page": re.compile(r"test_shop_page\.py"),
+    "Debezium": re.compile(r"test_cdc\.py"),
     "Java": re.compile(r"test_java_client\.py"),
 }
 """What shares a server that is heavy, or much that is made beforehand."""

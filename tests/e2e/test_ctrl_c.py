@@ -84,6 +84,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
         "bridge verify",
         "servers status",
         "servers.lock",
+        "examples.cdc",
         "examples.demo",
         "examples.shop",
         "examples.up",

@@ -80,6 +80,12 @@ def test_every_test_that_is_named_is_in_the_file_that_is_named(document: Path) -
                 assert name in there, f"{name} is not where the document says"
 
 
+def test_the_connector_that_is_shown_is_the_one_that_is_run() -> None:
+    shown = (REPOSITORY / "docs" / "formats.md").read_text(encoding="utf-8").partition("```properties\n")[2]
+    run = (REPOSITORY / "examples" / "cdc" / "connector.properties").read_text(encoding="utf-8")
+    assert shown.partition("```")[0] == run
+
+
 def test_every_row_of_the_table_of_faults_names_a_test_or_says_that_there_is_none() -> None:
     table = prose(REPOSITORY / "docs" / "architecture.md").partition("| fault |")[2].partition("\n\n")[0]
     rows = table.splitlines()[2:]

@@ -96,10 +96,25 @@ def test_the_lock_pins_each_file_once_by_a_whole_hash() -> None:
 def test_kafka_gets_one_version_of_everything() -> None:
     kafka = [jar for jar in pinned_jars() if "kafka" in jar.servers]
     assert len({(jar.group, jar.artifact) for jar in kafka}) == len(kafka)
-    assert {jar.version for jar in kafka if jar.group == "org.apache.kafka"} == {pinned_version("kafka-clients")}
+    assert {jar.version for jar in kafka if jar.group == "org.apache.kafka"} == {
+        pinned_version("kafka", "kafka-clients")
+    }
 
 
 def test_the_cache_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_directory() == tmp_path / ".cache" / "lastword" / "jars"
+
+
+def test_what_not_every_run_needs_is_fetched_when_it_is_asked_for(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = Jar(
+        "org.example", "shared", "1.0", hashlib.sha256(CONTENT).hexdigest(), len(CONTENT), ("kafka", "connect")
+    )
+    pins = [jar_of(CONTENT, "one"), shared, jar_of(CONTENT, "two", server="connect")]
+    source = Source(CONTENT)
+    use(monkeypatch, pins, source)
+    fetch_jars("kafka")
+    assert source.brought == pins[:2]
+    assert fetch_jars("connect") == [cache / "org.example.shared-1.0.jar", cache / "org.example.two-1.0.jar"]
+    assert source.brought == pins
