@@ -311,11 +311,11 @@ def test_columns_with_the_names_of_debeziums_own_records_are_columns() -> None:
 
 @pytest.mark.parametrize("told", [{"onlyHandleKey": True}, {"claimCheckLocation": "s3://b/k"}])
 def test_a_message_of_ticdc_that_has_only_the_key_is_not_the_row(told: dict[str, object]) -> None:
-    given = CANAL | {"data": [{"id": "1"}], "old": None, "_tidb": {"commitTs": 1, **told}}
+    given = CANAL | {"data": [{"id": "1"}], "old": None, "_tidb": {"tableId": 1, **told}}
     assert "all but the key" in reason(given, format="canal")
     assert updates(given, format="canal", notices=True)[0].is_notice
     assert updates(given | {"type": "DELETE"}, format="canal")[0].deleted
-    assert updates(given | {"_tidb": {"commitTs": 1}}, format="canal")[0].data is not None
+    assert updates(given | {"_tidb": {"tableId": 1}}, format="canal")[0].data is not None
 
 
 WITHOUT_A_ROW: dict[str, object] = {
