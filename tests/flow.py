@@ -134,6 +134,9 @@ class Flow:
                 found[product] = (int(at), int(sequence))
         return found
 
+    def harvest(self) -> None:
+        """Fetch what Redis has recorded, before it is made to forget something: here nothing is recorded."""
+
     def is_fresh(self) -> bool:
         """Whether every product is at its newest; and no committed offset has passed an update that is not visible."""
         self.committed()

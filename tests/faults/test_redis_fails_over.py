@@ -68,6 +68,7 @@ def test_failed_over_with_writes_lost(flow: Flow, sentinels: RedisSentinels, *, 
         if not running:
             bridge.stop()
         with measured(flow, "Redis failed over by Sentinels, writes lost", under=UNDER[running]):
+            flow.harvest()
             sentinels.primary.kill()
             fail_over(flow, sentinels)
             held = flow.held()
@@ -97,6 +98,7 @@ def is_primary(server: Redis) -> bool:
 def test_a_failover_that_loses_nothing_costs_nothing(flow: Flow, sentinels: RedisSentinels) -> None:
     with celery_worker(flow.environment, *THREADS), flow.bridge() as bridge:
         publish_and_confirm(flow)
+        flow.harvest()
         with sentinels.sentinels[0].client() as sentinel:
             sentinel.execute_command("SENTINEL FAILOVER", SERVICE)
         fail_over(flow, sentinels)
@@ -177,6 +179,7 @@ def test_a_replica_without_the_last_writes_takes_over_in_a_cluster(
         if not running:
             bridge.stop()
         with measured(flow, "Redis Cluster: a replica without the last writes takes over", under=UNDER[running]):
+            flow.harvest()
             primary.kill()
             wait_until(lambda: is_primary(replica), what="the failover")
             assert flow.held() != flow.newest, "nothing was lost"
@@ -197,6 +200,7 @@ def test_a_node_of_a_cluster_comes_back_empty(flow: Flow, redis_cluster: RedisCl
             bridge.stop()
         node = redis_cluster.nodes[2]
         with measured(flow, "Redis Cluster: a node comes back empty", under=UNDER[running]):
+            flow.harvest()
             node.kill()
             for file in node.directory.rglob("*.rdb"):
                 file.unlink()

@@ -74,6 +74,7 @@ def test_flushed_under_load(flow: Flow, own_cache: Redis) -> None:
         flow.wait_until_visible(0.5)
         before = len(flow.held())
         with measured(flow, "Redis (the cache) emptied (FLUSHALL)", under="threads"):
+            flow.harvest()
             flow.cache.flushall()
             assert len(flow.held()) < before
             flow.publish(COUNT // 4, PRODUCTS, seed=8)
@@ -98,6 +99,7 @@ def test_restarted_from_an_old_snapshot(flow: Flow, own_cache: Redis, *, running
 
         under = "a bridge running" if running else "a bridge started after"
         with measured(flow, "Redis (the cache) restarted from an old snapshot", under=under):
+            flow.harvest()
             own_cache.kill()
             (own_cache.directory / "dump.rdb").write_bytes(snapshot)
             done = len(received(flow, worker))
@@ -150,6 +152,7 @@ def lose_all_committed(flow: Flow) -> None:
     flow.wait_until_fresh()
     flow.wait_until_all_is_committed()
     assert flow.held()
+    flow.harvest()
     flow.cache.flushall()
     assert not flow.held()
 

@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, Message, TopicPartition
 from bridge import coordinator
 from servers import Reachable, ReachableRedis
 from tasks.version import Version
-from tests.flow import PARTITIONS, Flow
+from tests.flow import PARTITIONS, Flow, offset_of
 from tests.history import checker, kafka_log, recorder, zookeeper_log
 from tests.history.client_log import read_attempts
 from tests.history.events import Attempt, History, Published
@@ -74,7 +74,7 @@ class RecordedFlow(Flow):
 
         def delivered(error: KafkaError | None, message: Message) -> None:
             assert error is None, error
-            self.delivered[message.partition() or 0].append((message.offset() or 0, product, version))
+            self.delivered[message.partition() or 0].append((offset_of(message), product, version))
 
         return delivered
 

@@ -59,6 +59,8 @@ class World:
             case "kill" | "stop" | "pause":
                 getattr(self._targets[fault.target], fault.what)()
             case "wipe":
+                if fault.target != "broker":
+                    self.flow.harvest()
                 (self.flow.broker if fault.target == "broker" else self.flow.cache).flushall()
             case "forget the scripts of":
                 self.flow.cache.script_flush()
