@@ -18,8 +18,8 @@ from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
 PACKED = {"LASTWORD_UPDATES_PER_TASK": "200"}
-MANY = (8_000, 5_000)
-FOR_GROUPS = (20_000, 12_000)
+MANY = (20_000, 12_000)
+FEW = (8_000, 5_000)
 STUCK = [f"stuck-{number}" for number in range(10)]
 
 
@@ -31,7 +31,7 @@ def is_packed(log: str) -> bool:
 @POOLS
 def test_a_worker_killed_with_all_that_it_has_fetched(flow: Flow, pool: tuple[str, ...]) -> None:
     with flow.bridge(**PACKED):
-        flow.publish(*(FOR_GROUPS if pool == GROUP else MANY))
+        flow.publish(*MANY)
         with celery_worker(flow.environment, *pool) as doomed:
             flow.wait_until_visible(0.1)
             under = f"{name_of(pool)}, 200 updates a task"
@@ -50,7 +50,7 @@ def test_the_broker_wiped(flow: Flow, name: str, request: pytest.FixtureRequest)
     broker: CeleryBroker = request.getfixturevalue(name)
     flow.environment["CELERY_BROKER_URL"] = broker.url
     with flow.bridge(**PACKED, LASTWORD_IN_FLIGHT_MAX="4000"):
-        flow.publish(*MANY)
+        flow.publish(*FEW)
         wait_until(lambda: broker.queued() > 15, what="tasks that no worker takes")
         with measured(flow, "Celery broker wiped", under=f"{broker.name}, group, 200 updates a task") as measurement:
             broker.wipe()
@@ -64,7 +64,7 @@ def test_the_broker_wiped(flow: Flow, name: str, request: pytest.FixtureRequest)
 
 def test_a_bridge_killed_in_the_middle(flow: Flow) -> None:
     with flow.bridge(**PACKED) as bridge:
-        flow.publish(*FOR_GROUPS)
+        flow.publish(*MANY)
         with celery_worker(flow.environment, *GROUP) as worker:
             flow.wait_until_visible(0.1)
             bridge.kill()
