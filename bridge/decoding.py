@@ -7,7 +7,6 @@ from typing import Final
 
 import msgspec
 from confluent_kafka import Message
-from msgspec.structs import replace
 
 from bridge.change import Change
 from bridge.formats.canal import canal
@@ -64,7 +63,7 @@ def decode(record: Record, rules: Rules) -> list[Update]:
     decoder = decoder_of(rules)
     try:
         changes = [_checked(change) for change in decoder(record)]
-        values = [(change.position, msgspec.json.encode(replace(change, position=None))) for change in changes]
+        values = [(change.position, msgspec.json.encode(change)) for change in changes]
         return [update for position, value in values for update in _updates(record, position, value, first, rules)]
     except InvalidUpdateError:
         raise

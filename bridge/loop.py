@@ -145,9 +145,10 @@ class Bridge:
     def _admits(self, number: int, arrived: "Arrived") -> bool:
         if number in self._checkpoints.unchecked:
             return False
-        if not self._positions.follow(number, arrived.updates, timestamp_of(arrived.message)):
-            return False
-        return self._window.admits(number, arrived.size, len(arrived.updates) or 1)
+        # Last: what waits for room is asked about again in each turn.
+        return self._window.admits(number, arrived.size, len(arrived.updates) or 1) and self._positions.follow(
+            number, arrived.updates, timestamp_of(arrived.message)
+        )
 
     def _decode(self, message: Message) -> "Arrived":
         headers: list[tuple[str, bytes | None]] = []

@@ -7,12 +7,12 @@ import logging
 from collections.abc import Iterable
 from typing import Final
 
+from bridge.formats.debezium_source import ALIGNED
 from tasks.contract import Update
 from tasks.rfc3339 import format_rfc3339
 
 logger = logging.getLogger(__name__)
 
-ALIGNED: Final = 8
 COMPLAIN_EVERY_S: Final = 60.0
 
 LATER_US: Final = 60_000_000

@@ -21,8 +21,8 @@ ROWS: Final = frozenset({"INSERT", "UPDATE", "DELETE"})
 class _Message(msgspec.Struct, rename={"is_ddl": "isDdl", "keys": "pkNames", "tidb": "_tidb"}):
     """``es``: when the database wrote it, milliseconds of whole seconds. ``old``: what an update's rows had before.
 
-    Its ``id`` counts from the beginning again when Canal restarts, and is of no use:
-    the order is that of the partition.
+    Its ``id`` counts from the beginning again when Canal restarts, and is of no use: the order is that of the
+    partition. ``tidb``: what TiCDC adds.
     """
 
     type: str
