@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from servers import Reachable, ReachableRedis
 from tests.kafka_helpers import create_topic
 from tests.waiting import wait_until
@@ -106,6 +108,21 @@ def running(arguments: Sequence[str], env: Mapping[str, str], directory: Path) -
     finally:
         process.kill()
         process.wait()
+
+
+def check_ctrl_c(command: Sequence[str], log: Path, begun: str, *, children: int) -> None:
+    """Interrupt a command that has said ``begun``: it ends with 130, no traceback, and none of its processes stays."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=REPOSITORY, env=clean_env({}), stdout=output, stderr=subprocess.STDOUT, process_group=0
+        )
+    wait_until(lambda: begun in log.read_text(encoding="utf-8"), what=begun)
+    started = psutil.Process(process.pid).children(recursive=True)
+    assert len(started) >= children
+    process.send_signal(signal.SIGINT)
+    assert process.wait(120) == 130
+    assert "Traceback" not in log.read_text(encoding="utf-8")
+    assert not [child for child in started if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
 
 
 def working_env(

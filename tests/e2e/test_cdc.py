@@ -109,9 +109,20 @@ NUMBERS = "CREATE TABLE products (id integer PRIMARY KEY, n integer NOT NULL)"
 FILL_NUMBERS = "INSERT INTO products SELECT id, 0 FROM generate_series(1, %s) id"
 
 
-def test_changed_primary_keys(cdc: Cdc) -> None:
+def fill(cdc: Cdc, rows: int) -> None:
+    """Make the table of numbers, with so many rows."""
     cdc.source.do(NUMBERS)
-    cdc.source.do(FILL_NUMBERS, 60)
+    cdc.source.do(FILL_NUMBERS, rows)
+
+
+def check_all_is_right(cdc: Cdc) -> None:
+    """Redis equals the table, and nothing became a dead letter."""
+    assert cdc.wrong() == {}
+    assert cdc.letters() == []
+
+
+def test_changed_primary_keys(cdc: Cdc) -> None:
+    fill(cdc, 60)
     with cdc.followed():
         cdc.connector()
         cdc.wait_until_it_runs()
@@ -129,13 +140,11 @@ def test_changed_primary_keys(cdc: Cdc) -> None:
             connection.execute("UPDATE products SET id = 23, n = 5 WHERE id = 24")
         cdc.source.do("DELETE FROM products WHERE id > 1005")
         cdc.settle()
-        assert cdc.wrong() == {}
-        assert cdc.letters() == []
+        check_all_is_right(cdc)
 
 
 def test_many_changes_in_one_transaction(cdc: Cdc) -> None:
-    cdc.source.do(NUMBERS)
-    cdc.source.do(FILL_NUMBERS, 50)
+    fill(cdc, 50)
     with cdc.followed():
         cdc.connector()
         cdc.wait_until_it_runs()
@@ -151,8 +160,7 @@ def test_many_changes_in_one_transaction(cdc: Cdc) -> None:
             connection.execute("ROLLBACK TO before")
             connection.execute("UPDATE products SET n = 300 WHERE id = 25")
         cdc.settle()
-        assert cdc.wrong() == {}
-        assert cdc.letters() == []
+        check_all_is_right(cdc)
 
 
 def test_keys_of_two_columns(cdc: Cdc) -> None:
@@ -167,8 +175,7 @@ def test_keys_of_two_columns(cdc: Cdc) -> None:
         cdc.source.do("DELETE FROM products WHERE tenant = 't2' AND id < 10")
         cdc.settle()
         assert len(cdc.source.query("SELECT 1 FROM products")) == 290
-        assert cdc.wrong() == {}
-        assert cdc.letters() == []
+        check_all_is_right(cdc)
 
 
 @pytest.fixture
@@ -212,22 +219,19 @@ def test_large_values_that_the_log_leaves_out_are_read_from_the_table(large: Cdc
 
 def test_a_snapshot_while_the_table_is_written(cdc: Cdc) -> None:
     rows = 3_000
-    cdc.source.do(NUMBERS)
-    cdc.source.do(FILL_NUMBERS, rows)
+    fill(cdc, rows)
     with cdc.followed():
         with cdc.written(each_once(1, rows)) as writer:
             writer.wait_for(200)
             cdc.connector()
         cdc.wait_until_it_runs()
         cdc.settle()
-        assert cdc.wrong() == {}
-        assert cdc.letters() == []
+        check_all_is_right(cdc)
 
 
 def test_an_incremental_snapshot_while_the_connector_is_behind(cdc: Cdc, name: str) -> None:
     rows = 2_000
-    cdc.source.do(NUMBERS)
-    cdc.source.do(FILL_NUMBERS, rows)
+    fill(cdc, rows)
     cdc.source.do("CREATE TABLE bulk (id integer PRIMARY KEY, a text)")
     cdc.source.do("INSERT INTO bulk SELECT id, md5(id::text) FROM generate_series(1, 50000) id")
     tables = "public.products,public.bulk,public.debezium_signal"
@@ -246,8 +250,7 @@ def test_an_incremental_snapshot_while_the_connector_is_behind(cdc: Cdc, name: s
             pass
         cdc.source.wait_until_read_again(name)
         cdc.settle()
-        assert cdc.wrong() == {}
-        assert cdc.letters() == []
+        check_all_is_right(cdc)
     assert cdc.dated_wrongly() > 100, "so many would be wrong by the time"
 
 
@@ -256,8 +259,7 @@ def slot_is_used(cdc: Cdc, name: str) -> bool:
 
 
 def test_a_truncate_is_a_dead_letter(cdc: Cdc) -> None:
-    cdc.source.do(NUMBERS)
-    cdc.source.do(FILL_NUMBERS, 20)
+    fill(cdc, 20)
     with cdc.followed():
         cdc.connector(skipped__operations="none")
         cdc.wait_until_it_runs()
@@ -272,8 +274,7 @@ def test_a_truncate_is_a_dead_letter(cdc: Cdc) -> None:
 
 
 def test_an_added_column(cdc: Cdc) -> None:
-    cdc.source.do(NUMBERS)
-    cdc.source.do(FILL_NUMBERS, 20)
+    fill(cdc, 20)
     with cdc.followed():
         cdc.connector()
         cdc.wait_until_it_runs()
@@ -290,14 +291,12 @@ def test_an_added_column(cdc: Cdc) -> None:
         cdc.source.do(SIGNAL)
         cdc.source.wait_until_read_again(cdc.name)
         cdc.settle()
-        assert cdc.wrong() == {}
-        assert cdc.letters() == []
+        check_all_is_right(cdc)
 
 
 def test_the_connector_is_killed_while_the_table_is_written(cdc: Cdc, connect: Connect) -> None:
     rows = 2_000
-    cdc.source.do(NUMBERS)
-    cdc.source.do(FILL_NUMBERS, rows)
+    fill(cdc, rows)
     with cdc.followed():
         cdc.connector()
         cdc.wait_until_it_runs()
@@ -310,14 +309,12 @@ def test_the_connector_is_killed_while_the_table_is_written(cdc: Cdc, connect: C
                 connect.start()
                 cdc.wait_until_it_runs()
         cdc.settle()
-        assert cdc.wrong() == {}
-        assert cdc.letters() == []
+        check_all_is_right(cdc)
 
 
 def test_the_database_is_killed_while_the_table_is_written(cdc: Cdc, postgresql: PostgreSQL) -> None:
     rows = 2_000
-    cdc.source.do(NUMBERS)
-    cdc.source.do(FILL_NUMBERS, rows)
+    fill(cdc, rows)
     with cdc.followed():
         cdc.connector()
         cdc.wait_until_it_runs()
@@ -329,15 +326,13 @@ def test_the_database_is_killed_while_the_table_is_written(cdc: Cdc, postgresql:
                 postgresql.start()
         cdc.source.connect()
         cdc.settle()
-        assert cdc.wrong() == {}
-        assert cdc.letters() == []
+        check_all_is_right(cdc)
 
 
 def test_all_is_killed_one_after_the_other_while_the_table_is_read_and_written(
     cdc: Cdc, connect: Connect, postgresql: PostgreSQL
 ) -> None:
-    cdc.source.do(NUMBERS)
-    cdc.source.do(FILL_NUMBERS, 400)
+    fill(cdc, 400)
     cdc.connector()
     cdc.source.wait_until_passed_on(cdc.name)
     with cdc.written(at_random(3_000)) as writer:
@@ -358,5 +353,4 @@ def test_all_is_killed_one_after_the_other_while_the_table_is_read_and_written(
     with cdc.followed():
         cdc.source.wait_until_read_again(cdc.name)
         cdc.settle()
-        assert cdc.wrong() == {}
-        assert cdc.letters() == []
+        check_all_is_right(cdc)

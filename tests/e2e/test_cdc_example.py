@@ -1,17 +1,14 @@
 """`make cdc` as a person runs it, and interrupted."""
 
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
-from tests.commands import REPOSITORY, clean_env
+from tests.commands import REPOSITORY, check_ctrl_c, clean_env
 from tests.programs import POSTGRESQL
-from tests.waiting import wait_until
 
 pytestmark = POSTGRESQL.mark
 
@@ -31,15 +28,4 @@ def test_it_ends_with_redis_equal_to_the_database() -> None:
 
 @pytest.mark.parametrize("begun", ["Kafka Connect 127", "an incremental snapshot"])
 def test_ctrl_c_stops_everything_it_has_started(tmp_path: Path, begun: str) -> None:
-    log = tmp_path / "cdc.log"
-    with log.open("wb") as output:
-        cdc = subprocess.Popen(
-            CDC, cwd=REPOSITORY, env=clean_env({}), stdout=output, stderr=subprocess.STDOUT, process_group=0
-        )
-    wait_until(lambda: begun in log.read_text(encoding="utf-8"), what=begun)
-    children = psutil.Process(cdc.pid).children(recursive=True)
-    assert len(children) >= 5
-    cdc.send_signal(signal.SIGINT)
-    assert cdc.wait(120) == 130
-    assert "Traceback" not in log.read_text(encoding="utf-8")
-    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    check_ctrl_c(CDC, tmp_path / "cdc.log", begun, children=5)
