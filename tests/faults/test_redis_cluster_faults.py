@@ -18,7 +18,7 @@ from tests.pools import THREADS
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
-SHARD_DOWN_S = 120.0  # the others must flow all the while
+SHARD_DOWN_S = 40.0  # the others must flow all the while
 PRODUCTS = [f"p{number}" for number in range(30)]
 
 
