@@ -16,6 +16,7 @@ from bridge.evidence import is_marked
 from bridge.in_flight import InFlight
 from bridge.task_message import TaskMessage, TaskMessages
 from tasks.arguments import Arguments, Send
+from tasks.task_id import repetition_id
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +32,10 @@ class EnqueueError(Exception):
 
 
 def task_id(topic: str, partition: int, offset: int, position: int = 0) -> str:
-    """Return the id of an update's task: topic, partition and offset, and the place in the record if not the first."""
+    """Return the id of an update's first task, with which the ids of its repetitions begin.
+
+    Topic, partition and offset, and the place in the record if not the first.
+    """
     return f"{topic}:{partition}:{offset}{f':{position}' if position else ''}"
 
 
@@ -108,11 +112,15 @@ class Enqueuer:
             not_after=now + self._task_life_s,
             marked=is_marked(entry.sends),
         )
-        return Send(self.task_id(entry), arguments)
+        return Send(self._id_of_this_send(entry), arguments)
 
     def task_id(self, entry: InFlight) -> str:
-        """Return the task's id, the same at every send."""
+        """Return the id of its first task, under which marks and failures of every send are kept."""
         return task_id(self._topic, entry.record.partition.number, entry.record.offset, entry.position)
+
+    def _id_of_this_send(self, entry: InFlight) -> str:
+        first, number = self.task_id(entry), len(entry.nonces)
+        return first if number == 1 else repetition_id(first, number, entry.nonces[-1])
 
     @contextmanager
     def _open_channel(self) -> Iterator[Any]:

@@ -5,11 +5,11 @@ import msgspec
 from tasks.version import Version
 
 FAILURE_PREFIX = "lastword:failed:"
-"""What precedes the task id in the Redis key of a recorded failure."""
+"""What precedes the id in the Redis key of a failure: that of the update's first task, whichever send has failed."""
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Why the task ``task_id``, as sent with ``nonce``, can never apply ``version``.
+    """Why the update whose first task is ``task_id``, as sent with ``nonce``, can never apply ``version``.
 
     ``error`` is the name of the exception's class, ``message`` what it said.
     """

@@ -20,7 +20,7 @@ from tasks.redis_pipeline import Command
 logger = logging.getLogger(__name__)
 
 STARTED_PREFIX: Final = "lastword:started:"
-"""What precedes the task id in the Redis key of its marks: a hash, from each send's nonce to who began it when."""
+"""What precedes the id of an update's first task in the key of its marks: a hash from nonces to who began it when."""
 
 STARTED_TTL_S: Final = 86_400  # after the last mark: the bridge looks for it within seconds
 

@@ -18,8 +18,8 @@ MACHINE_ERRORS = (SoftTimeLimitExceeded, MemoryError, OSError)
 """Errors that say something about the machine, or about time; no evidence against the update in hand."""
 
 
-def run(task_id: str, arguments: Arguments, here: Resources, *, retries: int) -> Answer:
-    """Run the update and return what became of it; one that may be what kills workers runs alone and is marked.
+def run(record_id: str, arguments: Arguments, here: Resources, *, retries: int) -> Answer:
+    """Run the update and return what became of it; one that may kill workers runs alone, marked under ``record_id``.
 
     Only the first try waits for a busy lock: tasks whose locks stay busy would occupy every process of the pool.
     """
@@ -34,7 +34,7 @@ def run(task_id: str, arguments: Arguments, here: Resources, *, retries: int) ->
     try:
         # A process killed while it waits for a server or a lock leaves no mark: that says nothing about the update.
         here.locks.acquire({}).release()
-        with here.started.marked(task_id, arguments.nonce):
+        with here.started.marked(record_id, arguments.nonce):
             (answer,) = refresh(updates, here.cache, here.locks, notices, lock_wait_s=0.0)
     except TransientError as error:
         return error

@@ -43,6 +43,7 @@ from tasks.startup import (
     reach_cache,
     wait_for,
 )
+from tasks.task_id import record_id
 from tasks.ungrouped import MACHINE_ERRORS, run, run_many
 
 logger = logging.getLogger(__name__)
@@ -132,7 +133,10 @@ def update_product(self: "Task[Any, Any]", number: int, body: object, unexpected
     arguments = ready.arguments if ready else unpack(number, body)
     here = resources()
     try:
-        answer = ready.answer if ready else run(str(self.request.id), arguments, here, retries=self.request.retries)
+        if ready:
+            answer = ready.answer
+        else:
+            answer = run(record_id(str(self.request.id)), arguments, here, retries=self.request.retries)
     except MACHINE_ERRORS as error:
         countdown_s = pause_s(TransientError(), self.request.retries, here.settings)
         raise again(self, arguments, error, countdown_s, unexpected=unexpected) from error
@@ -247,7 +251,7 @@ def unforeseen(
 def fail(task: "Task[Any, Any]", arguments: Arguments, here: Resources, error: Exception, unexpected: int) -> Exception:
     """Record a permanent failure for the bridge to find, and return what to raise: a retry if that did not succeed."""
     failure = Failure(
-        task_id=str(task.request.id),
+        task_id=record_id(str(task.request.id)),
         version=arguments.update.version,
         nonce=arguments.nonce,
         error=type(error).__name__,

@@ -22,6 +22,7 @@ from tasks.arguments import PACK_NAME, TASK_NAME
 from tasks.cache import Cache
 from tasks.contract import Update
 from tasks.lock import Locks
+from tasks.task_id import repetition_id
 from tasks.version import Version
 from tests.lock_helpers import direct_client, lock_count, lock_stat, open_locks
 from tests.waiting import wait_until
@@ -81,14 +82,17 @@ class Sender:
         return [(enqueuer.task_id(entry), entry.nonces[-1]) for entry in entries]
 
     def send_marked(self, update: Update, *, before: Callable[[str], None]) -> str:
-        """Enqueue an update's third send, whose nonce is MARKED, after ``before`` was called with the task's id."""
+        """Enqueue an update's third send, whose nonce is MARKED, and return its id.
+
+        ``before`` is called with the id of the first: what is kept of any send is under that.
+        """
         enqueuer = Enqueuer(self._app, self._topic, task_life_s=600.0)
         entry = InFlight(record=self._partition.deliver(next(self._offsets), 1, 100, None), update=update)
         entry.sends, entry.nonces = 2, ["first", "second", MARKED]
         before(enqueuer.task_id(entry))
         enqueuer.send([entry])
         enqueuer.close()
-        return enqueuer.task_id(entry)
+        return repetition_id(enqueuer.task_id(entry), 3, MARKED)
 
 
 class TaskLog:

@@ -15,6 +15,7 @@ from bridge.window import Window
 from servers import Redis
 from tasks.arguments import PACK_NAME, TASK_NAME, Arguments, unpack, unpack_many
 from tasks.contract import Update
+from tasks.task_id import record_id
 from tasks.version import Version
 from tests.kafka_helpers import at_most
 from tests.task_helpers import client_app
@@ -89,7 +90,7 @@ def test_each_update_becomes_a_task_in_order_that_a_worker_understands(enqueuer:
     assert all(one.not_after == pytest.approx(one.first_sent + 600) for one in read)
 
 
-def test_a_second_send_has_the_same_id_and_first_time_and_a_nonce_of_its_own(
+def test_a_second_send_has_the_same_first_time_and_an_id_and_a_nonce_of_its_own(
     enqueuer: Enqueuer, raw: redis.Redis
 ) -> None:
     given = entries(2)
@@ -99,7 +100,9 @@ def test_a_second_send_has_the_same_id_and_first_time_and_a_nonce_of_its_own(
 
     found = messages(raw)
     first, other, again = arguments(found)
-    assert [headers["id"] for headers, _ in found] == ["products:3:0", "products:3:1", "products:3:0"]
+    assert [headers["id"] for headers, _ in found] == ["products:3:0", "products:3:1", f"products:3:0@2-{again.nonce}"]
+    assert enqueuer.task_id(given[0]) == record_id(found[2][0]["id"]) == "products:3:0"
+    assert found[2][0]["root_id"] == found[2][0]["id"]
     assert again.first_sent == first.first_sent
     assert again.not_after > first.not_after
     assert [first.nonce, again.nonce] == given[0].nonces
@@ -119,8 +122,12 @@ def test_updates_of_one_record_have_ids_of_their_own(enqueuer: Enqueuer, raw: re
     window.assign([0])
     pair = [Update(product_id=name, version=Version(1, 1), data=b"1") for name in ("a", "b")]
     window.add(0, 12, pair, size=1, source=None)
-    enqueuer.send(window.unsent(10))
-    assert [headers["id"] for headers, _ in messages(raw)] == ["products:0:12", "products:0:12:1"]
+    again, *_ = sent = window.unsent(10)
+    enqueuer.send(sent)
+    again.sends = 1  # as the window notes it
+    enqueuer.send(sent)
+    ids = [headers["id"] for headers, _ in messages(raw)]
+    assert ids == ["products:0:12", "products:0:12:1", f"products:0:12@2-{again.nonces[1]}", "products:0:12:1"]
 
 
 def test_a_batch_takes_one_read_of_the_servers_socket_not_one_per_task(enqueuer: Enqueuer, raw: redis.Redis) -> None:
@@ -170,7 +177,7 @@ def test_what_has_been_sent_before_is_alone_and_so_is_a_notice(packing: Enqueuer
     raw.delete(QUEUE)
     packing.send([again, notice, *fresh])
     assert sorted(headers["id"] for headers, _ in messages(raw)) == [
-        "products:3:0",
+        f"products:3:0@2-{again.nonces[1]}",
         "products:3:1",
         "products:3:2+19",
         "products:3:22+19",

@@ -1,15 +1,19 @@
 """Marked updates in a real worker: whatever end they come to, their mark is gone; without a mark they are not run."""
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from bridge.task_message import TaskMessage, TaskMessages
 from servers import ReachableRedis, Redis, ZooKeeper
+from tasks.arguments import Arguments, Send
 from tasks.contract import Update
 from tasks.failures import failure_key
 from tasks.started import started_key
+from tasks.task_id import record_id
 from tests.faults.poison import RAISES
 from tests.lock_helpers import acquire_when_possible
 from tests.task_helpers import MARKED, Running, Site, TaskLog, live, open_site
@@ -43,12 +47,14 @@ def leave_marks(site: Site, task_id: str) -> None:
 
 
 def wait_until_mark_is_gone(site: Site, task_id: str) -> None:
+    key = started_key(record_id(task_id))
+
     def marks() -> dict[bytes, bytes]:
-        return site.raw.hgetall(started_key(task_id))  # type: ignore[return-value]  # redis-py's types: maybe awaitable
+        return site.raw.hgetall(key)  # type: ignore[return-value]  # redis-py's types: maybe awaitable
 
     wait_until(lambda: MARKED.encode() not in marks(), what="the mark gone")
     assert marks() == {b"other": b"killed"}
-    assert 86_000 < int(site.raw.ttl(started_key(task_id))) <= 86_400, "it was set, and would not have stayed for ever"
+    assert 86_000 < int(site.raw.ttl(key)) <= 86_400, "it was set, and would not have stayed for ever"
 
 
 @contextmanager
@@ -69,6 +75,16 @@ def test_an_update_that_is_applied_leaves_no_mark(site: Site, log: TaskLog) -> N
     wait_until_mark_is_gone(site, task_id)
 
 
+def test_a_repetition_of_an_older_bridge_has_the_first_tasks_id(site: Site, log: TaskLog) -> None:
+    update = live("of an older bridge")
+    first = record_id(send(site, update))
+    with site.app.connection_for_write() as connection, connection.channel() as channel:
+        arguments = Arguments(update=update, nonce=MARKED, first_sent=0.0, not_after=time.time() + 600, marked=True)
+        TaskMessages(site.app, timeout_s=5).publish(channel, [TaskMessage.of(Send(first, arguments))])
+    assert log.result(first) == "duplicate"
+    wait_until_mark_is_gone(site, first)
+
+
 def test_an_update_that_has_to_be_retried_leaves_no_mark_meanwhile(site: Site, log: TaskLog) -> None:
     update = live("busy")
     with site.other_locks() as locks, acquire_when_possible(locks, "busy"):
@@ -85,7 +101,7 @@ def test_a_permanent_failure_leaves_no_mark(site: Site, log: TaskLog) -> None:
     task_id = send(site, live("not ours"))
     assert log.failure(task_id).startswith("UnusableKeyError(")
     wait_until_mark_is_gone(site, task_id)
-    assert site.raw.exists(failure_key(task_id))
+    assert site.raw.exists(failure_key(record_id(task_id)))
 
 
 def test_an_error_that_nobody_foresaw_leaves_no_mark(site: Site, log: TaskLog) -> None:
