@@ -1,14 +1,19 @@
-"""``python -m bridge``, and ``lastword``: the command, which runs the bridge unless told otherwise."""
+"""``python -m bridge`` runs the bridge unless told otherwise; ``lastword`` is the same command, and shows its help."""
 
 from tasks import interrupt
 
 
-def main() -> None:
+def main(*, show_help: bool = False) -> None:
     """Run the command; Ctrl-C ends it without a traceback also while what it needs is still being imported."""
     interrupt.leave_at_once()
-    from bridge.cli import main as command  # noqa: PLC0415 - it takes most of a second
+    from bridge import cli  # noqa: PLC0415 - it takes most of a second
 
-    interrupt.run_click(command)
+    interrupt.run_click(cli.main, obj=cli.SHOW_HELP if show_help else None)
+
+
+def lastword() -> None:
+    """Run the installed command: ``main``, which shows its help where it is not told what to do."""
+    main(show_help=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``lastword publish``: one record for each line of a file or of standard input."""
+"""``lastword publish``: one record for each line of a file or of standard input, or a look at whether each could be."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -8,12 +8,37 @@ import click
 
 from bridge.change import checked_key
 from bridge.delivery import DeliveryError, PublishError
+from bridge.facts import counted
+from bridge.printable import printable
 from bridge.progress import progress_bar
 from bridge.publisher import Publisher
 from tasks.contract import InvalidUpdateError, Rules
+from tasks.startup import complain
 
 FLUSH_S: Final = 60.0
 NAMED_FAILURES: Final = 3
+NAMED_LINES: Final = 20
+
+
+def check_lines(source: IO[bytes], rules: Rules) -> None:
+    """Say of each invalid line why it is, of twenty at most, and publish nothing; PublishError where one is invalid."""
+    lines = invalid = 0
+    with progress_bar() as progress:
+        bar = progress.add_task("checking", total=_size(source))
+        for number, line in enumerate(source, 1):
+            progress.advance(bar, len(line))
+            if not line.strip():
+                continue
+            lines += 1
+            try:
+                checked_key(line.strip(), rules)
+            except InvalidUpdateError as error:
+                invalid += 1
+                if invalid <= NAMED_LINES:
+                    complain(printable(f"line {number}: {error}"))
+    if invalid:
+        raise PublishError(f"{invalid:,} of {counted(lines, 'line')} are invalid; nothing was published")
+    click.echo(f"{counted(lines, 'line')}, each of them valid; nothing was published")
 
 
 def publish_lines(
@@ -27,6 +52,7 @@ def publish_lines(
     reasons: list[str] = []
     publisher = Publisher(properties, topic, rules=rules)
     refusal = ""
+    number = 0
     try:
         with progress_bar() as progress:
             bar = progress.add_task("publishing", total=_size(source))
@@ -43,6 +69,9 @@ def publish_lines(
                     refusal = f"line {number}: {error}"
                     break
             publisher.flush(FLUSH_S)
+    except KeyboardInterrupt:
+        complain(f"stopped at line {number}: {publisher.delivered} records are surely published to {topic!r}")
+        raise
     except DeliveryError as error:
         refusal = f"{error.pending} records are not delivered after {FLUSH_S:g} s{publisher.trouble}"
     finally:

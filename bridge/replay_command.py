@@ -4,27 +4,21 @@ import sys
 from collections.abc import Iterator, Sequence
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from bridge.facts import counted
 from bridge.letter import StoredLetter, read_letter
 from bridge.opening import Opened, deadline, watched
 from bridge.original import find_letter
 from bridge.parameters import PLACE, RANGE, TIME, Place, Range
-from bridge.printable import printable
 from bridge.progress import progress_bar
 from bridge.reading import Beginning, Offsets, Origin, Since
 from bridge.rebuild import Rebuilt, rebuild
-from bridge.repair import Repair, Unconfirmed
+from bridge.repair import Repair
+from bridge.replay_report import counts, show_records, show_sent_back
 from bridge.reporting import EXIT_FAILED, reported
-from bridge.sending_back import SentBack, Terms, send_back
+from bridge.sending_back import Terms, send_back
 from tasks import app
 from tasks.resources import open_cache
-from tasks.startup import broker_address, complain, reach_broker, reach_cache, wait_for
-
-SHOWN = 50
+from tasks.startup import broker_address, reach_broker, reach_cache, wait_for
 
 
 @click.command()
@@ -45,6 +39,7 @@ SHOWN = 50
 )
 @click.option("--all-records", is_flag=True, help="All records that the topic has.")
 @deadline
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
 def replay(
     *,
     ids: Sequence[Place],
@@ -54,6 +49,7 @@ def replay(
     ranges: Sequence[Range],
     all_records: bool,
     deadline_s: float,
+    as_json: bool,
 ) -> None:
     """Send dead letters back to their topic, or fill Redis again from the topic.
 
@@ -79,11 +75,10 @@ def replay(
         raise click.UsageError("--force is for dead letters")
     with reported():
         if ids or all_letters:
-            result = replay_letters(ids, force=force)
-            failed = bool(result.refused)
+            good = replay_letters(ids, force=force, as_json=as_json)
         else:
-            failed = not replay_records(_start(since_ms, ranges), deadline_s)
-    if failed:
+            good = replay_records(_start(since_ms, ranges), deadline_s, as_json=as_json)
+    if not good:
         sys.exit(EXIT_FAILED)
 
 
@@ -101,8 +96,8 @@ def _start(since_ms: int | None, ranges: Sequence[Range]) -> Origin:
 # Letters.
 
 
-def replay_letters(ids: Sequence[Place], *, force: bool) -> SentBack:
-    """Send these letters back, all where none is named, and tell what became of them."""
+def replay_letters(ids: Sequence[Place], *, force: bool, as_json: bool) -> bool:
+    """Send these letters back, all where none is named, and tell what became of them; whether all went."""
     opened = Opened.from_environment()
     topic, letters_topic = opened.settings.topic, opened.settings.letters_topic
     opened.reach_kafka(read=[letters_topic], write=[topic])
@@ -112,12 +107,8 @@ def replay_letters(ids: Sequence[Place], *, force: bool) -> SentBack:
     result = send_back(letters, opened.properties, opened.read, terms)
     for place in missing:
         result.refuse(place, f"no such letter in {letters_topic!r}: it was never there, or the topic has deleted it")
-    for place, reason in result.reasons:
-        complain(printable(f"letter {place} is not sent back: {reason}"))
-    if result.refused > len(result.reasons):
-        complain(f"and {result.refused - len(result.reasons):,} more are not sent back")
-    click.echo(f"sent {counted(result.delivered, 'dead letter')} back to {topic!r}")
-    return result
+    show_sent_back(result, topic, as_json=as_json)
+    return not result.refused
 
 
 def _named(opened: Opened, topic: str, ids: Sequence[Place], missing: list[Place]) -> Iterator[StoredLetter]:
@@ -137,7 +128,7 @@ def _all(opened: Opened, topic: str) -> Iterator[StoredLetter]:
 # Records.
 
 
-def replay_records(start: Origin, deadline_s: float) -> bool:
+def replay_records(start: Origin, deadline_s: float, *, as_json: bool) -> bool:
     """Fill Redis again from the topic, and tell what came of it; whether everything that was read is held."""
     opened = Opened.from_environment(with_redis=True)
     settings, wait_s = opened.settings, opened.task_settings.startup_deadline_s
@@ -151,41 +142,10 @@ def replay_records(start: Origin, deadline_s: float) -> bool:
         bar = progress.add_task("reading", total=reading.total)
 
         def show(result: Rebuilt) -> None:
-            progress.update(bar, completed=reading.passed, description=_counts(result, repair, in_hand=True))
+            progress.update(bar, completed=reading.passed, description=counts(result, repair, in_hand=True))
 
         result = rebuild(reading, repair, opened.task_settings.rules, show)
         unread = reading.total - reading.passed
     cache.close()
-    click.echo(_counts(result, repair, in_hand=False))
-    if repair.stalled:
-        complain(f"gave up: {repair.stalled}" + (f"; about {unread:,} records are not read" if unread else ""))
-    if repair.missed:
-        complain(f"{repair.missed:,} updates were not seen in Redis:")
-        show_unconfirmed(repair.unconfirmed[:SHOWN])
-        if repair.missed > SHOWN:
-            complain(f"and {repair.missed - SHOWN:,} more")
+    show_records(result, repair, unread, as_json=as_json)
     return not repair.missed and not repair.stalled
-
-
-def _counts(result: Rebuilt, repair: Repair, *, in_hand: bool) -> str:
-    parts = [f"{result.records:,} records read", f"{repair.held:,} held", f"{repair.confirmed:,} sent and confirmed"]
-    parts += [f"{repair.in_hand:,} in hand"] if in_hand else []
-    parts += [f"{result.invalid:,} invalid"] if result.invalid else []
-    parts += [f"{repair.missed:,} not confirmed"] if repair.missed else []
-    return ", ".join(parts)
-
-
-def show_unconfirmed(rows: Sequence[Unconfirmed]) -> None:
-    """Print what was not confirmed on standard error: a table on a terminal, otherwise lines with tabs."""
-    texts = [
-        [printable(cell) for cell in (row.product_id, str(row.version), f"{row.partition}:{row.offset}", row.reason)]
-        for row in rows
-    ]
-    if not sys.stderr.isatty():
-        for cells in texts:
-            click.echo("\t".join(cells), err=True)
-        return
-    table = Table("product", "version", "record", "why")
-    for cells in texts:
-        table.add_row(*map(Text, cells))
-    Console(stderr=True).print(table)

@@ -82,13 +82,13 @@ def run(main: "Callable[[], int | None]") -> "NoReturn":
     sys.exit(code)
 
 
-def run_click(command: "click.Command", prog_name: str | None = None) -> "NoReturn":
-    """Run a click command; its own handling of Ctrl-C prints "Aborted!" and exits with 1."""
+def run_click(command: "click.Command", prog_name: str | None = None, obj: object = None) -> "NoReturn":
+    """Run a click command; its own handling of Ctrl-C prints "Aborted!" and exits with 1. ``obj`` is click's."""
     import click  # noqa: PLC0415
 
     def main() -> int:
         try:
-            code = command.main(prog_name=prog_name, standalone_mode=False)
+            code = command.main(prog_name=prog_name, standalone_mode=False, obj=obj)
         except click.Abort as error:
             raise KeyboardInterrupt from error
         except click.ClickException as error:

@@ -187,3 +187,12 @@ def test_the_installed_command_is_the_same_as_the_module() -> None:
     done = subprocess.run([lastword, "--version"], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("lastword, version ")
+
+
+def test_the_installed_command_alone_shows_its_help_and_joins_no_group() -> None:
+    lastword = Path(sys.executable).with_name("lastword")
+    # With a setting that the bridge would refuse: it is not even read.
+    ended = run([str(lastword)], {"LASTWORD_TOPIC": "not a topic"})
+    assert (ended.code, ended.err) == (0, "")
+    assert "Commands:" in ended.out
+    assert "Bridge the topic to Celery" in ended.out

@@ -77,7 +77,9 @@ def test_ctrl_c_while_publishing_ends_it(env: dict[str, str], tmp_path: Path) ->
         wait_until(lambda: read(env["KAFKA_BOOTSTRAP_SERVERS"], env["LASTWORD_TOPIC"], 1), what="the first record")
         ended = process.end(signal.SIGINT)
     assert ended.code == 130
-    assert ended.complaints == ["interrupted"]
+    where, interrupted = ended.complaints
+    assert where.startswith(f"stopped at line 1: 1 records are surely published to '{env['LASTWORD_TOPIC']}'")
+    assert interrupted == "interrupted"
 
 
 def test_a_closed_standard_input_is_one_line(env: dict[str, str]) -> None:
@@ -95,3 +97,21 @@ def test_with_another_format_nothing_is_published_that_the_bridge_would_not_read
     assert "LASTWORD_FORMAT: given 'debezium'" in line
     assert run([*PUBLISH, "--unchecked", "-"], debezium, stdin=change("1")).code == 0
     assert len(published(env, 1)) == 1
+
+
+def test_a_check_names_every_invalid_line_and_needs_no_server() -> None:
+    stdin = f"{change('1')}\n\n{change('2', updated_at=1_763_800_000)}\n{{\n{change('3')}\n"
+    check = [*PUBLISH, "--check", "-"]
+
+    refused = run(check, {}, stdin=stdin)
+    good = run(check, {}, stdin=change("1"))
+    both = run([*check, "--unchecked"], {}, stdin=stdin)
+
+    assert (refused.code, refused.out) == (1, "")
+    third, fourth, count = refused.complaints
+    assert third.startswith("line 3: ")
+    assert "milliseconds" in third
+    assert fourth.startswith("line 4: the value is not JSON")
+    assert count == "2 of 4 lines are invalid; nothing was published"
+    assert (good.code, good.out, good.err) == (0, "1 line, each of them valid; nothing was published\n", "")
+    assert (both.code, "exclude each other" in both.err) == (2, True)

@@ -143,6 +143,11 @@ def test_force_sends_an_invalid_letter_as_it_came_and_it_comes_back(flow: Flow) 
     with flow.bridge(), publishing(flow) as publisher:
         publisher.publish_record(b"broken", b"{", [("trace", b"\x00\xff")])
         [letter] = wait_for_letters(flow, "broken").values()
+        refused = replay(flow, "--all", "--json")
+        assert (refused.code, refused.err) == (1, "")
+        told = json.loads(refused.out)
+        assert (told["sent"], told["refused"]) == (0, 1)
+        assert [(why["id"], "it is still invalid" in why["why"]) for why in told["why"]] == [(letter["id"], True)]
         done = replay(flow, "--all", "--force")
         assert (done.code, done.complaints) == (0, [])
 
@@ -224,7 +229,11 @@ def test_what_is_held_costs_no_task(flow: Flow) -> None:
         # Those of this one product alone: of each batch of the topic its newest.
         assert 1 <= sent <= COUNT // 20
         assert flow.held() == flow.newest
-        assert replay(flow, *EVERYTHING).code == 0
+        again = replay(flow, *EVERYTHING, "--json")
+        assert again.code == 0
+        told = json.loads(again.out)
+        assert told["held"] == told["records"] >= COUNT
+        assert (told["confirmed"], told["missed"], told["unconfirmed"]) == (0, 0, [])
         assert worker.log.count("] received") == sent
 
 
@@ -252,6 +261,11 @@ def test_without_a_worker_it_ends_with_a_table_of_what_is_missing(flow: Flow) ->
     rows = [line.split("\t") for line in done.err.splitlines() if "\t" in line]
     assert {product for product, *_ in rows} == set(flow.newest)
     assert {why for *_, why in rows} == {"not seen in Redis"}
+    for_a_script = replay(flow, "--all-records", "--deadline", "2", "--json")
+    told = json.loads(for_a_script.out)
+    assert (for_a_script.code, for_a_script.err, told["missed"]) == (1, "", len(rows))
+    assert {row["product_id"] for row in told["unconfirmed"]} == set(flow.newest)
+    assert "does a worker run?" in told["stalled"]
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "killed"])
