@@ -3,7 +3,7 @@
 # make shop    a shop that changes its database, and a page on which one sees Redis follow, until Ctrl-C
 # make up      servers, worker, bridge and Flower at their usual ports, until Ctrl-C
 # make test    within minutes: would every broken guarantee be noticed? On real servers, with nothing else installed
-# make test-all  all tests, all faults among them
+# make test-all  all tests, all faults among them; with WITHOUT=core those that `make test` leaves
 # make faults  every part of a real cluster killed, paused, cut off and wiped under load, and what must hold
 # make soak    faults at random under load, for MINUTES=10, by SEED=… or one that it prints; then the checker's report
 # make bench   the pipeline's speed beside that of its peers, on servers started for it
@@ -44,7 +44,7 @@ test: $(INSTALLED)
 
 test-all: $(INSTALLED)
 	@$(FETCH)
-	@$(PYTEST)
+	@$(PYTEST) $(if $(WITHOUT),-m "not $(WITHOUT)")
 
 faults: $(INSTALLED)
 	@$(FETCH)
