@@ -10,7 +10,7 @@ from tasks.cache import Failure
 from tasks.held import Held
 from tasks.lock_holder import Locking
 from tasks.rfc3339 import format_rfc3339
-from tasks.under_way import UnderWay
+from tasks.under_way import TaskState, UnderWay
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def hindrances(facts: Facts, progress: Progress) -> Iterator[str]:
         yield f"no bridge is running in group {group.name!r}: it has no members"
     elif group.members is not None and not progress.owner:
         yield f"of {counted(group.members, 'bridge')} in group {group.name!r} none has its partition: a rebalance?"
-    yield _of_task(facts)
+    yield from _of_tasks(facts)
     if facts.started:
         yield (
             f"its task has begun {counted(len(facts.started), 'time')} without an end, so it is at work or kills its "
@@ -59,21 +59,43 @@ def hindrances(facts: Facts, progress: Progress) -> Iterator[str]:
         )
 
 
-def _of_task(facts: Facts) -> str:
+def _of_tasks(facts: Facts) -> Iterator[str]:
     under_way = facts.under_way
     if isinstance(under_way, str):
-        return f"the Celery broker cannot be asked: {under_way}"
-    task = under_way.tasks.get(facts.task_id)
-    if task is not None:
-        since = "" if task.since_s is None else f" for {max(0.0, facts.now_s - task.since_s):.1f} s"
-        return f"worker {task.worker} has its task {facts.task_id}: {task.state}{since}"
-    if not under_way.workers:
-        return f"no worker answers; {counted(under_way.queued, 'task')} in the broker's queue"
+        yield f"the Celery broker cannot be asked: {under_way}"
+        return
     queued, workers = counted(under_way.queued, "task"), counted(len(under_way.workers), "worker")
-    return (
-        f"its task {facts.task_id} is in the broker's queue ({queued}) or waits for a retry: of {workers} none is at "
-        "it. Why it is retried is in their logs, at INFO"
-    )
+    if not under_way.workers:
+        yield f"no worker answers; {queued} in the broker's queue"
+    elif under_way.tasks:
+        for task_id, task in under_way.tasks.items():
+            yield f"worker {task.worker} has its task {task_id}: {_state(task, facts.now_s)}"
+    else:
+        yield (
+            f"its task {facts.task_id} is in the broker's queue ({queued}) or waits for a retry: of {workers} none is "
+            "at it. Why it is retried is in their logs, at INFO"
+        )
+    yield from _of_hands(under_way)
+
+
+def _state(task: TaskState, now_s: float) -> str:
+    if task.until_s is not None:
+        return f"it waits for its retry, for {max(0.0, task.until_s - now_s):.1f} s more; why is in its log, at INFO"
+    return task.state if task.since_s is None else f"{task.state} for {max(0.0, now_s - task.since_s):.1f} s"
+
+
+def _of_hands(under_way: UnderWay) -> Iterator[str]:
+    """What somebody has done to the workers, in Flower or by ``celery control``."""
+    for task_id in under_way.revoked:
+        yield f"its task {task_id} was revoked: workers discard it. The bridge sends the update again, with another id"
+    if under_way.workers and under_way.elsewhere == under_way.workers:
+        names = ", ".join(under_way.elsewhere)
+        yield (
+            f"nobody reads the queue {under_way.queue!r}, not even {names}: started so (-Q, -X), or told so by "
+            f"`cancel_consumer`; `celery -A tasks control add_consumer {under_way.queue}` undoes that"
+        )
+    for worker, limit in under_way.limits.items():
+        yield f"worker {worker} runs only {limit}: `rate_limit`. `celery -A tasks control rate_limit <task> 0` ends it"
 
 
 def counted(number: int, thing: str) -> str:

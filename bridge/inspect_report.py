@@ -152,6 +152,8 @@ def _celery(facts: Facts) -> Iterator[str]:
     yield f"workers that answer: {', '.join(under_way.workers) or 'none'}"
     for task_id, task in under_way.tasks.items():
         yield f"task {task_id}: {task.state} in {task.worker}"
+    for task_id in under_way.revoked:
+        yield f"task {task_id}: revoked"
     for mark in facts.started:
         yield f"task {facts.task_id} has begun and not ended: {mark}"
     if facts.failure is not None:

@@ -24,6 +24,7 @@ from tasks.grouped import Groups, Prepared, Waiting, prepared
 from tasks.packed import Pack, PreparedPack
 from tasks.resources import resources
 from tasks.startup import collect_seldom
+from tasks.worker_options import WHY
 
 logger = logging.getLogger(__name__)
 _tracer = logging.getLogger("celery.app.trace")
@@ -147,14 +148,21 @@ class GroupPool(BasePool):
     def on_stop(self) -> None:
         """Do nothing: all is finished or dropped by now."""
 
+    # What follows is refused before anybody comes here, by tasks/remote_control.py and tasks/worker_options.py.
+
     def terminate_job(self, _pid: int, _signal: object = None) -> None:
         """Do nothing but say so: it would end the worker."""
-        logger.warning("a task cannot be terminated: it is one of a group in the worker's process")
+        logger.warning("a task cannot be terminated: %s", WHY)
 
     def grow(self, n: int = 1) -> None:
-        """Do nothing: one process, one thread."""
+        """Do nothing but say so: one process, one thread."""
+        logger.warning("nothing is added or taken away, of %d: %s", n, WHY)
 
     shrink = grow
+
+    def restart(self) -> None:
+        """Do nothing but say so: it is the worker itself."""
+        logger.warning("this pool is not restarted: %s", WHY)
 
     def _is_traced(self) -> bool:
         return self._traced

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from celery import Celery, Task, signals
+from celery.concurrency import get_implementation
 from celery.exceptions import Reject, Retry
 from kombu.exceptions import OperationalError
 
@@ -45,10 +46,13 @@ from tasks.startup import (
 )
 from tasks.task_id import record_id
 from tasks.ungrouped import MACHINE_ERRORS, run, run_many
+from tasks.worker_options import mind_options
 
 logger = logging.getLogger(__name__)
 
 GROUP_POOL = "tasks.pool:GroupPool"
+THREAD_POOL = "tasks.thread_pool:ThreadPool"
+CELERYS_THREADS = "celery.concurrency.thread"
 PREFETCH = 2 * GROUP_MAX
 """Two full groups: of one update per task, what is under way and what gathers meanwhile."""
 
@@ -68,6 +72,7 @@ def get_ready(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
         if at_once:
             interrupt.raise_once()  # a session of ZooKeeper is to be ended
         refuse_misspelt_settings()
+        take_over_remote_control()
         here = resources()
         heartbeat = Heartbeat(here.settings.heartbeat_file)
         wait_for_servers(here)
@@ -81,6 +86,13 @@ def get_ready(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
         leave("interrupted", EXIT_INTERRUPTED)
     # Sent by a timer of the consumer, which no longer runs when the main loop hangs or has lost its broker.
     signals.heartbeat_sent.connect(lambda **_: heartbeat.beat(), weak=False)
+
+
+def take_over_remote_control() -> None:
+    """Refuse the remote control commands that cannot work, and answer ours."""
+    from tasks import remote_control  # noqa: PLC0415 - half of Celery's worker: a bridge imports this module as well
+
+    remote_control.install()
 
 
 def wait_for_servers(here: Resources) -> None:
@@ -104,9 +116,16 @@ def reach_zookeeper(settings: TaskSettings) -> None:
 
 @signals.worker_init.connect
 def fit_to_pool(sender: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
-    """Let a worker with the group pool prefetch whole groups; Celery reckons from the number of cores."""
+    """Let a worker with the group pool prefetch whole groups, and mind the options that its pool cannot follow."""
+    try:
+        mind_options(sender, resources().settings.heartbeat_file)
+    except SettingsError as error:
+        leave(str(error), EXIT_SETTINGS)
+    # Celery reckons from the number of cores.
     if sender.pool_cls in {GROUP_POOL, GroupPool}:
         sender.concurrency, sender.prefetch_multiplier = 1, PREFETCH
+    elif get_implementation(sender.pool_cls).__module__ == CELERYS_THREADS:
+        sender.pool_cls = THREAD_POOL
 
 
 @signals.worker_process_shutdown.connect

@@ -30,6 +30,11 @@ class Flower:
     def status(self, path: str, login: str | None = None) -> int:
         return http_get(self.port, path, login)[0]
 
+    def press(self, path: str, login: str) -> tuple[int, str]:
+        """The HTTP status and text of what a button of a page answers."""
+        status, body = http_get(self.port, path, login, method="POST")
+        return status, body.decode()
+
     def get(self, path: str, login: str | None = None) -> dict[str, Any]:
         status, body = http_get(self.port, path, login)
         assert status == 200, (status, path)
@@ -44,9 +49,9 @@ class Flower:
         wait_until(answers, what="an answer of Flower")
 
 
-def http_get(port: int, path: str, login: str | None = None) -> tuple[int, bytes]:
+def http_get(port: int, path: str, login: str | None = None, *, method: str = "GET") -> tuple[int, bytes]:
     """The HTTP status and body of an answer on this machine; 0 and nothing where there is none."""
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}")
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method)
     if login is not None:
         request.add_header("Authorization", f"Basic {b64encode(login.encode()).decode()}")
     try:
@@ -54,7 +59,7 @@ def http_get(port: int, path: str, login: str | None = None) -> tuple[int, bytes
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         with error:
-            return error.code, b""
+            return error.code, error.read()
     except OSError:
         return 0, b""
 

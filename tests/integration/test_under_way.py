@@ -8,7 +8,9 @@ import pytest
 from servers import Redis, ZooKeeper
 from servers.ports import free_port
 from servers.rabbitmq import RabbitMQ
+from tasks.task_id import repetition_id
 from tasks.under_way import read_under_way
+from tests.lock_helpers import acquire_when_possible
 from tests.programs import RABBITMQ
 from tests.task_helpers import Sender, Site, client_app, live, open_site
 from tests.waiting import wait_until
@@ -46,6 +48,27 @@ def test_a_task_that_a_worker_has_is_named(site: Site) -> None:
     assert found is not None
     assert (found.worker, found.state) == (worker.name, "active")
     assert found.since_s is not None
+
+
+def test_a_task_that_waits_and_one_that_was_revoked_are_named(site: Site) -> None:
+    with celery_worker(site.env) as worker, site.other_locks() as locks, acquire_when_possible(locks, "42"):
+        task_id = site.sender.send(live("42"))
+        waiting = wait_until(
+            lambda: state if (state := read_under_way(site.app, [task_id]).tasks.get(task_id)) else None,
+            what="a retry that a worker waits for",
+        )
+        assert (waiting.worker, waiting.state, waiting.since_s) == (worker.name, "scheduled", None)
+        assert waiting.until_s is not None
+        site.app.control.revoke([task_id, repetition_id(task_id, 2, "nonce"), "another:0:1"])
+        wait_until(lambda: "flagged as revoked" in worker.log, what="the revocation")
+        assert read_under_way(site.app, [task_id]).revoked == (task_id, repetition_id(task_id, 2, "nonce"))
+
+
+def test_a_worker_that_knows_nothing_of_the_question_is_asked_as_before(site: Site) -> None:
+    """One of Celery's own, for a worker of an older release; like that, it finds a task by its id alone."""
+    with celery_worker(site.env, "-P", "threads", app="benchmarks.peers.noop") as worker:
+        found = read_under_way(site.app, ["products:0:1"])
+    assert (found.workers, found.untold, found.tasks) == ((worker.name,), (worker.name,), {})
 
 
 def test_a_broker_that_is_not_there_is_an_error_without_its_password() -> None:

@@ -141,6 +141,16 @@ def test_each_case_has_its_verdict(given: Facts, code: Code, said: str) -> None:
         ({"under_way": UnderWay(3, (), {})}, "no worker answers; 3 tasks"),
         ({"under_way": QUIET}, "of 1 worker none is at it"),
         ({"under_way": UnderWay(0, ("w",), {"t:0:9": TaskState("w", "active", NOW_S - 2)})}, "t:0:9: active for 2.0 s"),
+        (
+            {"under_way": UnderWay(0, ("w",), {"t:0:9@2-n": TaskState("w", "scheduled", None, NOW_S + 3)})},
+            "worker w has its task t:0:9@2-n: it waits for its retry, for 3.0 s more",
+        ),
+        ({"under_way": replace(QUIET, revoked=("t:0:9",))}, "its task t:0:9 was revoked: workers discard it"),
+        (
+            {"under_way": replace(QUIET, elsewhere=QUIET.workers, queue="q")},
+            "nobody reads the queue 'q', not even worker@host: started so (-Q, -X)",
+        ),
+        ({"under_way": replace(QUIET, limits={"w": "1/m of tasks.x"})}, "worker w runs only 1/m of tasks.x"),
         ({"under_way": "redis://x: refused"}, "the Celery broker cannot be asked: redis://x: refused"),
         ({"locking": LOCKED}, "session 0x10 (host:7) for 5.0 s, since 2025-11-22T08:28:15Z"),
         ({"locking": "ZooKeeper at x: no"}, "its lock cannot be looked at: ZooKeeper at x: no"),
