@@ -66,6 +66,7 @@ task_acks_late = False
 task_reject_on_worker_lost = False
 
 worker_send_task_events = True  # outcomes, for Flower and `celery events`
+worker_consumer = "tasks.consumer:Consumer"  # outlives whatever the broker answers
 worker_pool = "tasks.pool:GroupPool"  # in place of prefork; `-P processes` and `-P threads` are Celery's own
 worker_prefetch_multiplier = 8  # the group pool has a prefetch of its own
 # After a lost connection Celery would fetch less for a while, and restore it from whichever thread begins a task: two
@@ -90,6 +91,7 @@ if broker_url.startswith(("redis", "rediss", "sentinel")):
         "socket_connect_timeout": 5.0,  # seconds, as socket_timeout: every call of the bridge has a deadline
         "socket_timeout": 5.0,
         "socket_keepalive": True,
+        "health_check_interval": 3,  # seconds: one that hangs is noticed in twice that time
         **broker_transport_options,
     }
 else:

@@ -17,6 +17,7 @@ from bridge.in_flight import InFlight
 from bridge.task_message import TaskMessage, TaskMessages
 from tasks.arguments import Arguments, Send
 from tasks.task_id import repetition_id
+from tasks.transport import reason
 
 logger = logging.getLogger(__name__)
 
@@ -136,8 +137,7 @@ class Enqueuer:
             yield self._channel
         except self._errors() as error:
             self._drop()
-            cause = error.__cause__ or error
-            raise EnqueueError(str(cause) or type(cause).__name__) from error
+            raise EnqueueError(reason(error)) from error
 
     def _drop(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None

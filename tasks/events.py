@@ -4,11 +4,13 @@ A worker with threads loses none either: https://github.com/celery/celery/issues
 """
 
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 from celery.app.events import Events as CeleryEvents
 from celery.events.dispatcher import EventDispatcher
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 AT_ONCE_MAX: Final = 2_000
 """The most events in one message."""
@@ -70,24 +72,43 @@ class Dispatcher(_CeleryDispatcher):  # type: ignore[misc]
                 del events[: len(batch)]  # not all: other threads append meanwhile
 
     def _publish(self, event: Any, producer: Any, routing_key: str, **options: Any) -> None:  # noqa: ANN401 - Celery's
-        if options.get("retry"):
-            options["retry_policy"] = TWICE
-        super()._publish(event, _Encoded(producer), routing_key, **options)
+        super()._publish(event, _Encoded(producer, self._hangs), routing_key, **options)
+
+    def _hangs(self, error: Exception) -> None:
+        """Have the worker drop its connections: who does not answer here does not answer there either."""
+        if self._consumer is not None:  # by a timer, of which nothing is left if they are dropped already
+            self._consumer.hub.call_later(0, _raise, error)
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 class _Encoded:
-    """A producer that is given what is encoded already: Celery's own encoder takes ten times as long."""
+    """A producer that is given what is encoded already: Celery's own encoder takes ten times as long.
 
-    def __init__(self, producer: Any) -> None:  # noqa: ANN401 - kombu's
+    It tries no broker again that does not answer: a deadline is long enough for the worker's only thread.
+    """
+
+    def __init__(self, producer: Any, on_timeout: Callable[[Exception], None]) -> None:  # noqa: ANN401 - kombu's
         self._producer = producer
+        self._on_timeout = on_timeout
 
-    def publish(self, event: object, *, serializer: str, **options: Any) -> None:  # noqa: ANN401 - kombu's
+    def publish(self, event: object, *, serializer: str, retry: bool = False, **options: Any) -> None:  # noqa: ANN401 - kombu's
         if serializer == "json":
-            self._producer.publish(
-                _encoder.encode(event), content_type="application/json", content_encoding="utf-8", **options
-            )
+            event = _encoder.encode(event)
+            options |= {"content_type": "application/json", "content_encoding": "utf-8"}
         else:
-            self._producer.publish(event, serializer=serializer, **options)
+            options["serializer"] = serializer
+        try:
+            self._producer.publish(event, **options)
+        except (TimeoutError, RedisTimeoutError) as error:
+            self._on_timeout(error)
+            raise
+        except Exception:
+            if not retry:
+                raise
+            self._producer.publish(event, **options | {"retry": True, "retry_policy": TWICE})
 
 
 class Events(CeleryEvents):

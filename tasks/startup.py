@@ -9,19 +9,19 @@ from typing import Any
 import click
 from celery import Celery
 from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
 
 from tasks import interrupt
 from tasks.cache import Cache
 from tasks.errors import CacheUnavailableError
-from tasks.redis_errors import explain
 from tasks.settings import SettingsError
+from tasks.transport import reason
 
 EXIT_SETTINGS = 2
 EXIT_UNREACHABLE = 3
 EXIT_INTERRUPTED = interrupt.EXIT_INTERRUPTED
 
 TRY_EVERY_S = 1.0
+SAY_EVERY_S = 10.0
 
 
 class UnreachableError(Exception):
@@ -29,7 +29,7 @@ class UnreachableError(Exception):
 
 
 def wait_for(what: str, address: str, probe: Callable[[], object], *, deadline_s: float) -> None:
-    """Call ``probe`` until it returns, and say on standard error what is waited for.
+    """Call ``probe`` until it returns, and say on standard error what is waited for, each new reason, and now and then.
 
     ``probe`` raises ConnectionError with a reason as long as the server cannot be used.
 
@@ -37,6 +37,7 @@ def wait_for(what: str, address: str, probe: Callable[[], object], *, deadline_s
         UnreachableError: ``deadline_s`` seconds have passed since it first did.
     """
     begin: float | None = None
+    said, said_at = "", 0.0
     while True:
         try:
             probe()
@@ -50,7 +51,9 @@ def wait_for(what: str, address: str, probe: Callable[[], object], *, deadline_s
                     f"{what} at {address} cannot be reached: {reason}; gave up after {waited_s:.0f} s "
                     "(LASTWORD_STARTUP_DEADLINE_S)"
                 ) from error
-            complain(f"waiting for {what} at {address}: {reason} ({waited_s:.0f} s of {deadline_s:g} s)")
+            if reason != said or now - said_at >= SAY_EVERY_S:
+                said, said_at = reason, now
+                complain(f"waiting for {what} at {address}: {reason} ({waited_s:.0f} s of {deadline_s:g} s)")
             time.sleep(min(TRY_EVERY_S, max(0.0, deadline_s - waited_s)))
         else:
             return
@@ -96,15 +99,18 @@ def _unreadable_broker_url() -> SettingsError:
 
 
 def reach_broker(app: Celery) -> None:
-    """Return when the Celery broker answers; ConnectionError with a reason when not, SettingsError for its URL."""
+    """Return when the Celery broker takes our queue; ConnectionError with a reason when not, SettingsError for its URL.
+
+    A replica, a full server, or one that does not allow us enough, answers and is of no use.
+    """
     connection: Any  # kombu's stubs lack half of it
     with app.connection_for_write() as connection:
         try:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=5)
+            app.amqp.queues[app.conf.task_default_queue](connection.default_channel).declare()
         # What kombu does not try again comes as RabbitMQ's own: a wrong password, a virtual host that is not there.
         except (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
-            cause = error.__cause__
-            raise ConnectionError(explain(cause) if isinstance(cause, RedisError) else str(error)) from error
+            raise ConnectionError(reason(error)) from error
         except ValueError:
             raise _unreadable_broker_url() from None
 

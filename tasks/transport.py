@@ -4,20 +4,29 @@
 bridge sends again whatever a killed worker had in hand. Of kombu's own, ``_brpop_start`` and ``_brpop_read`` are
 replaced, which carry no promise: pyproject.toml holds kombu below 5.8, tests/integration/test_transport.py says what
 they must do.
+
+Whatever Redis refuses is a lost connection here: docs/decisions/0022-a-refusal-is-a-lost-connection.md
 """
 
 import contextlib
+import logging
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from queue import Empty
 from typing import Any, Final
 
 import msgspec
+from kombu.exceptions import KombuError
 from kombu.transport import redis, virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
+
+from tasks.redis_errors import explain
+
+logger = logging.getLogger(__name__)
 
 FETCH_MAX: Final = 128
 """The most messages in one reply, however many a worker may prefetch: they are in no queue until they are handled."""
@@ -25,16 +34,45 @@ FETCH_MAX: Final = 128
 PUT_BYTES: Final = 2**20
 """About how much one command puts into a queue."""
 
+OVERDUE_S: Final = 1.0
+"""How long after its time an answer may come that is still worth waiting for."""
+
 _KOMBU_TYPE: Final = b'"__type__"'
 """What marks one of kombu's own types in JSON, in which quotes that are part of a string are escaped."""
+
+CONNECTION_ERRORS: Final[tuple[type[Exception], ...]] = (*redis.Transport.connection_errors, RedisError)
+"""What is answered by connecting anew: to kombu READONLY, MISCONF, NOPERM and their like are the caller's mistake.
+
+They are the server's state; Celery would end the worker for them. Behind the same name may be another server by now.
+"""
 
 _JSON: Final = "application/json"
 _decoder = msgspec.json.Decoder()
 _KombuChannel: Any = redis.Channel  # whose stubs know little of what is used here
 
 
+def reason(error: BaseException) -> str:
+    """What to tell a person about an error of any broker; kombu tells only its words."""
+    error = (error.__cause__ if isinstance(error, KombuError) else None) or error
+    if isinstance(error, RedisError):
+        return explain(error)
+    return repr(error) if isinstance(error, LookupError) else str(error) or type(error).__name__
+
+
+class MalformedError(Exception):
+    """Somebody has put into a queue what is no message."""
+
+
 class Message(virtual.Message):
     """A message whose JSON is decoded by msgspec, unless it may hold one of kombu's own types."""
+
+    def __init__(self, payload: Any, channel: Any = None, **kwargs: Any) -> None:  # noqa: ANN401 - kombu's
+        try:
+            super().__init__(payload, channel=channel, **kwargs)
+            hash(self.delivery_tag)
+            self.delivery_info["routing_key"]
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise MalformedError(f"{type(error).__name__}: {error}") from error
 
     def _decode(self) -> Any:  # noqa: ANN401 - whatever it is
         body: Any = self.body
@@ -79,9 +117,25 @@ class Channel(_KombuChannel):  # type: ignore[misc]
         wait_s = self.brpop_timeout if timeout is None else timeout
         self.client.connection.send_command("BLMPOP", wait_s or 0, len(keys), *keys, "RIGHT", "COUNT", count)
 
+    def close(self) -> None:
+        """Close it; its connections are gone afterwards, whatever the server answers."""
+        if self._in_poll and time.monotonic() > self._brpop_sent_at + self.brpop_timeout + OVERDUE_S:
+            self._in_poll.disconnect()  # a server that hangs would be waited for
+            self._in_poll = None
+        try:
+            super().close()
+        except CONNECTION_ERRORS:
+            self._in_poll = None  # its answer was the refusal
+            self.auto_delete_queues.clear()
+            super().close()
+
     def _brpop_read(self, **options: Any) -> bool:  # noqa: ANN401 - kombu's own
         if self._one_by_one:
-            return bool(super()._brpop_read(**options))
+            try:
+                return bool(super()._brpop_read(**options))
+            except (AttributeError, TypeError, ValueError) as error:
+                _drop("a queue", error)
+                raise Empty from error
         try:
             answer = self._read_reply(options)
         finally:
@@ -98,26 +152,35 @@ class Channel(_KombuChannel):  # type: ignore[misc]
     def _read_reply(self, options: dict[str, Any]) -> Any:  # noqa: ANN401 - Redis's answer
         try:
             return self.client.parse_response(self.client.connection, "BLMPOP", **options)
-        except self.connection_errors:
+        except CONNECTION_ERRORS as error:
+            if isinstance(error, ResponseError) and "unknown command" in str(error):
+                self._one_by_one = True
+                return None
             self.client.connection.disconnect()  # so that the next turn connects again
             raise
-        except ResponseError as error:
-            if "unknown command" not in str(error):
-                raise
-            self._one_by_one = True
-            return None
 
     def _deliver_all(self, queue: str, key: str, messages: deque[bytes]) -> None:
         transport: Any = self.connection
         consumed, deliver = transport._callbacks, transport._deliver  # noqa: SLF001 - as kombu's own does
         try:
             while messages and queue in consumed:
-                deliver(_decode(messages.popleft()), queue)
+                message = messages.popleft()
+                try:
+                    decoded = _decode(message)
+                except (AttributeError, LookupError, TypeError, ValueError) as error:
+                    _drop(queue, error)
+                else:
+                    deliver(decoded, queue)
         finally:
             # Nobody consumes any more, or an error has interrupted it: the rest is in no queue until it is put back.
             if messages:
                 with self.conn_or_acquire() as client:
                     client.rpush(key.removeprefix(self.global_keyprefix or ""), *reversed(messages))
+
+
+def _drop(queue: str, error: Exception) -> None:
+    """Say that what was in a queue is no message; whoever is still waiting for it sends it again."""
+    logger.error("dropped from %s what is no message of Celery's: %s", queue, error)
 
 
 def _decode(message: bytes) -> Any:  # noqa: ANN401 - kombu's envelope
@@ -150,9 +213,30 @@ class Transport(redis.Transport):
     """The broker is one Redis."""
 
     Channel = Channel
+    connection_errors = CONNECTION_ERRORS
+    _leave_loop: ExitStack
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:  # noqa: ANN401 - kombu's
+        """Poll in Celery's loop until the connection is closed: kombu itself never leaves the loop."""
+        before = set(loop.on_tick)
+        super().register_with_event_loop(connection, loop)
+        self._leave_loop = ExitStack()
+        for polled in loop.on_tick - before:
+            self._leave_loop.callback(loop.on_tick.discard, polled)
+
+    def close_connection(self, connection: Any) -> None:  # noqa: ANN401 - kombu's
+        """Close all channels, and leave the loop."""
+        with getattr(self, "_leave_loop", contextlib.nullcontext()):
+            super().close_connection(connection)
+
+    def _deliver(self, message: Any, queue: Any) -> None:  # noqa: ANN401 - whatever somebody has put there
+        try:
+            super()._deliver(message, queue)
+        except MalformedError as error:
+            _drop(queue, error)
 
 
-class SentinelTransport(redis.SentinelTransport):
+class SentinelTransport(Transport, redis.SentinelTransport):
     """The broker is behind Redis Sentinels."""
 
     Channel = SentinelChannel

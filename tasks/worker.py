@@ -198,10 +198,16 @@ def update_products(self: "Task[Any, Any]", number: int, body: object) -> str:
     try:
         for send, error in failed:
             hand_over(self, send, error, here.settings)
-    except OperationalError as unsent:
+    except broker_errors(self.app) as unsent:
         what = f"some of {len(failed)} of {len(sends)} updates"
         raise GivenUpError(f"{what} are not handed over: {unsent}; they are sent again") from unsent
     return summary(answers)
+
+
+def broker_errors(app: Celery) -> tuple[type[Exception], ...]:
+    """What a broker that does not take a task may raise; RabbitMQ's refusals kombu leaves as they are."""
+    connection: Any = app.connection_for_write()
+    return (OperationalError, *connection.connection_errors, *connection.channel_errors)
 
 
 def hand_over(task: "Task[Any, Any]", send: Send, error: Exception | None, settings: TaskSettings) -> None:

