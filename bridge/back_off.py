@@ -18,6 +18,11 @@ class BackOff:
         """Whether the next try is due."""
         return now >= self._until
 
+    @property
+    def failing(self) -> bool:
+        """Whether the last try has failed."""
+        return self._until > 0.0
+
     def failed(self, now: float) -> None:
         """Wait longer than the last time."""
         self._until = now + self._pause_s * random.uniform(0.5, 1)  # noqa: S311 - jitter

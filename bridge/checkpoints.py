@@ -40,6 +40,7 @@ class Checkpoints:
         self._identities: dict[int, str] = {}
         self._points: dict[int, CommitPoint] = {}
         self._sealed_at = 0.0
+        self._told: type[Exception] | None = None
 
     @property
     def unchecked(self) -> frozenset[int]:
@@ -110,9 +111,12 @@ class Checkpoints:
             try:
                 self._check(sorted(self._unchecked), begun)
             except (CacheUnavailableError, NotAnsweredError) as error:
-                logger.warning("not known yet from where partitions %s are to be read: %s", self._unchecked, error)
+                if type(error) is not self._told:
+                    self._told = type(error)
+                    logger.warning("not known yet from where partitions %s are to be read: %s", self._unchecked, error)
                 self._back_off.failed(time.monotonic())
             else:
+                self._told = None
                 self._back_off.succeeded()
         return begun
 

@@ -74,6 +74,7 @@ class Bridge:
         self._started_max_s = started_max_s
         self._fetch_max = fetch_max
         self._inbox: dict[int, deque[Arrived]] = {}
+        self._partly = False
         self._next_complaint = 0.0
         self._outbox = Outbox(window, enqueuer, BackOff(back_off_max_s))
         self._sweep_back_off = BackOff(back_off_max_s)
@@ -187,13 +188,12 @@ class Bridge:
             usual_s = self._window.looks.usual_s
             look, asked = sweep(due, self._cache, self._enqueuer.task_id, now, usual_s=usual_s, seal=seal)
         except CacheUnavailableError as error:
-            logger.warning("Redis cannot be asked what it holds: %s", error)
+            if not self._sweep_back_off.failing:
+                logger.warning("Redis cannot be asked what it holds: %s", error)
             self._sweep_back_off.failed(time.monotonic())
             return
         self._sweep_back_off.succeeded()
-        if look.missed and now >= self._next_complaint:
-            self._next_complaint = now + REPORT_EVERY_S
-            logger.warning("Redis cannot be asked about a part of what it holds: %s", look.missed)
+        self._complain(look.missed, now)
         if seal.lost:
             self._checkpoints.lost(seal.lost)
             return
@@ -204,6 +204,15 @@ class Bridge:
         working_s = max(self._started_max_s, self._window.retransmission.timeout.value_s)
         for found in hopeless(asked, look, now, working_s):
             self._give_up(found)
+
+    def _complain(self, missed: CacheUnavailableError | None, now: float) -> None:
+        """Say once of a part of Redis that it does not answer; not again at once, where it comes and goes."""
+        if missed and not self._partly and now >= self._next_complaint:
+            self._next_complaint = now + REPORT_EVERY_S
+            logger.warning("Redis cannot be asked about a part of what it holds: %s", missed)
+            self._partly = True
+        elif not missed:
+            self._partly = False
 
     def _give_up(self, found: Hopeless) -> None:
         """Send the record of an update that can never be applied to the dead-letter topic, unless it is confirmed."""

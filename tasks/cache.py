@@ -1,7 +1,7 @@
 """The Redis cache: one hash per product, written by ``write_if_newer.lua`` alone, and the recorded failures."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Self
 
 from redis.exceptions import NoScriptError, RedisError, ResponseError
@@ -82,13 +82,15 @@ class Cache:
         key_prefix: str = KEY_PREFIX,
         ttl_s: int | None = None,
         tombstone_ttl_s: int | None = None,
+        url_now: Callable[[], str | None] | None = None,
     ) -> Self:
         """A cache on the Redis at ``url``, to which it connects at the first call.
 
         ``call_timeout_s`` bounds Redis's silence, while connecting and while answering. Options in the URL's query are
-        redis-py's and win. ValueError when the URL cannot be used; it quotes nothing of the user or the password.
+        redis-py's and win. ``url_now``: as in open_client. ValueError when the URL cannot be used; it quotes nothing of
+        the user or the password.
         """
-        client = open_client(url, call_timeout_s=call_timeout_s)
+        client = open_client(url, call_timeout_s=call_timeout_s, url_now=url_now)
         return cls(client, key_prefix=key_prefix, ttl_s=ttl_s, tombstone_ttl_s=tombstone_ttl_s)
 
     def held(self, product_ids: Sequence[str]) -> dict[str, Version]:

@@ -82,6 +82,11 @@ def read_if_given(variable: str) -> str | None:
     return text
 
 
+def is_in_file(variable: str) -> bool:
+    """Whether ``<variable>_FILE`` is set."""
+    return f"{variable}{FILE_SUFFIX}" in os.environ
+
+
 def load(kind: type[S], **given: Any) -> S:  # noqa: ANN401 - as pydantic has it
     """Return the settings of ``kind`` as the environment gives them, but for those ``given``.
 

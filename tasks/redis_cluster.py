@@ -13,7 +13,9 @@ from redis.exceptions import AskError, ClusterDownError, MovedError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from tasks.redis_pipeline import Answers, Command, Seal, no_retry, pipeline, sealed
+from tasks.redis_pipeline import Answers, Command, Seal, no_retry, sealed
+from tasks.redis_server import Server
+from tasks.redis_trouble import Trouble
 from tasks.redis_url import Address, RedisUrl
 
 SLOTS: Final = 16384
@@ -44,11 +46,12 @@ class Cluster:
         self._options = {**url.options, "ssl": "connection_class" in url.options}
         self._options.pop("connection_class", None)
         self._call_timeout_s = call_timeout_s
-        self._nodes: dict[Address, redis.Redis] = {}
+        self._nodes: dict[Address, Server] = {}
         self._owners: list[Address | None] = []
         self._tags: dict[Address, list[str]] = {}
         self._outdated = True
         self._failed: dict[Address, _Failed] = {}
+        self._trouble = Trouble(url.address)
 
     # Threads share all this without a lock, which a fork might find taken: each step is atomic, and what two do at once
     # is done twice, to the same end.
@@ -148,7 +151,7 @@ class Cluster:
         if address in self._failed and (began >= deadline or began < self._failed[address].until):
             error = RedisTimeoutError("did not answer a moment ago, and is left alone")
             return [_noted(error, address)] * len(commands)
-        answers = pipeline(self._node(address), commands)
+        answers = self._node(address).ask(commands)
         for answer in answers:
             if isinstance(answer, RedisError):
                 _noted(answer, address)
@@ -178,8 +181,21 @@ class Cluster:
                 self._owners, self._outdated = owners, bool(unowned)
                 self._tags = _tags(owners)
             if not unowned:
+                self._whole()
                 return None
+        if unowned <= SLOTS:
+            self._trouble.refused(ClusterDownError(f"no primary serves {unowned} of {SLOTS} slots"), writing=True)
+        elif failure and not self._primaries():
+            self._trouble.refused(failure, writing=True)
         return failure
+
+    def _whole(self) -> None:
+        """Note that each slot has a primary, and that what others were in trouble for is over."""
+        self._trouble.served(written=True)
+        primaries = self._primaries()
+        for address, node in list(self._nodes.items()):
+            if address not in primaries:
+                node.replaced()
 
     def _primaries(self) -> set[Address]:
         return {address for address in self._owners if address}
@@ -187,11 +203,11 @@ class Cluster:
     def _last_failure(self, address: Address | None) -> float:
         return self._failed[address].at if address in self._failed else 0.0
 
-    def _node(self, address: Address) -> redis.Redis:
+    def _node(self, address: Address) -> Server:
         node = self._nodes.get(address)
         if node is None:
             opened = redis.Redis(*address, retry=no_retry(), **self._options)
-            node = self._nodes.setdefault(address, opened)
+            node = self._nodes.setdefault(address, Server(opened, str(address), of_cluster=True))
         return node
 
 

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple, Protocol
 import redis
 from hiredis import pack_command
 from redis.backoff import NoBackoff
-from redis.connection import ConnectionPool
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
@@ -45,28 +44,6 @@ class Client(Protocol):
 
     def close(self) -> None:
         """Close the connections; a later call opens new ones."""
-
-
-class Single:
-    """One primary at a time: a Redis that stands alone, or the one that Sentinels name."""
-
-    def __init__(self, pool: ConnectionPool, address: str) -> None:
-        self.address = address
-        self._client = redis.Redis.from_pool(pool)
-
-    def run(self, commands: Sequence[Command], *, on_each: Command | None = None, seal: Seal | None = None) -> Answers:
-        """One round trip."""
-        if seal is not None:
-            answers, judgement = sealed(lambda asked: pipeline(self._client, asked), commands, seal, [""])
-            return Answers([judgement], answers)
-        if on_each is None:
-            return Answers([], pipeline(self._client, commands))
-        first, *answers = pipeline(self._client, [on_each, *commands])
-        return Answers([first], answers)
-
-    def close(self) -> None:
-        """Close the connections; a later call opens new ones."""
-        self._client.close()
 
 
 def no_retry() -> Retry:

@@ -1,19 +1,18 @@
 """The primary that Redis Sentinels name, asked anew at every connection, and checked to be one."""
 
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from redis.connection import Connection
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 
-from tasks.redis_errors import explain
+from tasks.redis_errors import NotPrimaryError, explain
 from tasks.redis_pipeline import no_retry
 from tasks.redis_url import RedisUrl
 
-
-class NotPrimaryError(RedisConnectionError):
-    """The server that the Sentinels named is a replica: the failover is not over."""
+OPENING_S: Final = 2.0
+"""The longest wait while a connection is opened: a primary that hangs, and is still named, accepts it all the same."""
 
 
 class Sentinels(Sentinel):
@@ -42,12 +41,14 @@ def open_pool(url: RedisUrl, *, call_timeout_s: float) -> SentinelConnectionPool
     ssl = {name: value for name, value in options.items() if name.startswith("ssl_")}
     over_tls = "connection_class" in options
     options.pop("connection_class", None)
+    options["socket_connect_timeout"] = _shorter(options["socket_connect_timeout"])
+    # Before a call can be sent all of them may have to be asked.
+    ask_s = _shorter(call_timeout_s / len(url.nodes))
     sentinels = Sentinels(  # type: ignore[no-untyped-call]
         url.nodes,
         sentinel_kwargs={
-            # Before a call can be sent all of them may have to be asked.
-            "socket_timeout": call_timeout_s / len(url.nodes),
-            "socket_connect_timeout": call_timeout_s / len(url.nodes),
+            "socket_timeout": ask_s,
+            "socket_connect_timeout": ask_s,
             "retry": no_retry(),
             "protocol": 2,
             "decode_responses": True,
@@ -56,16 +57,24 @@ def open_pool(url: RedisUrl, *, call_timeout_s: float) -> SentinelConnectionPool
             **url.sentinel_login,
         },
     )
+    require_primary = partial(_require_primary, timeout_s=options["socket_timeout"])
     return SentinelConnectionPool(  # type: ignore[no-untyped-call]
-        url.service, sentinels, ssl=over_tls, retry=no_retry(), redis_connect_func=_require_primary, **options
+        url.service, sentinels, ssl=over_tls, retry=no_retry(), redis_connect_func=require_primary, **options
     )
 
 
-def _require_primary(connection: Connection) -> None:
+def _shorter(timeout_s: float | None) -> float:
+    return OPENING_S if timeout_s is None else min(timeout_s, OPENING_S)
+
+
+def _require_primary(connection: Connection, *, timeout_s: float | None) -> None:
     """Sentinels may be behind: ask the server itself."""
+    socket: Any = connection._sock  # noqa: SLF001 - redis-py has one timeout for the opening and for all calls
+    socket.settimeout(_shorter(timeout_s))
     connection.on_connect()  # type: ignore[no-untyped-call]
     connection.send_command("ROLE")  # type: ignore[no-untyped-call]
     answer: Any = connection.read_response()
     if answer[0] != b"master":
         connection.disconnect()  # type: ignore[no-untyped-call]
         raise NotPrimaryError(f"{connection.host}:{connection.port} is a replica, though the Sentinels name it")
+    socket.settimeout(timeout_s)

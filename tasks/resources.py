@@ -4,10 +4,12 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from tasks.arguments import Arguments
 from tasks.cache import Cache
+from tasks.environment import is_in_file, read_if_given
 from tasks.function import import_function
 from tasks.loader import Loader
 from tasks.lock import Locks
@@ -72,6 +74,7 @@ def open_cache(settings: TaskSettings) -> Cache:
             key_prefix=settings.key_prefix,
             ttl_s=settings.ttl_s,
             tombstone_ttl_s=settings.tombstone_ttl_s,
+            url_now=partial(read_if_given, "REDIS_URL") if is_in_file("REDIS_URL") else None,
         )
     except ValueError as error:
         raise SettingsError(f"setting REDIS_URL: {error}") from None

@@ -25,7 +25,7 @@ from tasks.arguments import (
     unpack_many,
 )
 from tasks.cache import Failure
-from tasks.errors import LoaderFailedError, LockBusyError, PermanentError, TransientError
+from tasks.errors import CacheUnavailableError, LoaderFailedError, LockBusyError, PermanentError, TransientError
 from tasks.grouped import GROUP_MAX, Prepared, prepared
 from tasks.heartbeat import Heartbeat
 from tasks.outcome import Outcome
@@ -249,7 +249,9 @@ def again(
     what = f"product {arguments.update.product_id!r}, version {arguments.update.version}"
     if time.time() >= arguments.not_after:
         return GivenUpError(f"{what}: {error}; it is sent again")
-    logger.info("%s: again in %d s: %s", what, countdown_s, error)
+    # Of a cache that does not serve it is said once for all of them, and Celery tells each retry with its reason.
+    level = logging.DEBUG if isinstance(error, CacheUnavailableError) else logging.INFO
+    logger.log(level, "%s: again in %d s: %s", what, countdown_s, error)
     # Without it Celery would show all of the arguments, the product's data too, where the bridge shows id and version.
     as_before: dict[str, Any] = {"argsrepr": task.request.get("argsrepr")}
     try:

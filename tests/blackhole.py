@@ -13,8 +13,7 @@ class BlackHoleProxy:
     """Forwards from ``address`` (127.0.0.1, a free port) to ``target`` (``host:port``) until told to swallow."""
 
     def __init__(self, target: str) -> None:
-        host, _, port = target.rpartition(":")
-        self._target = (host, int(port))
+        self.lead_to(target)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._swallow_requests = threading.Event()
@@ -23,6 +22,11 @@ class BlackHoleProxy:
         self._sockets: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept, name="proxy-accept", daemon=True)]
         self._threads[0].start()
+
+    def lead_to(self, target: str) -> None:
+        """From now on new connections go to ``target``, as behind a name or a proxy; the others stay where they are."""
+        host, _, port = target.rpartition(":")
+        self._target = (host, int(port))
 
     def swallow_replies(self) -> None:
         """From now on requests arrive, and nobody learns what became of them."""
