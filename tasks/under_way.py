@@ -2,18 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from celery import Celery
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
+from tasks.consumers import ASK_S, CONNECT_S, queue_length
 from tasks.redis_errors import explain
-
-ASK_S: Final = 1.0
-"""How long workers are waited for: nobody knows how many there are to answer."""
-
-CONNECT_S: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +39,13 @@ def read_under_way(app: Celery, task_ids: Sequence[str]) -> UnderWay:
     with app.connection_for_read() as connection:
         try:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_S)
-            queued = _queued(connection, app.conf.task_default_queue)
+            queued = queue_length(connection, app.conf.task_default_queue)
             answers = app.control.inspect(timeout=ASK_S, connection=connection).query_task(*task_ids) or {}
         except (KombuError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
             cause = error.__cause__ or error
             said = explain(cause) if isinstance(cause, RedisError) else str(cause)
             raise ConnectionError(f"{connection.as_uri()}: {said}") from error
     return UnderWay(queued, tuple(sorted(answers)), _states(answers))
-
-
-def _queued(connection: Any, queue: str) -> int:  # noqa: ANN401 - kombu's stubs lack half of it
-    try:
-        with connection.channel() as channel:
-            return int(channel.queue_declare(queue=queue, passive=True).message_count)
-    except connection.channel_errors:  # no such queue: Redis has none while it is empty
-        return 0
 
 
 def _states(answers: Mapping[str, Mapping[str, Any]]) -> dict[str, TaskState]:

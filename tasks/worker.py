@@ -10,6 +10,7 @@ from celery import Celery, Task, signals
 from celery.exceptions import Reject, Retry
 from kombu.exceptions import OperationalError
 
+import tasks.flow_command  # answers whom it serves
 import tasks.flower  # noqa: F401 - makes `celery flower` safe
 from tasks import interrupt
 from tasks.arguments import (
@@ -132,6 +133,8 @@ def update_product(self: "Task[Any, Any]", number: int, body: object, unexpected
         ready = None
     arguments = ready.arguments if ready else unpack(number, body)
     here = resources()
+    if not ready and (reason := here.strays.reason(arguments.to)):
+        return here.strays.drop(reason)
     try:
         if ready:
             answer = ready.answer
@@ -165,6 +168,8 @@ def update_products(self: "Task[Any, Any]", number: int, body: object) -> str:
         sends = unpack_many(number, body)
         answers = [None] * len(sends)
     here = resources()
+    if not isinstance(ready, PreparedPack) and (reason := here.strays.reason(sends[0].arguments.to)):
+        return here.strays.drop(reason, len(sends))
     left = [place for place, answer in enumerate(answers) if answer is None]
     if left:
         done = run_many([sends[place].arguments for place in left], here)
@@ -195,7 +200,7 @@ def hand_over(task: "Task[Any, Any]", send: Send, error: Exception | None, setti
         args=msgspec.to_builtins(pack(send.arguments)),
         task_id=send.task_id,
         countdown=countdown_s,
-        argsrepr=shown(update),
+        argsrepr=shown(send.arguments),
         ignore_result=True,
     )
 
