@@ -1,28 +1,36 @@
 """Two flows on one broker, one Redis and one ZooKeeper: orders and stock, whose rows have the same ids."""
 
+import os
+import re
 import signal
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 import redis
 
 from bridge.publisher import Publisher
-from servers import Reachable, ReachableRedis
-from tests.commands import BRIDGE, run
+from servers import Kafka, Reachable, ReachableRedis, Redis, ZooKeeper
+from servers.process import Child
+from tests.commands import BRIDGE, clean_env, run
 from tests.flow import Flow
 from tests.flower_helpers import Flower, running_flower
 from tests.inspect_helpers import create_topics, inspect, says, told
 from tests.lock_helpers import direct_client
 from tests.pools import THREADS
-from tests.waiting import wait_until
-from tests.worker_helpers import celery_worker, empty_broker
+from tests.waiting import DEADLINE_S, wait_until
+from tests.worker_helpers import REPOSITORY, celery_worker, empty_broker
 
 IDS = ["T-1", "T-2", "berlin,7", "T-1-berlin"]
 """Of both tables; one of them of two columns."""
 
+PAGE = REPOSITORY / "docs" / "two-tables.md"
+BEGUN = re.compile(r"(orders|stock)@\S+ v5|partitions assigned")
 LOGIN = "me:mine"
 Servers = tuple[Reachable, ReachableRedis, Reachable]
 
@@ -103,12 +111,43 @@ def _no_lock_of_one_holds_up_the_other(orders: Flow, stock: Flow) -> None:
     orders.wait_until_fresh()
 
 
+def test_the_page_on_two_tables_as_it_stands(
+    own_kafka: Kafka, own_redis: Redis, own_zookeeper: ZooKeeper, tmp_path: Path
+) -> None:
+    blocks = re.findall(r"^```\n(.*?)```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    exports = [block for block in blocks if block.startswith("export ")]
+    commands = [block for block in blocks if block.startswith(("celery -A tasks worker -n", "lastword run"))]
+    (publishing,) = [block for block in blocks if block.startswith("echo ")]
+    (reading,) = [block for block in blocks if block.startswith("$ redis-cli")]
+    assert (len(exports), len(commands)) == (2, 2)
+    env = clean_env(
+        {
+            "KAFKA_BOOTSTRAP_SERVERS": own_kafka.address,
+            "ZOOKEEPER_HOSTS": own_zookeeper.address,
+            "REDIS_URL": own_redis.url(),
+            "CELERY_BROKER_URL": own_redis.url(1),
+            "LASTWORD_STARTUP_DEADLINE_S": "120",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
+    )
+    shells = [f"{settings}exec {command}" for settings in exports for command in commands]
+    logs = [tmp_path / f"shell-{number}.log" for number in range(len(shells))]
+    with ExitStack() as running, redis.Redis.from_url(own_redis.url()) as client:
+        for shell, log in zip(shells, logs, strict=True):
+            child = Child(["bash", "-c", shell], directory=REPOSITORY, log_file=log, environment=env)
+            running.callback(child.stop, DEADLINE_S)
+        wait_until(lambda: all(BEGUN.search(log.read_text(encoding="utf-8")) for log in logs), what="all four")
+        subprocess.run(["bash", "-ec", publishing], cwd=REPOSITORY, env=env, check=True, timeout=DEADLINE_S)
+        for key, data in re.findall(r"^\$ redis-cli HGET (\S+) data\n(.*)$", reading, re.MULTILINE):
+            assert wait_until(partial(client.hget, key, "data"), what=key) == data.encode()
+
+
 def test_two_topics_under_one_prefix_are_refused(orders: Flow, stock: Flow) -> None:
     note, taken = f"lastword:flow:{orders.prefix}", {"LASTWORD_KEY_PREFIX": orders.prefix}
     with orders.bridge():
         create_topics(stock)
         publish(stock, "T-9")
-        for command in ((), ("replay", "--rebuild")):
+        for command in ((), ("replay", "--all-records")):
             refused = run([*BRIDGE, *command], stock.environment | taken)
             assert refused.code == 2, refused.err
             (complaint,) = refused.complaints
