@@ -170,6 +170,11 @@ def unpack_many(number: object, body: object) -> list[Send]:
         raise _misfit(error) from error
 
 
+def destination(sends: Sequence[Send]) -> Destination | None:
+    """Where the updates of one task belong, which is the same for all."""
+    return sends[0].arguments.to if sends else None
+
+
 def _refuse_another(number: object) -> None:
     if number != FORMAT:
         raise UnknownFormatError(f"task arguments of format {number!r:.40}; this worker understands {FORMAT}")

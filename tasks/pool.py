@@ -19,7 +19,7 @@ from celery import signals
 from celery.concurrency.base import BasePool
 from celery.exceptions import WorkerShutdown, WorkerTerminate
 
-from tasks.arguments import PACK_NAME, TASK_NAME, Send, UnknownFormatError, unpack, unpack_many
+from tasks.arguments import PACK_NAME, TASK_NAME, Send, UnknownFormatError, destination, unpack, unpack_many
 from tasks.grouped import Groups, Prepared, Waiting, prepared
 from tasks.packed import Pack, PreparedPack
 from tasks.resources import resources
@@ -200,7 +200,7 @@ def _waiting(task: _Task) -> list[Waiting]:
             return [] if resources().strays.reason(arguments.to) else [Waiting(arguments, task.run, until, retries)]
         if name == PACK_NAME:
             sends = unpack_many(*request["args"])
-            return [] if resources().strays.reason(sends[0].arguments.to) else _waiting_pack(sends, task, until)
+            return [] if resources().strays.reason(destination(sends)) else _waiting_pack(sends, task, until)
     except (UnknownFormatError, TypeError):
         pass  # the task itself says so
     return []

@@ -19,6 +19,7 @@ from tasks.arguments import (
     Arguments,
     Send,
     UnknownFormatError,
+    destination,
     pack,
     shown,
     unpack,
@@ -168,7 +169,7 @@ def update_products(self: "Task[Any, Any]", number: int, body: object) -> str:
         sends = unpack_many(number, body)
         answers = [None] * len(sends)
     here = resources()
-    if not isinstance(ready, PreparedPack) and (reason := here.strays.reason(sends[0].arguments.to)):
+    if not isinstance(ready, PreparedPack) and (reason := here.strays.reason(destination(sends))):
         return here.strays.drop(reason, len(sends))
     left = [place for place, answer in enumerate(answers) if answer is None]
     if left:
