@@ -14,6 +14,9 @@ from urllib.parse import urlsplit
 
 from kombu.transport import TRANSPORT_ALIASES
 
+from tasks.environment import SettingsError, load
+from tasks.flow import FlowSettings
+
 
 def _refuse(variable: str, reason: str) -> NoReturn:
     # An exception would end in a traceback through all of Celery.
@@ -54,7 +57,12 @@ broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # a worker outlives any outage of the broker
 broker_heartbeat = 30
 
-task_default_queue = "lastword"
+try:
+    # Each flow has its own, so that its tasks reach no worker of another. The bridge sends to what stands here.
+    task_default_queue = load(FlowSettings).queue
+except SettingsError as _error:
+    sys.stderr.writelines(f"lastword: {_line}\n" for _line in str(_error).splitlines())
+    sys.exit(2)
 imports = ("tasks.worker",)
 task_serializer = "json"
 accept_content = ["json"]

@@ -6,7 +6,7 @@ Source: docs/decisions/0007-redis-tells-how-far-it-holds.md
 import logging
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
@@ -27,14 +27,25 @@ class Checkpoints:
     """Lets a partition flow once it is certain that Redis holds what was committed of it, and commits what Redis noted.
 
     A partition is *unchecked* from its assignment, and after a loss, until ``check`` has found out about it.
+    ``claim`` is called before: whether the keys are ours must be certain too.
     """
 
-    def __init__(self, cache: Cache, stamps: Stamps, records: Records, window: Window, back_off: BackOff) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        stamps: Stamps,
+        records: Records,
+        window: Window,
+        back_off: BackOff,
+        *,
+        claim: Callable[[], None] = lambda: None,
+    ) -> None:
         self._cache = cache
         self._stamps = stamps
         self._records = records
         self._window = window
         self._back_off = back_off
+        self._claim = claim
         self._unchecked: set[int] = set()
         self._displaced: set[int] = set()
         self._identities: dict[int, str] = {}
@@ -121,6 +132,7 @@ class Checkpoints:
         return begun
 
     def _check(self, numbers: list[int], begun: set[int]) -> None:
+        self._claim()
         names = {number: self._records.name(number) for number in numbers}
         reading = self._stamps.opening(list(names.values()), anew=self._unchecked == self._window.assigned)
         self._cache.look([], [], seal=reading)

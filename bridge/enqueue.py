@@ -4,7 +4,7 @@ import itertools
 import logging
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from bridge.evidence import is_marked
 from bridge.in_flight import InFlight
 from bridge.task_message import TaskMessage, TaskMessages
 from tasks.arguments import Arguments, Send
+from tasks.flow import Destination
 from tasks.task_id import repetition_id
 from tasks.transport import reason
 
@@ -44,13 +45,23 @@ class Enqueuer:
     """Hands updates to Celery. Connects when first used, and again after an error.
 
     Each has a task of its own, unless there are ``updates_per_task`` at once or more: then so many share one.
+    ``to``: where they belong, as each of them says.
     """
 
-    def __init__(self, app: Celery, topic: str, *, task_life_s: float, updates_per_task: int = 1) -> None:
+    def __init__(
+        self,
+        app: Celery,
+        topic: str,
+        *,
+        task_life_s: float,
+        updates_per_task: int = 1,
+        to: Callable[[], Destination | None] = lambda: None,
+    ) -> None:
         self._app = app
         self._topic = topic
         self._task_life_s = task_life_s
         self._updates_per_task = updates_per_task
+        self._to = to
         self._connection: Connection | None = None
         self._channel: Any = None
         self._messages = TaskMessages(app, timeout_s=PUBLISH_TIMEOUT_S)
@@ -112,6 +123,7 @@ class Enqueuer:
             first_sent=entry.first_sent_at,
             not_after=now + self._task_life_s,
             marked=is_marked(entry.sends),
+            to=self._to(),
         )
         return Send(self._id_of_this_send(entry), arguments)
 

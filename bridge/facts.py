@@ -2,15 +2,22 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
+from bridge.causes import causes
 from bridge.group import Group, Progress
 from bridge.letter import StoredLetter
 from bridge.product_search import Findings
 from tasks.cache import Failure
+from tasks.consumers import Consumers
+from tasks.flow import DEFAULT_FLOW, DEFAULT_PREFIX, Destination
+from tasks.flow_note import FlowNote
 from tasks.held import Held
 from tasks.lock_holder import Locking
 from tasks.rfc3339 import format_rfc3339
 from tasks.under_way import TaskState, UnderWay
+
+DEFAULT: Final = Destination(DEFAULT_FLOW, DEFAULT_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +27,7 @@ class Facts:
     So what lies before the committed offset was confirmed before Redis was asked. ``locking`` and ``under_way`` are
     texts, the reason, where ZooKeeper or the Celery broker could not be asked. ``failure`` is what a worker has
     recorded of ``task_id``, the task of the newest record; ``started`` are the sends of it that have not ended.
+    ``note`` is what the bridges have noted of the ``flow`` in Redis; ``consumers`` are the workers and whom they serve.
     """
 
     product_id: str
@@ -34,6 +42,9 @@ class Facts:
     failure: Failure | None = None
     started: tuple[str, ...] = ()
     now_s: float = 0.0
+    flow: Destination = DEFAULT
+    note: FlowNote | None = None
+    consumers: Consumers | None = None
 
 
 def hindrances(facts: Facts, progress: Progress) -> Iterator[str]:
@@ -44,6 +55,8 @@ def hindrances(facts: Facts, progress: Progress) -> Iterator[str]:
     elif group.members is not None and not progress.owner:
         yield f"of {counted(group.members, 'bridge')} in group {group.name!r} none has its partition: a rebalance?"
     yield from _of_tasks(facts)
+    if facts.consumers is not None and facts.consumers.known:
+        yield from causes(facts.flow, facts.consumers)
     if facts.started:
         yield (
             f"its task has begun {counted(len(facts.started), 'time')} without an end, so it is at work or kills its "

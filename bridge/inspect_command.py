@@ -20,10 +20,14 @@ from bridge.reporting import EXIT_FAILED, reported
 from bridge.verdict import judge
 from tasks import app
 from tasks.cache import Cache
+from tasks.consumers import Consumers, read_consumers
 from tasks.errors import CacheUnavailableError, SessionLostError
+from tasks.flow import Destination
+from tasks.flow_note import FlowNote, UnreadableNoteError, read_note
 from tasks.held import Held, read_held, read_started
 from tasks.lock_holder import Locking, read_locking
 from tasks.resources import open_cache
+from tasks.settings import SettingsError
 from tasks.startup import UnreachableError, broker_address, reach_cache, wait_for
 from tasks.under_way import UnderWay, read_under_way
 
@@ -116,6 +120,7 @@ class Inspection:
         with self.opened.read(settings.letters_topic, self.extent.start) as reading:
             stored = map(read_letter, watched(reading, "reading dead letters"))
             letters = letters_of(stored, self.product_id, task_settings.rules, settings.topic)
+        note = self._note()
         newest = findings.newest
         task = "" if newest is None else task_id(settings.topic, *newest.place)
         return Facts(
@@ -131,6 +136,9 @@ class Inspection:
             failure=self.cache.look([], [task]).failures.get(task) if task else None,
             started=read_started(task_settings, task) if task else (),
             now_s=time.time(),
+            flow=Destination(task_settings.flow_name, task_settings.key_prefix, note.cache if note else ""),
+            note=note,
+            consumers=_consumers(),
         )
 
     def _search(self, group: Group) -> tuple[Findings, Held]:
@@ -156,6 +164,12 @@ class Inspection:
             for message in watched(reading, "reading the topic"):
                 findings.take(message)
 
+    def _note(self) -> FlowNote | None:
+        try:
+            return read_note(self.cache, self.opened.task_settings.key_prefix)
+        except UnreadableNoteError as error:
+            raise SettingsError(f"setting LASTWORD_KEY_PREFIX: {error}") from error
+
     def _locking(self) -> Locking | str:
         try:
             return read_locking(self.opened.task_settings, self.product_id)
@@ -168,3 +182,10 @@ def _under_way(task: str) -> UnderWay | str:
         return read_under_way(app, [task] if task else [])
     except ConnectionError as error:
         return str(error)
+
+
+def _consumers() -> Consumers | None:
+    try:
+        return read_consumers(app)
+    except ConnectionError:  # which was said of the tasks under way
+        return None

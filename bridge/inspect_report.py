@@ -13,7 +13,7 @@ from bridge.letter_lines import row_of
 from bridge.printable import printable
 from bridge.product_search import Sighting
 from bridge.verdict import Verdict
-from tasks.cache import Failure
+from tasks.flow import Destination
 from tasks.lock_holder import Locking
 from tasks.under_way import UnderWay
 from tasks.version import Version
@@ -61,7 +61,7 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - whatever the facts are made of
             told = {str(name): plain(one) for name, one in value.items()}
         case list() | tuple():
             told = [plain(one) for one in value]
-        case Failure():
+        case msgspec.Struct():
             told = plain(msgspec.structs.asdict(value))
         case _ if dataclasses.is_dataclass(value):
             told = {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
@@ -72,6 +72,7 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - whatever the facts are made of
 
 def _sections(facts: Facts) -> Iterator[tuple[str, list[str]]]:
     found = facts.findings
+    yield f"{facts.flow}", list(_flow(facts))
     yield f"product {facts.product_id!r} in Redis, key {facts.held.key!r}", list(_held(facts))
     yield "its lock in ZooKeeper", list(_lock(facts))
     count = f"the last {len(found.latest)} of {found.count}" if found.count > len(found.latest) else f"{found.count}"
@@ -84,6 +85,14 @@ def _sections(facts: Facts) -> Iterator[tuple[str, list[str]]]:
     members = "" if facts.group.members is None else f", {counted(facts.group.members, 'bridge')}"
     yield f"consumer group {facts.group.name!r}{members}", list(_group(facts))
     yield "Celery", list(_celery(facts))
+
+
+def _flow(facts: Facts) -> Iterator[str]:
+    note = facts.note
+    if note is None:
+        yield "no bridge has noted in Redis that it writes these keys"
+    else:
+        yield f"written from topic {note.topic!r}; the cache calls itself {note.cache}"
 
 
 def _held(facts: Facts) -> Iterator[str]:
@@ -148,12 +157,15 @@ def _celery(facts: Facts) -> Iterator[str]:
     if not isinstance(under_way, UnderWay):
         yield under_way
         return
-    yield f"{counted(under_way.queued, 'task')} in the broker's queue"
+    queue = f" {facts.consumers.queue!r}" if facts.consumers else ""
+    yield f"{counted(under_way.queued, 'task')} in the broker's queue{queue}"
     yield f"workers that answer: {', '.join(under_way.workers) or 'none'}"
     for task_id, task in under_way.tasks.items():
         yield f"task {task_id}: {task.state} in {task.worker}"
     for task_id in under_way.revoked:
         yield f"task {task_id}: revoked"
+    for one in facts.consumers.known if facts.consumers else ():
+        yield f"{one.worker} consumes {', '.join(map(repr, one.queues))} for {Destination(one.flow, one.key_prefix)}"
     for mark in facts.started:
         yield f"task {facts.task_id} has begun and not ended: {mark}"
     if facts.failure is not None:

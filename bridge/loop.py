@@ -10,12 +10,14 @@ from confluent_kafka import Message
 
 from bridge.back_off import BackOff
 from bridge.checkpoints import Checkpoints
+from bridge.claim import Claim
 from bridge.dead_letters import DeadLetters, Letter
 from bridge.decoding import updates_of
 from bridge.enqueue import Enqueuer
 from bridge.evidence import Hopeless, hopeless
 from bridge.headers import headers_of, size_of, timestamp_of
 from bridge.in_flight import InFlight
+from bridge.inquiry import Inquiry
 from bridge.outbox import Outbox
 from bridge.positions import Positions
 from bridge.records import Records
@@ -57,6 +59,8 @@ class Bridge:
         enqueuer: Enqueuer,
         cache: Cache,
         stamps: Stamps,
+        claim: Claim,
+        inquiry: Inquiry,
         letters: DeadLetters,
         rules: Rules,
         fetch_max: int = 500,
@@ -68,6 +72,8 @@ class Bridge:
         self._window = window
         self._enqueuer = enqueuer
         self._cache = cache
+        self._claim = claim
+        self._inquiry = inquiry
         self._letters = letters
         self._undecodable = Undecodable(undecodable_max)
         self._rules = rules
@@ -83,13 +89,14 @@ class Bridge:
         self._positions = Positions()
         self._heartbeat = heartbeat or Heartbeat(None)
         self._records = open_records(self)
-        self._checkpoints = Checkpoints(cache, stamps, self._records, window, BackOff(back_off_max_s))
+        self._checkpoints = Checkpoints(cache, stamps, self._records, window, BackOff(back_off_max_s), claim=claim.take)
 
     def run(self, stopping: Callable[[], bool], leaving: Callable[[], bool], *, shutdown_deadline_s: float) -> None:
         """Work until ``stopping()``; then finish what is in hand, until the deadline or ``leaving()``.
 
         Raises:
             KafkaRefusedError: Kafka refuses this consumer for good.
+            SettingsError: the keys are another topic's.
         """
         try:
             while not stopping():
@@ -115,8 +122,16 @@ class Bridge:
         """Move everything that is in hand as far as it goes."""
         self._heartbeat.beat()
         self._outbox.send()
+        self._look_around(time.monotonic())
         self._sweep(self._window.looks.due(time.monotonic(), BATCH))
         self._deliver_letters()
+
+    def _look_around(self, now: float) -> None:
+        """Keep the note that the keys are ours; where tasks do not come back, ask why."""
+        self._claim.keep(now)
+        if self._outbox.lost:
+            self._outbox.lost = False
+            self._inquiry.begin(now)
 
     def _drain(self, leaving: Callable[[], bool], end: float) -> None:
         """Stop fetching; go on until nothing is in hand."""

@@ -19,7 +19,8 @@ REASONS_MAX: Final = 8
 class Outbox:
     """Sends from a window. ``trouble`` is why the broker did not take the last tasks for sure; empty: it did.
 
-    The log has each reason once, and when it is over.
+    The log has each reason once, and when it is over. ``lost``: some were presumed lost since somebody has set it to
+    false.
     """
 
     def __init__(self, window: Window, enqueuer: Enqueuer, back_off: BackOff) -> None:
@@ -29,12 +30,14 @@ class Outbox:
         self.trouble = ""
         self._since = 0.0
         self._said: set[str] = set()
+        self.lost = False
 
     def send(self) -> None:
         """Send up to a batch. What the broker did not take for sure stays unsent."""
         now = time.monotonic()
         lost = self._window.presume_lost(now)
         if lost:
+            self.lost = True
             logger.info("%d updates are presumed lost and sent again", lost)
         entries = self._window.unsent(BATCH) if self._back_off.ready(now) else []
         if not entries:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, Self
 
 from bridge.back_off import BackOff
+from bridge.claim import Claim
 from bridge.enqueue import Enqueuer
 from bridge.evidence import hopeless
 from bridge.headers import RECORD_BYTES
@@ -92,11 +93,11 @@ class Repair:
         self.stalled = ""
 
     @classmethod
-    def open(cls, settings: BridgeSettings, cache: Cache, *, deadline_s: float) -> Self:
-        """One with the bridge's own window, clocks and queue."""
+    def open(cls, settings: BridgeSettings, cache: Cache, claim: Claim, *, deadline_s: float) -> Self:
+        """One with the bridge's own window, clocks and queue; its tasks go where the claim says."""
         return cls(
             window=open_window(settings),
-            enqueuer=Enqueuer(app, settings.topic, task_life_s=settings.task_life_s),
+            enqueuer=Enqueuer(app, settings.topic, task_life_s=settings.task_life_s, to=lambda: claim.destination),
             cache=cache,
             deadline_s=deadline_s,
             started_max_s=settings.started_max_s,

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from bridge.claim import Claim
 from bridge.letter import StoredLetter, read_letter
 from bridge.opening import Opened, deadline, watched
 from bridge.original import find_letter
@@ -17,8 +18,9 @@ from bridge.replay_report import counts, show_records, show_sent_back
 from bridge.reporting import EXIT_FAILED, reported
 from bridge.sending_back import Terms, send_back
 from tasks import app
+from tasks.errors import CacheUnavailableError
 from tasks.resources import open_cache
-from tasks.startup import broker_address, reach_broker, reach_cache, wait_for
+from tasks.startup import UnreachableError, broker_address, reach_broker, reach_cache, wait_for
 
 
 @click.command()
@@ -137,7 +139,12 @@ def replay_records(start: Origin, deadline_s: float, *, as_json: bool) -> bool:
     opened.reach_kafka(read=[settings.topic])
     wait_for("the Celery broker", broker_address(app), lambda: reach_broker(app), deadline_s=wait_s)
     wait_for("Redis", cache.address, lambda: reach_cache(cache), deadline_s=wait_s)
-    repair = Repair.open(settings, cache, deadline_s=deadline_s)
+    claim = Claim.of(settings, opened.task_settings, cache)
+    try:
+        claim.take()
+    except CacheUnavailableError as error:
+        raise UnreachableError(str(error)) from error
+    repair = Repair.open(settings, cache, claim, deadline_s=deadline_s)
     with opened.read(settings.topic, start) as reading, progress_bar() as progress:
         bar = progress.add_task("reading", total=reading.total)
 

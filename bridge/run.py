@@ -2,11 +2,14 @@
 
 import logging
 import signal
+from contextlib import suppress
 from types import FrameType
 
+from bridge.claim import Claim
 from bridge.dead_letters import DeadLetters
 from bridge.decoding import decoder_of
 from bridge.enqueue import Enqueuer
+from bridge.inquiry import Inquiry
 from bridge.loop import Bridge
 from bridge.partition import Bounds
 from bridge.records import Records
@@ -17,6 +20,7 @@ from bridge.window import Window
 from tasks import app
 from tasks.cache import Cache
 from tasks.contract import JSON
+from tasks.errors import CacheUnavailableError
 from tasks.heartbeat import Heartbeat
 from tasks.resources import open_cache
 from tasks.seal import Stamps
@@ -30,7 +34,8 @@ def run(settings: BridgeSettings, task_settings: TaskSettings) -> None:
     """Wait for the servers, then bridge until SIGTERM or SIGINT; a second one ends the draining at once.
 
     Raises:
-        SettingsError: the URL of Redis or of the Celery broker cannot be used, or two settings contradict each other.
+        SettingsError: the URL of Redis or of the Celery broker cannot be used, two settings contradict each other, or
+            the keys are another topic's.
         UnreachableError: a server could not be reached before the start's deadline.
         MissingTopicError: a topic is missing.
         KafkaRefusedError: Kafka refuses this consumer for good.
@@ -44,10 +49,14 @@ def run(settings: BridgeSettings, task_settings: TaskSettings) -> None:
     heartbeat = Heartbeat(task_settings.heartbeat_file)
     signals = Signals()
     _wait_for_servers(settings, task_settings, properties, cache)
-    bridge = _assemble(settings, task_settings, properties, cache, heartbeat)
+    claim = Claim.of(settings, task_settings, cache)
+    with suppress(CacheUnavailableError):  # Redis may take nothing just now; before anything is sent it is asked again
+        claim.take()
+    bridge = _assemble(settings, task_settings, properties, cache, claim=claim, heartbeat=heartbeat)
     signals.install()
     collect_seldom()
-    logger.info("bridging topic %s to Celery queue %s", settings.topic, app.conf.task_default_queue)
+    queue = app.conf.task_default_queue
+    logger.info("bridging topic %s to Celery queue %s, %s", settings.topic, queue, task_settings.destination)
     bridge.run(signals.stopping, signals.leaving, shutdown_deadline_s=settings.shutdown_deadline_s)
     cache.close()
     logger.info("stopped")
@@ -79,6 +88,8 @@ def _assemble(
     task_settings: TaskSettings,
     properties: dict[str, str | int | bool],
     cache: Cache,
+    *,
+    claim: Claim,
     heartbeat: Heartbeat,
 ) -> Bridge:
     def open_records(bridge: Bridge) -> Records:
@@ -95,7 +106,11 @@ def _assemble(
         open_records=open_records,
         window=open_window(settings),
         enqueuer=Enqueuer(
-            app, settings.topic, task_life_s=settings.task_life_s, updates_per_task=settings.updates_per_task
+            app,
+            settings.topic,
+            task_life_s=settings.task_life_s,
+            updates_per_task=settings.updates_per_task,
+            to=lambda: claim.destination,
         ),
         cache=cache,
         stamps=Stamps(
@@ -103,6 +118,8 @@ def _assemble(
             replicas=settings.wait_replicas,
             wait_s=min(1.0, task_settings.call_timeout_s / 2),
         ),
+        claim=claim,
+        inquiry=Inquiry(app, lambda: claim.destination),
         letters=DeadLetters(properties, settings.letters_topic),
         rules=task_settings.rules,
         fetch_max=settings.fetch_max,

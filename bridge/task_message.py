@@ -32,7 +32,7 @@ class TaskMessage(NamedTuple):
     def of(cls, send: Send) -> Self:
         """The task for one update."""
         task_id, arguments = send
-        return cls(TASK_NAME, task_id, pack(arguments), shown(arguments.update), arguments.nonce)
+        return cls(TASK_NAME, task_id, pack(arguments), shown(arguments), arguments.nonce)
 
     @classmethod
     def of_many(cls, sends: Sequence[Send]) -> Self:

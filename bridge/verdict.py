@@ -119,7 +119,7 @@ def _behind(facts: Facts, newest: Sighting, version: Version) -> Verdict:
         f"it is published and not applied yet: group {group.name!r} has {committed} in partition {newest.partition}; "
         f"lag {counted(progress.lag, 'record')}"
     )
-    return Verdict(Code.IN_FLIGHT, (what, why, *hindrances(facts, progress)))
+    return Verdict(Code.IN_FLIGHT, (what, why, *_of_another_topic(facts), *hindrances(facts, progress)))
 
 
 def _invalid(facts: Facts, invalid: Sighting) -> Verdict:
@@ -137,7 +137,15 @@ def _unknown(facts: Facts) -> Verdict:
         "is that the id as it is in the records, and are LASTWORD_KEY_PREFIX, LASTWORD_KEY_FORM and LASTWORD_TOPIC "
         "those of the bridge?"
     )
-    return Verdict(Code.UNKNOWN, (what, question))
+    return Verdict(Code.UNKNOWN, (what, question, *_of_another_topic(facts)))
+
+
+def _of_another_topic(facts: Facts) -> Iterator[str]:
+    if facts.note is not None and facts.note.topic != facts.topic:
+        yield (
+            f"the bridges have noted that keys {facts.flow.key_prefix + '…'!r} are written from topic "
+            f"{facts.note.topic!r}; LASTWORD_TOPIC is {facts.topic!r} here"
+        )
 
 
 def _settled(facts: Facts) -> Verdict:

@@ -9,6 +9,7 @@ from typing import Final
 import click
 from confluent_kafka import Message
 
+from bridge.claim import Claim
 from bridge.comparison import BATCH, Missing, NewestRecord, NewestVersions, look_again, missing_of, sort_out
 from bridge.decoding import updates_of
 from bridge.group import Group, read_group
@@ -116,7 +117,9 @@ class Verification:
             lambda: reach_broker(app),
             deadline_s=self.opened.task_settings.startup_deadline_s,
         )
-        repair = Repair.open(self.opened.settings, self.cache, deadline_s=deadline_s)
+        claim = Claim.of(self.opened.settings, self.opened.task_settings, self.cache)
+        claim.take()
+        repair = Repair.open(self.opened.settings, self.cache, claim, deadline_s=deadline_s)
         try:
             repair.apply(self._updates(wanted))
         finally:

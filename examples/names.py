@@ -18,6 +18,7 @@ from kombu import Connection, Exchange, Queue
 from bridge.coordinator import ask, is_away
 from servers import Addresses
 from servers.kafka import silent
+from tasks.flow_note import note_key
 
 ROOT = Path(__file__).parents[1]
 BULK = 1_000
@@ -81,6 +82,7 @@ def remove(names: Names, addresses: Addresses) -> None:
     with redis.Redis.from_url(addresses.redis_url) as cache:
         keys = list(cache.scan_iter(f"{names.key_prefix}*", count=BULK))
         keys += cache.scan_iter(f"lastword:marker:*{names.key_prefix}", count=BULK)
+        keys.append(note_key(names.key_prefix).encode())
         for first in range(0, len(keys), BULK):
             cache.unlink(*keys[first : first + BULK])
     _remove_queue(names.queue, addresses.broker_url)

@@ -8,6 +8,7 @@ import msgspec
 from tasks.contract import Update
 from tasks.errors import TransientError
 from tasks.fields import product_id_of
+from tasks.flow import Destination
 from tasks.version import VERSION_LIMIT, Version
 
 TASK_NAME: Final = "tasks.update_product"
@@ -26,7 +27,8 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True):
     ``nonce`` tells this send from every other of the same task. ``first_sent`` and ``not_after`` are seconds since the
     epoch by the bridge's clock: past ``not_after`` a worker no longer retries, for the bridge sends the update again.
     ``marked``: the update has been sent in vain before and may be what kills workers; tasks/started.py says what
-    follows. A release that does not know the field runs the update like any other.
+    follows. ``to``: where it belongs, None in a task of an older release. A release that does not know one of these
+    fields runs the update like any other.
     """
 
     update: Update
@@ -34,6 +36,7 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True):
     first_sent: float
     not_after: float
     marked: bool = False
+    to: Destination | None = None
 
 
 class Send(NamedTuple):
@@ -57,6 +60,7 @@ class _Body(msgspec.Struct, omit_defaults=True):
     marked: bool = False
     numbered: bool = False
     time_us: _Time | None = None
+    to: Destination | None = None
 
 
 class _Part(msgspec.Struct, array_like=True):
@@ -68,11 +72,12 @@ class _Part(msgspec.Struct, array_like=True):
     time_us: _Time | None = None
 
 
-class _Pack(msgspec.Struct):
+class _Pack(msgspec.Struct, omit_defaults=True):
     nonce: str
     first_sent: float
     not_after: float
     updates: list[_Part]
+    to: Destination | None = None
 
 
 def pack(arguments: Arguments) -> list[Any]:
@@ -89,6 +94,7 @@ def pack(arguments: Arguments) -> list[Any]:
         marked=arguments.marked,
         numbered=update.numbered,
         time_us=update.time_us,
+        to=arguments.to,
     )
     return [FORMAT, body]
 
@@ -111,12 +117,14 @@ def unpack(number: object, body: object) -> Arguments:
         first_sent=parts.first_sent,
         not_after=parts.not_after,
         marked=parts.marked,
+        to=parts.to,
     )
 
 
-def shown(update: Update) -> str:
+def shown(arguments: Arguments) -> str:
     """What Flower and Celery's logs show as the arguments: no data, and nothing long."""
-    return f"({update.product_id!r}, {update.version})"
+    update, to = arguments.update, arguments.to
+    return f"({update.product_id!r}, {update.version}{to.shown if to else ''})"
 
 
 def pack_many(sends: Sequence[Send]) -> list[Any]:
@@ -133,7 +141,7 @@ def pack_many(sends: Sequence[Send]) -> list[Any]:
         )
         for task_id, update in ((send.task_id, send.arguments.update) for send in sends)
     ]
-    return [FORMAT, _Pack(first.nonce, first.first_sent, first.not_after, parts)]
+    return [FORMAT, _Pack(first.nonce, first.first_sent, first.not_after, parts, first.to)]
 
 
 def unpack_many(number: object, body: object) -> list[Send]:
@@ -149,13 +157,22 @@ def unpack_many(number: object, body: object) -> list[Send]:
             Send(
                 part.task_id,
                 Arguments(
-                    update=_update(part), nonce=packed.nonce, first_sent=packed.first_sent, not_after=packed.not_after
+                    update=_update(part),
+                    nonce=packed.nonce,
+                    first_sent=packed.first_sent,
+                    not_after=packed.not_after,
+                    to=packed.to,
                 ),
             )
             for part in packed.updates
         ]
     except ValueError as error:
         raise _misfit(error) from error
+
+
+def destination(sends: Sequence[Send]) -> Destination | None:
+    """Where the updates of one task belong, which is the same for all."""
+    return sends[0].arguments.to if sends else None
 
 
 def _refuse_another(number: object) -> None:

@@ -182,9 +182,15 @@ class Cache:
 
     def note(self, commands: Sequence[Command]) -> None:
         """Run commands that tell the bridge something, in one round trip; CacheUnavailableError unless all succeed."""
-        for answer in self._client.run(commands).answers:
+        self.ask(commands)
+
+    def ask(self, commands: Sequence[Command]) -> list[Any]:
+        """What Redis answers to commands, in one round trip; CacheUnavailableError unless all succeed."""
+        answers = self._client.run(commands).answers
+        for answer in answers:
             if isinstance(answer, RedisError):
                 raise self._unavailable(answer) from answer
+        return answers
 
     def eviction_policy(self) -> str:
         """What Redis does when its memory is full: anything but ``noeviction`` may forget a version.

@@ -15,6 +15,7 @@ class Locks:
     """The product locks of this process, in one ZooKeeper session that is opened when first needed.
 
     ``hosts``: ``h1:2181,h2:2181``, or with a path that exists, ``h1,h2/app``. ``root``: the znode that has all of ours.
+    ``prefix`` precedes the product id in a lock's name: flows that share a root do not wait for each other.
     ``session_timeout_s`` is how long the locks of a dead process last; it must lie within the server's bounds, 2 to 20
     ticks, and half of it must be enough to do the work. ``call_timeout_s`` bounds every wait for a reply. ``security``
     is how the session is authenticated and encrypted.
@@ -28,6 +29,7 @@ class Locks:
         hosts: str,
         *,
         root: str = "/lastword",
+        prefix: str = "",
         session_timeout_s: float = 10.0,
         call_timeout_s: float = 5.0,
         security: Security = NO_SECURITY,
@@ -35,7 +37,12 @@ class Locks:
         self._life_s = session_timeout_s / 2
         self._call_timeout_s = call_timeout_s
         self._keeper = SessionKeeper(
-            hosts, root=root, session_timeout_s=session_timeout_s, call_timeout_s=call_timeout_s, security=security
+            hosts,
+            root=root,
+            prefix=prefix,
+            session_timeout_s=session_timeout_s,
+            call_timeout_s=call_timeout_s,
+            security=security,
         )
 
     def acquire(self, wanted: Mapping[str, Version], *, wait_s: float = 0.0) -> Grant:

@@ -61,7 +61,7 @@ def read_locking(settings: TaskSettings, product_id: str) -> Locking:
         SessionLostError: ZooKeeper cannot be asked, or forbids it; says why.
     """
     security, hosts, root = zookeeper_security(settings), settings.zookeeper_hosts, settings.zookeeper_root
-    path, guards = lock_path(root, product_id), f"{root}/guards"
+    path, guards = lock_path(root, settings.lock_prefix + product_id), f"{root}/guards"
     until = time.monotonic() + settings.call_timeout_s
     with _connected(settings, until) as client:
         try:

@@ -19,7 +19,7 @@ from celery import signals
 from celery.concurrency.base import BasePool
 from celery.exceptions import WorkerShutdown, WorkerTerminate
 
-from tasks.arguments import PACK_NAME, TASK_NAME, Send, UnknownFormatError, unpack, unpack_many
+from tasks.arguments import PACK_NAME, TASK_NAME, Send, UnknownFormatError, destination, unpack, unpack_many
 from tasks.grouped import Groups, Prepared, Waiting, prepared
 from tasks.packed import Pack, PreparedPack
 from tasks.resources import resources
@@ -197,16 +197,18 @@ class GroupPool(BasePool):
 
 
 def _waiting(task: _Task) -> list[Waiting]:
-    """What can wait for a group: the task's update, or each of its many; none: another task, or another format."""
+    """What can wait for a group: the task's update, or each of its many; none: another task, format or flow."""
     name, _, request, *_ = task.args
     retries = int(request.get("retries") or 0)
     patience_s = 0.0 if retries else resources().settings.lock_wait_s
     until = time.monotonic() + patience_s
     try:
         if name == TASK_NAME:
-            return [Waiting(unpack(*request["args"]), task.run, until, retries)]
+            arguments = unpack(*request["args"])
+            return [] if resources().strays.reason(arguments.to) else [Waiting(arguments, task.run, until, retries)]
         if name == PACK_NAME:
-            return _waiting_pack(unpack_many(*request["args"]), task, until)
+            sends = unpack_many(*request["args"])
+            return [] if resources().strays.reason(destination(sends)) else _waiting_pack(sends, task, until)
     except (UnknownFormatError, TypeError):
         pass  # the task itself says so
     return []

@@ -2,7 +2,7 @@
 
 A DNS name is resolved, and a proxy chooses a server, when a connection is made. So after a failover old connections
 still lead to the old server, which refuses writes and answers reads from what it held.
-Source: docs/decisions/0025-a-server-that-refuses-is-left.md
+Source: docs/decisions/0024-a-server-that-refuses-is-left.md
 """
 
 import time

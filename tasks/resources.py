@@ -3,19 +3,21 @@
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
 from tasks.arguments import Arguments
 from tasks.cache import Cache
 from tasks.environment import is_in_file, read_if_given
+from tasks.flow_note import read_note
 from tasks.function import import_function
 from tasks.loader import Loader
 from tasks.lock import Locks
 from tasks.notices import NO_NOTICES, Notices
 from tasks.settings import SettingsError, TaskSettings, load
 from tasks.started import Started
+from tasks.strays import Strays
 from tasks.zookeeper_client import Security, tls_context
 
 OVERDUE_RETRIES: Final = 3
@@ -31,6 +33,14 @@ class Resources:
     locks: Locks
     started: Started
     loader: Loader | None = None
+    strays: Strays = field(init=False)
+
+    def __post_init__(self) -> None:
+        def name_of_cache() -> str:
+            note = read_note(self.cache, self.settings.key_prefix)
+            return note.cache if note else ""
+
+        object.__setattr__(self, "strays", Strays(self.settings.destination, name_of_cache))
 
     def notices(self, many: Sequence[tuple[Arguments, int]]) -> Notices:
         """How the notices among these updates get their rows: each with the number of its task's retries."""
@@ -86,6 +96,7 @@ def open_locks(settings: TaskSettings) -> Locks:
         return Locks(
             settings.zookeeper_hosts,
             root=settings.zookeeper_root,
+            prefix=settings.lock_prefix,
             session_timeout_s=settings.session_timeout_s,
             call_timeout_s=settings.call_timeout_s,
             security=zookeeper_security(settings),

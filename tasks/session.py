@@ -62,6 +62,7 @@ class Session:
         hosts: str,
         *,
         root: str,
+        prefix: str = "",
         session_timeout_s: float,
         security: Security,
         table: LockTable,
@@ -72,6 +73,7 @@ class Session:
         self.opened_at = time.monotonic()
         self._hosts = hosts
         self._root = root
+        self._prefix = prefix
         self._security = security
         self._abandon = abandon
         self._id: int | None = None
@@ -221,7 +223,7 @@ class Session:
             self.table.released(slots)
 
     def _path(self, product_id: str) -> str:
-        return lock_path(self._root, product_id)
+        return lock_path(self._root, self._prefix + product_id)
 
     def _forbidden(self, product_id: str) -> str:
         shard, _, _ = self._path(product_id).rpartition("/")

@@ -29,6 +29,7 @@ class SessionKeeper:
         hosts: str,
         *,
         root: str,
+        prefix: str = "",
         session_timeout_s: float,
         call_timeout_s: float,
         security: Security = NO_SECURITY,
@@ -43,6 +44,7 @@ class SessionKeeper:
             raise ValueError(f"ZooKeeper root {root!r}: wanted is a path like /lastword")
         self._hosts = hosts
         self._root = root
+        self._prefix = prefix
         self._session_timeout_s = session_timeout_s
         self._call_timeout_s = call_timeout_s
         self._security = security
@@ -121,6 +123,7 @@ class SessionKeeper:
         session = Session(
             self._hosts,
             root=self._root,
+            prefix=self._prefix,
             session_timeout_s=self._session_timeout_s,
             security=self._security,
             table=LockTable(

@@ -10,7 +10,6 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_valid
 from tasks.contract import KeyForm, Rules
 from tasks.environment import (
     ENV_PREFIX,
-    Settings,
     SettingsError,
     environment_name,
     environment_names,
@@ -18,6 +17,7 @@ from tasks.environment import (
     unknown,
     unknown_settings,
 )
+from tasks.flow import FlowSettings
 from tasks.rfc3339 import parse_rfc3339
 from tasks.version import GENERATIONS
 
@@ -42,7 +42,7 @@ NEAR = 0.9
 RULES: Final = Rules()
 
 
-class TaskSettings(Settings):
+class TaskSettings(FlowSettings):
     """What a worker needs to know beside Celery's own settings; each is an environment variable."""
 
     redis_url: SecretStr = Field(
@@ -92,7 +92,6 @@ class TaskSettings(Settings):
         None, description="A file touched while the process's loop goes round: its age tells a health check"
     )
 
-    key_prefix: str = Field("product:", min_length=1, description="What stands before the product id in a Redis key")
     replay_horizon_s: int = Field(
         7 * 86_400, gt=0, description="How late a message may still arrive: at least the topic's retention"
     )

@@ -8,12 +8,8 @@ from celery import Celery
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
+from tasks.consumers import ASK_S, CONNECT_S, queue_length
 from tasks.redis_errors import explain
-
-ASK_S: Final = 1.0
-"""How long workers are waited for: nobody knows how many there are to answer."""
-
-CONNECT_S: Final = 5
 
 QUESTION: Final = "lastword_tasks"
 """The remote control command that asks a worker; tasks/remote_control.py answers it."""
@@ -64,7 +60,7 @@ def read_under_way(app: Celery, records: Sequence[str]) -> UnderWay:
     with app.connection_for_read() as connection:
         try:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_S)
-            queued = _queued(connection, queue)
+            queued = queue_length(connection, queue)
             found = _told(queue, queued, _ask(app, connection, records))
             if found.untold and records:
                 asked = app.control.inspect(list(found.untold), timeout=ASK_S, connection=connection)
@@ -83,14 +79,6 @@ def _ask(app: Celery, connection: Any, records: Sequence[str]) -> dict[str, Any]
         or []
     )
     return {worker: told for answer in answers for worker, told in answer.items()}
-
-
-def _queued(connection: Any, queue: str) -> int:  # noqa: ANN401 - kombu's stubs lack half of it
-    try:
-        with connection.channel() as channel:
-            return int(channel.queue_declare(queue=queue, passive=True).message_count)
-    except connection.channel_errors:  # no such queue: Redis has none while it is empty
-        return 0
 
 
 def _told(queue: str, queued: int, answers: Mapping[str, Mapping[str, Any]]) -> UnderWay:

@@ -11,6 +11,7 @@ from celery.concurrency import get_implementation
 from celery.exceptions import Reject, Retry
 from kombu.exceptions import OperationalError
 
+import tasks.flow_command  # answers whom it serves
 import tasks.flower  # noqa: F401 - makes `celery flower` safe
 from tasks import interrupt
 from tasks.arguments import (
@@ -19,6 +20,7 @@ from tasks.arguments import (
     Arguments,
     Send,
     UnknownFormatError,
+    destination,
     pack,
     shown,
     unpack,
@@ -151,6 +153,8 @@ def update_product(self: "Task[Any, Any]", number: int, body: object, unexpected
         ready = None
     arguments = ready.arguments if ready else unpack(number, body)
     here = resources()
+    if not ready and (reason := here.strays.reason(arguments.to)):
+        return here.strays.drop(reason)
     try:
         if ready:
             answer = ready.answer
@@ -184,6 +188,8 @@ def update_products(self: "Task[Any, Any]", number: int, body: object) -> str:
         sends = unpack_many(number, body)
         answers = [None] * len(sends)
     here = resources()
+    if not isinstance(ready, PreparedPack) and (reason := here.strays.reason(destination(sends))):
+        return here.strays.drop(reason, len(sends))
     left = [place for place, answer in enumerate(answers) if answer is None]
     if left:
         done = run_many([sends[place].arguments for place in left], here)
@@ -220,7 +226,7 @@ def hand_over(task: "Task[Any, Any]", send: Send, error: Exception | None, setti
         args=msgspec.to_builtins(pack(send.arguments)),
         task_id=send.task_id,
         countdown=countdown_s,
-        argsrepr=shown(update),
+        argsrepr=shown(send.arguments),
         ignore_result=True,
     )
 

@@ -137,6 +137,7 @@ def working_env(
         "CELERY_BROKER_URL": redis_server.url(1),
         "ZOOKEEPER_HOSTS": zookeeper_server.address,
         "LASTWORD_ZOOKEEPER_ROOT": f"/{uuid.uuid4()}",
+        "LASTWORD_KEY_PREFIX": f"{uuid.uuid4()}:",  # of one topic alone
         "LASTWORD_TOPIC": topic,
         "LASTWORD_CONSUMER_GROUP": group,
         "LASTWORD_STARTUP_DEADLINE_S": "20",

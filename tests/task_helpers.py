@@ -21,6 +21,7 @@ from servers import Reachable, ReachableRedis
 from tasks.arguments import PACK_NAME, TASK_NAME
 from tasks.cache import Cache
 from tasks.contract import Update
+from tasks.flow import Destination
 from tasks.lock import Locks
 from tasks.task_id import repetition_id
 from tasks.version import Version
@@ -46,9 +47,10 @@ def live(product_id: str, sequence: int = 1, data: bytes | None = b"1") -> Updat
 
 
 class Sender:
-    """Enqueues updates as the bridge does, each from a record of its own."""
+    """Enqueues updates as the bridge does, each from a record of its own; without ``to`` as an older release did."""
 
-    def __init__(self, app: Celery) -> None:
+    def __init__(self, app: Celery, to: Destination | None = None) -> None:
+        self._to = to
         self._app = app
         self._topic = f"test-{uuid.uuid4()}"
         self._partition = Partition(0, 1)
@@ -74,7 +76,13 @@ class Sender:
     def _send(
         self, updates: Sequence[Update], task_life_s: float, *, updates_per_task: int = 1
     ) -> list[tuple[str, str]]:
-        enqueuer = Enqueuer(self._app, self._topic, task_life_s=task_life_s, updates_per_task=updates_per_task)
+        enqueuer = Enqueuer(
+            self._app,
+            self._topic,
+            task_life_s=task_life_s,
+            updates_per_task=updates_per_task,
+            to=lambda: self._to,
+        )
         records = [self._partition.deliver(next(self._offsets), 1, 100, None) for _ in updates]
         entries = [InFlight(record=record, update=update) for record, update in zip(records, updates, strict=True)]
         enqueuer.send(entries)

@@ -14,6 +14,7 @@ from redis import Redis as Client
 
 from servers import Reachable, ReachableRedis
 from servers.process import Child
+from tasks.flow import DEFAULT_FLOW
 from tests.waiting import DEADLINE_S, wait_until
 
 SESSION_TIMEOUT_S = 3.0  # of the workers' ZooKeeper sessions; the server's tick is 1 s
@@ -124,6 +125,7 @@ def worker_env(
         "ZOOKEEPER_HOSTS": zookeeper_server.address,
         "LASTWORD_ZOOKEEPER_ROOT": root,
         "LASTWORD_KEY_PREFIX": key_prefix,
+        "LASTWORD_FLOW": DEFAULT_FLOW,  # whose queue and locks are where they always were, whatever the prefix
         "LASTWORD_SESSION_TIMEOUT_S": str(session_timeout_s),
         "LASTWORD_LOCK_BUSY_RETRY_S": "1",
         "LASTWORD_RETRY_MAX_S": "1",

@@ -6,10 +6,10 @@ import pytest
 from redis import Redis as Client
 
 from tests.celery_brokers import RedisBroker
+from tests.faults.broker_refusals import REFUSALS, Refusal
 from tests.faults.figures import measured
 from tests.faults.load import publish
 from tests.faults.logs import LOST, SERVES, UNCERTAIN, Heard, no_traceback
-from tests.faults.broker_refusals import REFUSALS, Refusal
 from tests.flow import Flow
 from tests.pools import GROUP, PREFORK, SOLO, THREADS, name_of
 from tests.worker_helpers import celery_worker

@@ -10,8 +10,8 @@ from redis import Redis as Client
 
 from servers import Redis, ZooKeeper
 from servers.ports import free_port
-from tests.faults.logs import LOST, SERVES, Heard, no_traceback
 from tests.faults.broker_refusals import disconnect_all, permit
+from tests.faults.logs import LOST, SERVES, Heard, no_traceback
 from tests.flower_helpers import Flower, http_get, running_flower
 from tests.lock_helpers import acquire_when_possible
 from tests.pools import GROUP, POOLS, PREFORK, SOLO, THREADS

@@ -9,6 +9,7 @@ from kombu.serialization import loads
 from tasks.arguments import Arguments, Send, UnknownFormatError, pack, pack_many, unpack, unpack_many
 from tasks.contract import Update
 from tasks.errors import TransientError
+from tasks.flow import Destination
 from tasks.version import Version
 
 UPDATE = Update(product_id="42", version=Version(1763800000000123, 7), data=b'{"price": 1}')
@@ -33,6 +34,19 @@ def through_the_broker(packed: list[Any]) -> list[Any]:
 def test_the_format() -> None:
     assert through_the_broker(pack(ARGUMENTS)) == [1, BODY]
     assert unpack(1, BODY) == ARGUMENTS
+
+
+def test_the_format_says_where_a_task_belongs() -> None:
+    to = Destination("orders", "order-", "c1")
+    addressed = msgspec.structs.replace(ARGUMENTS, to=to)
+    packed = through_the_broker(pack(addressed))
+    assert packed == [1, {**BODY, "to": ["orders", "order-", "c1"]}]
+    assert unpack(*packed) == addressed
+    sends = [Send("t:0:1", addressed), Send("t:0:2", addressed)]
+    together = through_the_broker(pack_many(sends))
+    assert together[1]["to"] == ["orders", "order-", "c1"]
+    assert unpack_many(*together) == sends, "each goes on alone as it was addressed"
+    assert "to" not in through_the_broker(pack_many([Send("t:0:1", ARGUMENTS)]))[1], "as an older release sends it"
 
 
 def test_the_format_of_a_marked_tombstone() -> None:

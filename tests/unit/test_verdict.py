@@ -15,6 +15,7 @@ from bridge.product_search import Findings, Sighting
 from bridge.verdict import Code, judge
 from tasks.cache import Failure
 from tasks.contract import Rules
+from tasks.flow_note import FlowNote
 from tasks.held import Held
 from tasks.lock_holder import Holder, Locking
 from tasks.under_way import TaskState, UnderWay
@@ -194,3 +195,11 @@ def test_long_data_is_cut_for_people(capsys: pytest.CaptureFixture[str]) -> None
     given = facts(3, at(9, 3, b"x" * 1_000))
     show(given, judge(given), as_json=False)
     assert max(len(line) for line in capsys.readouterr().out.splitlines()) < 300
+
+
+def test_keys_that_are_another_topics_are_said_to_be() -> None:
+    note = FlowNote("orders", "g", "order", "c1")
+    for given in (facts(None), facts(2, at(9, 3), committed=9)):
+        said = judge(replace(given, note=note)).says
+        assert any("are written from topic 'orders'; LASTWORD_TOPIC is" in sentence for sentence in said)
+        assert not any("are written from topic" in sentence for sentence in judge(given).says)

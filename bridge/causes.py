@@ -1,0 +1,42 @@
+"""Why tasks do not come back, as far as the broker and the workers can tell. Pure."""
+
+from collections.abc import Iterator
+
+from tasks.consumers import Consumer, Consumers
+from tasks.flow import Destination
+
+
+def causes(ours: Destination, consumers: Consumers) -> Iterator[str]:
+    """Say what keeps the tasks of a bridge with this destination from being run; nothing where it is not known."""
+    queue, names = consumers.queue, [*(one.worker for one in consumers.known), *consumers.older]
+    if not names:
+        yield f"no worker answers; {_tasks(consumers.queued)} in queue {queue!r}"
+        return
+    ours_too = [one for one in consumers.known if queue in one.queues]
+    if not ours_too and not consumers.older:
+        others = "; ".join(f"{one.worker} consumes {', '.join(map(repr, one.queues))}" for one in consumers.known)
+        yield (
+            f"nobody consumes queue {queue!r}, with {_tasks(consumers.queued)} in it: {others}. Have the workers of "
+            "this flow the bridge's LASTWORD_KEY_PREFIX and LASTWORD_FLOW?"
+        )
+    for one in ours_too:
+        yield from _why_it_drops(ours, one, queue)
+
+
+def _why_it_drops(ours: Destination, one: Consumer, queue: str) -> Iterator[str]:
+    theirs = Destination(one.flow, one.key_prefix)
+    if (one.flow, one.key_prefix) != (ours.flow, ours.key_prefix):
+        yield (
+            f"worker {one.worker} consumes queue {queue!r} and drops the tasks in it: it is for {theirs}, and they are "
+            f"for {ours}; see its LASTWORD_FLOW and LASTWORD_KEY_PREFIX"
+        )
+    elif ours.cache and one.cache is not None and one.cache != ours.cache:
+        found = f"calls itself {one.cache}" if one.cache else "is one where no bridge has been"
+        yield (
+            f"worker {one.worker} drops the tasks of queue {queue!r}: its cache is not the bridge's, whatever the "
+            f"addresses say; it {found}, the bridge's {ours.cache}. See its REDIS_URL"
+        )
+
+
+def _tasks(count: int) -> str:
+    return f"{count} task{'' if count == 1 else 's'}"

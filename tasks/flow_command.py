@@ -1,0 +1,27 @@
+"""The workers' answer to the bridge and to `lastword inspect`: which flow each serves, from which queues.
+
+``celery -A tasks inspect lastword_flow`` asks it too.
+"""
+
+from typing import Any, Final
+
+from celery.worker.control import Panel
+
+from tasks.resources import resources
+
+COMMAND: Final = "lastword_flow"
+
+
+def lastword_flow(state: Any, **_: object) -> dict[str, object]:  # noqa: ANN401 - Celery's
+    """Tell whose tasks this worker runs."""
+    strays, consumer = resources().strays, state.consumer.task_consumer
+    return {
+        "flow": strays.ours.flow,
+        "key_prefix": strays.ours.key_prefix,
+        "cache": strays.name_of_cache(),
+        "queues": [queue.name for queue in consumer.queues] if consumer else [],
+    }
+
+
+_panel: Any = Panel  # whose types leave out the keywords
+_panel.register(name=COMMAND, type="inspect")(lastword_flow)
