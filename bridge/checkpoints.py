@@ -6,13 +6,16 @@ Source: docs/decisions/0007-redis-tells-how-far-it-holds.md
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
 from bridge.back_off import BackOff
+from bridge.identity import Identity, Topic
 from bridge.records import NotAnsweredError, Records
-from bridge.rewind import Marker, Standing, Start, start_of
+from bridge.rewind import MADE_ANEW, Marker, Standing, Start, start_of
+from bridge.sequel import tell_gone
+from bridge.topic_watch import TopicWatch
 from bridge.window import CommitPoint, Window
 from tasks.cache import Cache
 from tasks.errors import CacheUnavailableError
@@ -39,6 +42,8 @@ class Checkpoints:
         back_off: BackOff,
         *,
         claim: Callable[[], None] = lambda: None,
+        topic: TopicWatch,
+        generation: Callable[[], int] = lambda: 0,
     ) -> None:
         self._cache = cache
         self._stamps = stamps
@@ -46,6 +51,9 @@ class Checkpoints:
         self._window = window
         self._back_off = back_off
         self._claim = claim
+        self._topic = topic
+        self._generation = generation
+        self._broken: dict[int, int] = {}
         self._unchecked: set[int] = set()
         self._displaced: set[int] = set()
         self._identities: dict[int, str] = {}
@@ -70,13 +78,40 @@ class Checkpoints:
             self._unchecked.discard(number)
             self._displaced.discard(number)
             self._points.pop(number, None)
+            self._broken.pop(number, None)
 
     def lost(self, what: str) -> None:
         """Drop all that is in hand of all partitions, since Redis may not have what it had; check them anew."""
         numbers = self._window.assigned
         logger.error("Redis does not hold what it held: %s; partitions %s are checked", what, sorted(numbers))
+        self._drop(numbers)
+
+    def look_at_topic(self, now: float) -> None:
+        """Drop all that is in hand where the topic is another by now, or a partition went back; check that anew."""
+        was_missing = self._topic.missing
+        is_another = self._topic.is_another(now)
+        if self._topic.missing:
+            self._records.excuse()
+        elif was_missing:
+            with suppress(NotAnsweredError):  # else it notices by itself, later
+                self._records.refresh()
+        if is_another and not self._unchecked >= self._window.assigned:
+            logger.error("the topic was made anew; partitions %s are checked", sorted(self._window.assigned))
+            self._drop(self._window.assigned)
+        broken = self._records.broken()
+        for number, offset in broken.items():
+            logger.error("partition %d has nothing at offset %d any more; it is checked", number, offset)
+        self._broken.update(broken)
+        self._drop(self._window.assigned.intersection(broken))
+
+    def least(self, number: int) -> int:
+        """The generation of positions that a partition's records must have whose version is their offset."""
+        return Identity.parse(self._identities.get(number, "")).least
+
+    def _drop(self, numbers: frozenset[int]) -> None:
         self._window.assign(numbers)
-        self._points.clear()
+        for number in numbers:
+            self._points.pop(number, None)
         self._unchecked.update(numbers)
         self._displaced.update(numbers)
 
@@ -133,18 +168,43 @@ class Checkpoints:
 
     def _check(self, numbers: list[int], begun: set[int]) -> None:
         self._claim()
+        # First: what is read or committed after it is of this topic, or of one that will be noticed to be another.
+        topic = Topic(self._topic.id(), self._generation())
         names = {number: self._records.name(number) for number in numbers}
-        reading = self._stamps.opening(list(names.values()), anew=self._unchecked == self._window.assigned)
+        first = self._records.name(0)
+        reading = self._stamps.opening(
+            list(dict.fromkeys([*names.values(), first])), anew=self._unchecked == self._window.assigned
+        )
         self._cache.look([], [], seal=reading)
         if reading.lost:
             self.lost(reading.lost)
             return
         reading.adopt()
         standings = self._records.standing(numbers)
+        found = [{name: Marker.parse(stored) for name, stored in held.items()} for held in reading.held]
+        others = [Identity.parse(marker.identity) for held in found if (marker := held[first])]
         starts = {}
-        for number, name in names.items():
-            held = [Marker.parse(found[name]) for found in reading.held]
-            starts[number] = start_of(standings[number], held, secrets.token_hex(8))
+        for number, standing in standings.items():
+            markers = [held[names[number]] for held in found]
+            start = start_of(standing, markers, secrets.token_hex(8), topic, others=others)
+            starts[number] = self._unbroken(number, start, standing, topic)
+        if any(start.lost == MADE_ANEW for start in starts.values()) or len(standings) < len(numbers):
+            self._records.refresh()
+        self._begin_all(starts, standings, names, begun)
+        if len(standings) < len(numbers):
+            raise NotAnsweredError(f"the topic has no partitions {sorted(set(numbers) - standings.keys())} any more")
+
+    def _unbroken(self, number: int, start: Start, standing: Standing, topic: Topic) -> Start:
+        """Where to begin a partition that had nothing any more at an offset which its end may have reached since."""
+        if number not in self._broken or start.lost:
+            return start
+        name = Identity.new(secrets.token_hex(8), topic, [Identity.parse(start.identity)])
+        why = f"Kafka has lost its last records: it had nothing at offset {self._broken[number]} any more"
+        return Start(standing.begin, str(name), why)
+
+    def _begin_all(
+        self, starts: Mapping[int, Start], standings: Mapping[int, Standing], names: Mapping[int, str], begun: set[int]
+    ) -> None:
         markers = {names[number]: str(Marker(start.offset, start.identity)) for number, start in starts.items()}
         writing = self._stamps.seal(markers, begin=True)
         self._cache.look([], [], seal=writing)
@@ -155,25 +215,38 @@ class Checkpoints:
             self._begin(number, start, standings[number], begun)
 
     def _begin(self, number: int, start: Start, standing: Standing, begun: set[int]) -> None:
+        committed = standing.committed
+        self._tell(number, start, standing)
         if start.lost:
-            logger.error(
-                "partition %d goes back from offset %s to %d: %s",
-                *(number, standing.committed, start.offset, start.lost),
-            )
             self._displaced.add(number)
-        elif number in self._displaced:
-            logger.warning("partition %d is read again from offset %d", number, start.offset)
-        if start.identity != standing.identity and standing.committed is not None:
+        if start.identity != standing.identity and committed is not None:
             # At once: a commit without it says nothing of Redis, and if nothing more comes it is the last.
             self._displaced.add(number)
+        offset = max(start.offset, standing.begin)
         if number in self._displaced:
             epoch = self._window.epoch(number) or 0
-            self._records.go_back(CommitPoint(number, epoch, start.offset), start.identity)
+            self._records.go_back(CommitPoint(number, epoch, offset), start.identity)
             self._displaced.discard(number)
         else:
             # The commit may have changed since librdkafka read it, at the assignment.
-            self._records.read_from(number, start.offset)
+            self._records.read_from(number, offset)
         begun.add(number)
+        self._broken.pop(number, None)
         self._identities[number] = start.identity
         self._window.look_up_until(number, standing.end)
         self._unchecked.discard(number)
+
+    def _tell(self, number: int, start: Start, standing: Standing) -> None:
+        """Say why a partition is not read from where it is committed, and what of it can never be read."""
+        committed = standing.committed
+        if start.lost and committed is None:
+            logger.error("partition %d is read from its beginning, offset %d: %s", number, start.offset, start.lost)
+        elif start.lost:
+            logger.error(
+                "partition %d goes back from offset %s to %d: %s",
+                *(number, committed, start.offset, start.lost),
+            )
+        elif number in self._displaced:
+            logger.warning("partition %d is read again from offset %d", number, start.offset)
+        if committed is not None and start.lost != MADE_ANEW and committed < standing.begin:
+            tell_gone(number, committed, standing.begin)

@@ -9,7 +9,10 @@ from confluent_kafka.admin import AdminClient
 
 from bridge import coordinator
 from bridge.connection_trouble import Ear
+from bridge.identity import Identity, Topic
+from bridge.records import NotAnsweredError
 from bridge.refusal import Properties, is_refusal, refusal
+from bridge.topic_watch import TopicIds
 from tasks.startup import UnreachableError
 
 CALL_TIMEOUT_S: Final = 5.0
@@ -19,7 +22,7 @@ CALL_TIMEOUT_S: Final = 5.0
 class Progress:
     """One partition: it holds the offsets from ``begin`` to before ``end``; ``owner`` is the member that reads it.
 
-    ``committed`` is None where the group has committed nothing.
+    ``committed`` is None where the group has committed nothing, or only of a topic that was made anew since.
     """
 
     begin: int
@@ -29,7 +32,7 @@ class Progress:
 
     @property
     def next(self) -> int:
-        """The offset at which the group goes on; one that is behind the end was committed before the topic was made."""
+        """The offset at which the group goes on; behind the end there is nothing to go on with."""
         return self.begin if self.committed is None or self.committed > self.end else self.committed
 
     @property
@@ -61,10 +64,14 @@ def read_group(properties: Properties, topic: str, name: str) -> Group:
     try:
         numbers = sorted(consumer.list_topics(topic, timeout=CALL_TIMEOUT_S).topics[topic].partitions)
         partitions = [TopicPartition(topic, number) for number in numbers]
-        committed = committed_offsets(consumer, partitions)
+        committed = committed_offsets(consumer, partitions, topic_id(properties, topic))
         # After the offsets: what is committed lies before the end.
         marks = {p.partition: watermarks(consumer, p) for p in partitions}
         members, owners = _members(admin, topic, name)
+    except NotAnsweredError as error:
+        raise UnreachableError(
+            f"Kafka at {properties['bootstrap.servers']} does not tell what it has: {error}"
+        ) from error
     except KafkaException as error:
         refused = ear.refused or (error.args[0] if is_refusal(error.args[0]) else None)
         if refused is not None:
@@ -79,10 +86,22 @@ def read_group(properties: Properties, topic: str, name: str) -> Group:
     return Group(name, members, progress)
 
 
-def committed_offsets(consumer: Consumer, partitions: list[TopicPartition]) -> dict[int, int | None]:
-    """What the consumer's group has committed, by partition; None where it has not. KafkaException."""
+def topic_id(properties: Properties, topic: str) -> str:
+    """The id of the topic that there is now, "" where Kafka tells none. NotAnsweredError."""
+    ids = TopicIds(properties, topic)
+    return ids.end(ids.begin(), CALL_TIMEOUT_S)
+
+
+def committed_offsets(
+    consumer: Consumer, partitions: list[TopicPartition], topic_id: str = ""
+) -> dict[int, int | None]:
+    """What the consumer's group has committed of the topic with this id, by partition; None where it has not.
+
+    KafkaException.
+    """
     found = coordinator.committed(consumer, partitions, timeout_s=CALL_TIMEOUT_S)
-    return {one.partition: one.offset if one.offset >= 0 else None for one in found}
+    of_now = {one.partition: Identity.parse(one.metadata or "").is_of(Topic(topic_id)) for one in found}
+    return {one.partition: one.offset if one.offset >= 0 and of_now[one.partition] else None for one in found}
 
 
 def watermarks(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]:

@@ -44,6 +44,10 @@ class BrokerList:
         inside = told.cgrp is None or told.cgrp.join_state == "steady" or told.cgrp.assignment_size > 0
         self._outside = 0 if inside or not reachable else self._outside + 1
 
+    def excuse(self) -> None:
+        """Have it wait for a place from now on: until now there was nothing to join the group for."""
+        self._outside = 0
+
     @property
     def forgotten(self) -> bool:
         """Whether the client has known of no broker for some seconds."""

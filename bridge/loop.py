@@ -21,7 +21,9 @@ from bridge.inquiry import Inquiry
 from bridge.outbox import Outbox
 from bridge.positions import Positions
 from bridge.records import Records
+from bridge.repeated import RepeatedOffsets
 from bridge.sweep import sweep
+from bridge.topic_watch import TopicWatch
 from bridge.undecodable import Undecodable
 from bridge.window import Window
 from tasks.cache import Cache
@@ -62,6 +64,7 @@ class Bridge:
         claim: Claim,
         inquiry: Inquiry,
         letters: DeadLetters,
+        topic: TopicWatch,
         rules: Rules,
         fetch_max: int = 500,
         undecodable_max: int = 100,
@@ -87,9 +90,19 @@ class Bridge:
         self._next_report = 0.0
         self._without_row = 0
         self._positions = Positions()
+        self._repeated = RepeatedOffsets()
         self._heartbeat = heartbeat or Heartbeat(None)
         self._records = open_records(self)
-        self._checkpoints = Checkpoints(cache, stamps, self._records, window, BackOff(back_off_max_s), claim=claim.take)
+        self._checkpoints = Checkpoints(
+            cache,
+            stamps,
+            self._records,
+            window,
+            BackOff(back_off_max_s),
+            topic=topic,
+            generation=lambda: rules.generation(round(time.time() * 1_000)),
+            claim=claim.take,
+        )
 
     def run(self, stopping: Callable[[], bool], leaving: Callable[[], bool], *, shutdown_deadline_s: float) -> None:
         """Work until ``stopping()``; then finish what is in hand, until the deadline or ``leaving()``.
@@ -111,8 +124,10 @@ class Bridge:
             self._enqueuer.close()
 
     def _turn(self) -> None:
+        self._checkpoints.look_at_topic(time.monotonic())
         for number in self._checkpoints.check():
             self._inbox.pop(number, None)
+            self._repeated.begin(number, self._checkpoints.least(number))
         self._carry()
         waiting = self._inbox.keys() | self._checkpoints.unchecked
         self._records.pause_only(self._window.paused() | waiting, self._window.assigned)
@@ -162,8 +177,11 @@ class Bridge:
         if number in self._checkpoints.unchecked:
             return False
         # Last: what waits for room is asked about again in each turn.
-        return self._window.admits(number, arrived.size, len(arrived.updates) or 1) and self._positions.follow(
-            number, arrived.updates, timestamp_of(arrived.message)
+        message, updates = arrived.message, arrived.updates
+        return (
+            self._window.admits(number, arrived.size, len(updates) or 1)
+            and self._positions.follow(number, updates, timestamp_of(message))
+            and self._repeated.follow(number, updates, message.offset() or 0, timestamp_of(message))
         )
 
     def _decode(self, message: Message) -> "Arrived":
@@ -243,6 +261,7 @@ class Bridge:
         for entry in self._letters.delivered(now):
             self._window.finish(entry)
         refused = self._letters.refused() | self._undecodable.too_long | self._positions.stopped(now)
+        refused |= self._repeated.stopped(now)
         for number in self._window.assigned:
             self._window.refuse_letters(number, refused=number in refused)
 
@@ -283,6 +302,7 @@ class Bridge:
         self._checkpoints.gone(numbers)
         for number in numbers:
             self._inbox.pop(number, None)
+            self._repeated.gone(number)
 
 
 def _partition(message: Message) -> int:

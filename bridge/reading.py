@@ -9,8 +9,8 @@ from typing import Final, Self
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from bridge.connection_trouble import Ear
-from bridge.group import CALL_TIMEOUT_S, committed_offsets, watermarks
-from bridge.records import CONSUMER_DEFAULTS, CONSUMER_GUARANTEES
+from bridge.group import CALL_TIMEOUT_S, committed_offsets, topic_id, watermarks
+from bridge.records import CONSUMER_DEFAULTS, CONSUMER_GUARANTEES, NotAnsweredError
 from bridge.refusal import Properties, is_refusal, refusal
 from tasks.startup import UnreachableError
 
@@ -124,6 +124,9 @@ class Reading:
         except KafkaException as error:
             self.close()
             raise self._explained(error.args[0]) from error
+        except NotAnsweredError as error:
+            self.close()
+            raise UnreachableError(str(error)) from error
         except BaseException:
             self.close()
             raise
@@ -208,7 +211,9 @@ class Reading:
                 return {a.partition: a.offset if a.offset >= 0 else marks[a.partition][1] for a in answers}
             case Committed():
                 asked = [TopicPartition(self.topic, number) for number in numbers]
-                return {number: offset or 0 for number, offset in committed_offsets(self._consumer, asked).items()}
+                of_now = topic_id(self._properties, self.topic)
+                committed = committed_offsets(self._consumer, asked, of_now)
+                return {number: offset or 0 for number, offset in committed.items()}
             case Beginning():
                 return dict.fromkeys(numbers, 0)
 

@@ -12,6 +12,7 @@ from bridge.clock_watch import ClockWatch
 from bridge.kafka_client import CLIENT_DEFAULTS, BrokerList
 from bridge.refusal import KafkaRefusedError, is_refusal, refusal
 from bridge.rewind import Standing
+from bridge.sequel import Sequel
 from bridge.window import CommitPoint
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,8 @@ CONSUMER_GUARANTEES: Final[dict[str, str | int | bool]] = {
 
 LOGGED: Final = frozenset({KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._SSL})  # noqa: SLF001
 """Errors that librdkafka writes to our logger itself."""
+
+NOT_THERE: Final = frozenset({KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART})  # noqa: SLF001
 
 CLOSE_TIMEOUT_S: Final = 10.0
 
@@ -83,6 +86,7 @@ class Records:
         self._gone: set[int] = set()
         self._mixed: set[int] = set()
         self._gathered_at = 0.0
+        self._sequel = Sequel()
         self._open()
         self._clock_watch = ClockWatch(self._wake)
 
@@ -146,13 +150,27 @@ class Records:
             error = message.error()
             if error is not None:
                 self._on_error(error)
-            elif message.partition() not in self._gone:
+            elif message.partition() not in self._gone and self._follows(message):
                 records.append(message)
         if self._mixed:
             raise KafkaRefusedError(f"partitions {sorted(self._mixed)} came and went in one call; start again")
         if self._refused is not None:
             raise refusal(f"topic {self._topic!r} in group {self._group!r}", self._refused, self._properties)
         return records
+
+    def _follows(self, message: Message) -> bool:
+        return self._sequel.follows(message.partition() or 0, message.offset() or 0, self._first)
+
+    def _first(self, number: int) -> int:
+        """The first offset that a partition had when a record of it came last."""
+        return self._consumer.get_watermark_offsets(TopicPartition(self._topic, number), cached=True)[0]
+
+    def broken(self) -> dict[int, int]:
+        """The partitions that librdkafka has begun anew, each once, with the offset at which they had nothing any more.
+
+        Their records are left out until they are read from somewhere.
+        """
+        return self._sequel.broken()
 
     def _gather(self, most: int) -> list[Message]:
         """What comes with the first record; under load for a moment after the last call, so that each has several."""
@@ -174,19 +192,42 @@ class Records:
                 logger.info("offset %d of partition %d not stored: %s", point.offset, point.partition, error)
 
     def standing(self, numbers: Iterable[int]) -> dict[int, Standing]:
-        """How far partitions are committed, and from where to where they can be read; NotAnsweredError."""
+        """How far partitions are committed, and from where to where they can be read; NotAnsweredError.
+
+        Without those that the topic does not have any more.
+        """
         end = time.monotonic() + CALL_TIMEOUT_S
         try:
             found = self._consumer.committed([TopicPartition(self._topic, n) for n in numbers], CALL_TIMEOUT_S)
-            return {one.partition: self._standing(one, max(0.1, end - time.monotonic())) for one in found}
+            standings = {one.partition: self._standing(one, max(0.1, end - time.monotonic())) for one in found}
         except KafkaException as error:
             raise NotAnsweredError(f"Kafka: {error.args[0].str()}") from error
+        return {number: standing for number, standing in standings.items() if standing is not None}
 
-    def _standing(self, one: TopicPartition, timeout_s: float) -> Standing:
+    def _standing(self, one: TopicPartition, timeout_s: float) -> Standing | None:
         if one.error is not None:  # else it would look as if nothing were committed
             raise KafkaException(one.error)
-        first, last = self._consumer.get_watermark_offsets(one, timeout_s)
-        return Standing(one.offset if one.offset >= 0 else None, one.metadata or "", first, last)
+        try:
+            found = self._consumer.get_watermark_offsets(one, timeout_s)
+        except KafkaException as error:
+            if error.args[0].code() in NOT_THERE:
+                return None
+            raise
+        if found is None:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - the library's own name for the code
+        return Standing(one.offset if one.offset >= 0 else None, one.metadata or "", *found)
+
+    def excuse(self) -> None:
+        """Expect no place in the group for now: there is no topic."""
+        self._brokers.excuse()
+
+    def refresh(self) -> None:
+        """Have the consumer learn anew what topics and partitions there are, and the group who gets which."""
+        try:
+            # Of all topics: librdkafka looks at no other answer for what its group has subscribed to.
+            self._consumer.list_topics(timeout=CALL_TIMEOUT_S)
+        except KafkaException as error:
+            raise NotAnsweredError(f"Kafka: {error.args[0].str()}") from error
 
     def go_back(self, point: CommitPoint, metadata: str) -> None:
         """Commit an offset that is lower than what was committed, and read from there; NotAnsweredError.
@@ -221,6 +262,7 @@ class Records:
             self._consumer.seek(TopicPartition(self._topic, number, offset))
         except KafkaException as error:
             raise NotAnsweredError(f"partition {number} cannot be read from {offset}: {error.args[0].str()}") from error
+        self._sequel.begin(number, offset)
 
     def name(self, number: int) -> str:
         """What Redis calls a partition as this group reads it."""
@@ -262,6 +304,7 @@ class Records:
             self._mixed.update(self._gone.intersection(numbers))
         else:
             self._gone.update(numbers)
+            self._sequel.end(numbers)
         try:
             self._then[what](numbers)
         except Exception:

@@ -15,6 +15,7 @@ from bridge.partition import Bounds
 from bridge.records import Records
 from bridge.retransmit import Clocks
 from bridge.settings import BridgeSettings, kafka_properties, refuse_long_lag
+from bridge.topic_watch import TopicIds, TopicWatch
 from bridge.topics import reach_kafka, refuse_early_expiry
 from bridge.window import Window
 from tasks import app
@@ -121,6 +122,7 @@ def _assemble(
         claim=claim,
         inquiry=Inquiry(app, lambda: claim.destination),
         letters=DeadLetters(properties, settings.letters_topic),
+        topic=TopicWatch(TopicIds(properties, settings.topic)),
         rules=task_settings.rules,
         fetch_max=settings.fetch_max,
         undecodable_max=settings.undecodable_max,

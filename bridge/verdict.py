@@ -71,10 +71,15 @@ def _letter_of_the_newest(facts: Facts) -> StoredLetter | None:
         if letter.version is not None and letter.version > max(held, known):
             return True
         # A newer record, or a later one that was sent again, says more than the letter does.
-        is_of_newest = newest is not None and newest.place == letter.origin and letter.version in {None, known}
+        is_of_newest = newest is not None and _is_of(letter, newest) and letter.version in {None, known}
         return is_of_newest and known > held
 
     return max(filter(counts, facts.letters), key=lambda letter: letter.version or known, default=None)
+
+
+def _is_of(letter: StoredLetter, found: Sighting) -> bool:
+    """Whether a record is the one that a letter was made of; in a topic made anew another has its place."""
+    return letter.origin == found.place and letter.timestamp_ms in {None, found.timestamp_ms}
 
 
 def _invalid_at_the_end(findings: Findings) -> Sighting | None:
@@ -123,7 +128,7 @@ def _behind(facts: Facts, newest: Sighting, version: Version) -> Verdict:
 
 
 def _invalid(facts: Facts, invalid: Sighting) -> Verdict:
-    handled = any(letter.origin == invalid.place for letter in facts.letters)
+    handled = any(_is_of(letter, invalid) for letter in facts.letters)
     what = f"the last record, {_at(invalid)}, is invalid{' and a dead letter' if handled else ''}: {invalid.invalid}"
     says = [what, "mend the producer, and publish the product's present state"]
     if facts.held.version is not None:

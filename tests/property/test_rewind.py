@@ -1,4 +1,4 @@
-"""Redis loses writes at any moment, bridges come, go and linger: markers stay true, all is fresh in the end.
+"""Redis loses writes at any moment, topics are made anew, bridges come, go and linger: markers stay true, all is fresh.
 
 Two primaries, each a data set that may be set back to any earlier state of itself; the real window, checkpoints and
 seals of two bridges; a consumer group that takes commits from the owner of a partition alone.
@@ -19,10 +19,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bridge.back_off import BackOff
 from bridge.checkpoints import SEAL_EVERY_S, Checkpoints
+from bridge.identity import Identity
 from bridge.partition import Bounds
 from bridge.records import NotAnsweredError, Records
 from bridge.retransmit import Clocks
 from bridge.rewind import Marker, Standing
+from bridge.topic_watch import TopicWatch
 from bridge.window import CommitPoint, Window
 from tasks.cache import Cache, Look
 from tasks.contract import Update
@@ -146,6 +148,7 @@ class Group:
     owner: dict[int, "SimulatedBridge"] = field(default_factory=dict)
     committed: dict[int, tuple[int, str]] = field(default_factory=dict)
     silent: int = 0
+    topic: str = "0"
 
 
 class SimulatedBridge:
@@ -158,12 +161,40 @@ class SimulatedBridge:
         self.window = Window(Bounds(1_000, 1_000, 1_000), Clocks())
         stamps = Stamps("product:")
         self.checkpoints = Checkpoints(
-            cast("Cache", cache), stamps, cast("Records", self), self.window, BackOff(max_s=0.0)
+            cast("Cache", cache),
+            stamps,
+            cast("Records", self),
+            self.window,
+            BackOff(max_s=0.0),
+            topic=cast("TopicWatch", self),
         )
+        self.missing = False
+        self.known = group.topic
+        self.attentive = True
         self.position: dict[int, int] = {}
         self.stored: dict[int, tuple[int, str]] = {}
 
+    # What TopicWatch does.
+
+    def id(self) -> str:
+        self.answer()
+        self.known = self.group.topic
+        return self.known
+
+    def is_another(self, now: float) -> bool:
+        del now
+        return self.attentive and self.known != self.group.topic
+
     # What Records does.
+
+    def refresh(self) -> None:
+        self.answer()
+
+    def broken(self) -> dict[int, int]:
+        """librdkafka begins anew by itself where it finds nothing any more; a bridge need not have noticed yet."""
+        gone = {n: at for n, at in self.position.items() if self.attentive and at > len(self.group.log[n])}
+        self.position.update(dict.fromkeys(gone, 0))
+        return gone
 
     def name(self, number: int) -> str:
         return f"topic:{number}:group"
@@ -178,8 +209,9 @@ class SimulatedBridge:
 
     def store(self, points: Iterable[CommitPoint], metadata: str) -> None:
         for number, _, offset in points:
-            for update in self.group.log[number][:offset]:
-                assert self.cache.holds(update), (number, offset, update)
+            if Identity.parse(metadata).topic == self.group.topic:
+                for update in self.group.log[number][:offset]:
+                    assert self.cache.holds(update), (number, offset, update)
             self.stored[number] = offset, metadata
 
     def go_back(self, point: CommitPoint, metadata: str) -> None:
@@ -220,6 +252,7 @@ class SimulatedBridge:
         self.stored.pop(number, None)
 
     def turn(self, most: int) -> None:
+        self.checkpoints.look_at_topic(self.now)
         for number in self.checkpoints.check():
             assert number in self.window.assigned
         for number in self.window.assigned - self.checkpoints.unchecked:
@@ -343,6 +376,19 @@ class RewindMachine(RuleBasedStateMachine):
     def kafka_is_silent(self, calls: int) -> None:
         self.group.silent = calls
 
+    @rule(forgets=st.booleans(), number=numbers, change=st.lists(products, max_size=9))
+    def make_anew(self, forgets: bool, number: int, change: list[str]) -> None:  # noqa: FBT001 - drawn by Hypothesis
+        """Kafka mostly forgets what was committed of the topic; a bridge may have committed it once more."""
+        self.group.topic = str(int(self.group.topic) + 1)
+        self.group.log = {number: [] for number in PARTITIONS}
+        if forgets:
+            self.group.committed.clear()
+        self.publish(number, [(product, 0) for product in change])
+
+    @rule(at=which, attentive=st.booleans())
+    def sleep(self, at: int, attentive: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
+        self.bridges[at].attentive = attentive
+
     @rule(number=numbers, noticed=st.booleans())
     def move(self, number: int, noticed: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
         """To the other bridge; the one that does not notice goes on with it, in vain."""
@@ -357,7 +403,7 @@ class RewindMachine(RuleBasedStateMachine):
     @rule(at=which)
     def kill(self, at: int) -> None:
         old = self.bridges[at]
-        self.bridges[at] = SimulatedBridge(self.group, self.cache)
+        self.bridges[at] = type(old)(self.group, self.cache)
         for number, owner in list(self.group.owner.items()):
             if owner is old:
                 self.bridges[at].assigned(number)
@@ -369,6 +415,8 @@ class RewindMachine(RuleBasedStateMachine):
             for name, stored in primary.data.markers.items():
                 marker = Marker.parse(stored)
                 assert marker is not None
+                if Identity.parse(marker.identity).topic != self.group.topic:
+                    continue
                 for update in self.group.log[int(name.split(":")[1])][: marker.offset]:
                     assert primary_of(update.product_id) != number or self.cache.holds(update), (name, marker, update)
 
@@ -377,6 +425,7 @@ class RewindMachine(RuleBasedStateMachine):
             primary.down, primary.answers = False, []
         self.cache.losses, self.group.silent = [], 0
         for bridge in self.bridges:
+            bridge.attentive = True
             for number in bridge.window.assigned:
                 if self.group.owner[number] is not bridge:
                     bridge.gone(number)
@@ -420,10 +469,25 @@ class Unstamped(RewindMachine):
         self.bridges = [SimulatedBridge(self.group, self.cache) for _ in range(2)]
 
 
-def test_control_without_stamps_the_machine_finds_markers_that_are_not_true() -> None:
+class Nameless(SimulatedBridge):
+    """A bridge to which Kafka does not tell its topic's id."""
+
+    def id(self) -> str:
+        self.answer()
+        return ""
+
+
+class WithoutIds(RewindMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.bridges = [Nameless(self.group, self.cache) for _ in range(2)]
+
+
+@pytest.mark.parametrize("machine", [Unstamped, WithoutIds])
+def test_control_without_stamps_or_ids_the_machine_finds_what_is_lost(machine: type[RewindMachine]) -> None:
     with pytest.raises(AssertionError):
         run_state_machine_as_test(
-            Unstamped,
+            machine,
             settings=settings(
                 max_examples=300,
                 stateful_step_count=50,

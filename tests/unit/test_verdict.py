@@ -50,7 +50,7 @@ def letter(offset: int, version: int | None) -> StoredLetter:
         headers=[],
         topic="t",
         origin=Place(0, offset),
-        timestamp_ms=1,
+        timestamp_ms=1_000 + offset,
         stage="apply",
         error="UnusableKeyError",
         reason="another type",
@@ -117,6 +117,12 @@ def by_position(held: int, last: int) -> Facts:
         (facts(2, at(9, 3), letters=(letter(9, None),)), Code.DEAD_LETTER, "3-0 at partition 0 offset 9"),
         # Of a topic of the same name that is gone.
         (facts(2, at(9, 3), letters=(letter(9, 1),)), Code.LOST, "3-0"),
+        (facts(2, at(9, 3), letters=(replace(letter(9, None), timestamp_ms=77),)), Code.LOST, "3-0"),
+        (
+            facts(3, at(9, None), letters=(replace(letter(9, None), timestamp_ms=77),)),
+            Code.INVALID,
+            "is invalid: no JSON",
+        ),
         (facts(2, letters=(letter(8, 4), letter(9, 3))), Code.DEAD_LETTER, "4-0 at partition 0 offset 8"),
         (facts(2, letters=(letter(9, 3),)), Code.DEAD_LETTER, "3-0 at partition 0 offset 9"),
         (facts(3, at(9, 3), letters=(letter(9, 3),)), Code.FRESH, "3-0"),

@@ -1,0 +1,66 @@
+"""Whether a topic that was made anew repeats offsets by which changes are ordered: they would lose, without a word.
+
+Source: docs/decisions/0025-a-topic-has-an-id.md
+"""
+
+import logging
+from collections.abc import Iterable
+from typing import Final
+
+from tasks.contract import Update
+from tasks.rfc3339 import format_rfc3339
+
+logger = logging.getLogger(__name__)
+
+COMPLAIN_EVERY_S: Final = 60.0
+
+
+class RepeatedOffsets:
+    """Stops a partition at the first change whose version is its offset, in a generation of the topic that was before.
+
+    Nothing of it is committed then. It flows again once the time is listed from which on the offsets count anew.
+    """
+
+    def __init__(self) -> None:
+        self._least: dict[int, int] = {}
+        self._stopped: dict[int, str] = {}
+        self._next_complaint = 0.0
+
+    def begin(self, number: int, least: int) -> None:
+        """A partition is read from where it was checked; by offset, its changes must be of this generation at least."""
+        self._least[number] = least
+        self._stopped.pop(number, None)
+
+    def follow(self, number: int, updates: Iterable[Update], offset: int, timestamp_ms: int | None) -> bool:
+        """Whether a record's updates may follow in a partition, which is stopped where they may not."""
+        least = self._least.get(number, 0)
+        if least and number not in self._stopped:
+            for update in updates:
+                version = update.version
+                # A letter that was sent back has the offset that it had at first.
+                is_offset = version.is_position and not version.commit and version.sequence == offset
+                if is_offset and version.generation < least:
+                    self._stopped[number] = _why(update, offset, timestamp_ms)
+                    break
+        return number not in self._stopped
+
+    def stopped(self, now: float) -> frozenset[int]:
+        """The partitions that are stopped; complains of them now and then."""
+        if self._stopped and now >= self._next_complaint:
+            self._next_complaint = now + COMPLAIN_EVERY_S
+            for number, reason in sorted(self._stopped.items()):
+                logger.error("partition %d is paused until this bridge is started again: %s", number, reason)
+        return frozenset(self._stopped)
+
+    def gone(self, number: int) -> None:
+        """Forget a partition that is somebody else's."""
+        self._stopped.pop(number, None)
+
+
+def _why(update: Update, offset: int, timestamp_ms: int | None) -> str:
+    anew = format_rfc3339((timestamp_ms or 0) * 1_000)
+    return (
+        f"the topic was made anew, and its changes are ordered by their offsets, which begin anew with it. Product "
+        f"{update.product_id!r} at offset {offset}, and what follows, would lose against what Redis holds of the topic "
+        f"that was before. Add {anew} to LASTWORD_POSITIONS_ANEW"
+    )
