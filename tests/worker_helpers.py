@@ -85,8 +85,11 @@ def celery_worker(
     directory: Path = REPOSITORY,
     wait_ready: bool = True,
     alone: bool = True,
+    script: bool = False,
 ) -> Iterator[CeleryWorker]:
     """Run ``python -m celery -A app worker args...`` in ``directory``, ``env`` added to our own environment.
+
+    ``script``: run ``celery`` instead, as it is installed beside Python; it alone can start itself again.
 
     The worker is ready on entry (unless told otherwise) and gone on exit, by SIGTERM and at last by SIGKILL. When it
     does not come up, or the body fails, the log's tail goes to standard error, which pytest shows.
@@ -95,7 +98,8 @@ def celery_worker(
     scratch = Path(tempfile.mkdtemp(prefix="lastword-worker-"))
     log_file = scratch / "worker.log"
     quick = ["--without-gossip", "--without-mingle"] if alone else []  # they wait for other workers for a second
-    command = [python, "-m", "celery", "-A", app, "worker", "-n", name, "-l", "INFO", *quick, *args]
+    celery = [Path(python).with_name("celery")] if script else [python, "-m", "celery"]
+    command = [*celery, "-A", app, "worker", "-n", name, "-l", "INFO", *quick, *args]
     child = Child(command, directory=directory, log_file=log_file, environment={**os.environ, **env})
     worker = CeleryWorker(name, child, log_file)
     try:

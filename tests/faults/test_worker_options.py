@@ -65,7 +65,7 @@ def test_every_signal_that_ends_a_worker(flow: Flow, pool: Sequence[str]) -> Non
 
 @POOLS
 def test_a_worker_that_is_told_to_begin_anew(flow: Flow, pool: Sequence[str]) -> None:
-    with flow.bridge(), celery_worker(flow.environment, *pool) as worker:
+    with flow.bridge(), celery_worker(flow.environment, *pool, script=True) as worker:
         with measured(flow, "worker told to begin anew (SIGHUP)", under=name_of(pool)) as measurement:
             flow.publish(300, 200)
             wait_until(lambda: ids_of(flow, worker), what="a task in hand")

@@ -54,11 +54,13 @@ def test_a_task_that_waits_and_one_that_was_revoked_are_named(site: Site) -> Non
     with celery_worker(site.env) as worker, site.other_locks() as locks, acquire_when_possible(locks, "42"):
         task_id = site.sender.send(live("42"))
         waiting = wait_until(
-            lambda: state if (state := read_under_way(site.app, [task_id]).tasks.get(task_id)) else None,
+            lambda: (
+                state if (state := read_under_way(site.app, [task_id]).tasks.get(task_id)) and state.until_s else None
+            ),
             what="a retry that a worker waits for",
         )
+        assert waiting is not None
         assert (waiting.worker, waiting.state, waiting.since_s) == (worker.name, "scheduled", None)
-        assert waiting.until_s is not None
         site.app.control.revoke([task_id, repetition_id(task_id, 2, "nonce"), "another:0:1"])
         wait_until(lambda: "flagged as revoked" in worker.log, what="the revocation")
         assert read_under_way(site.app, [task_id]).revoked == (task_id, repetition_id(task_id, 2, "nonce"))
