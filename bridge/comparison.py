@@ -101,6 +101,11 @@ def missing_of(newest: Mapping[str, NewestRecord], cache: Cache) -> list[Missing
     ]
 
 
+def apart(newest: Mapping[str, NewestRecord]) -> int:
+    """How many products have changes in several partitions: what was loaded for them is in no record."""
+    return sum(one.version.asks for one in newest.values())
+
+
 def look_again(suspects: Collection[Missing], cache: Cache) -> list[Missing]:
     """Those of the suspects that are missing still."""
     found = []

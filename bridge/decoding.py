@@ -22,7 +22,7 @@ from tasks import contract
 from tasks.contract import VERSION_HEADER, InvalidUpdateError, Rules, Update
 from tasks.fields import product_id_of
 from tasks.function import import_function
-from tasks.version import Position, Version
+from tasks.version import APART, Position, Version
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -79,6 +79,9 @@ def _updates(
         # A letter of a release before has a version by time: it stays as old as it was.
         version = first
         if first is None or first.is_position:
+            if isinstance(position, tuple) and position[0] > APART:
+                raise InvalidUpdateError(f"position {position} is out of range: of two the first is below {APART}")
+            # A replayed record's offset is the one that it had.
             generation = rules.generation(record.timestamp_ms) if first is None else first.generation
             version = Version.at(position, generation)
     return contract.decode(

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from bridge.in_flight import InFlight, Mark
 from tasks.cache import Look
+from tasks.failures import LOADED, Failure
 
 MARKED_FROM: Final = 2
 """How often an update has been sent before the first send that is marked."""
@@ -51,13 +52,25 @@ def hopeless(asked: Mapping[str, InFlight], look: Look, now: float, working_s: f
         return
     for task_id, entry in asked.items():
         failure = look.failures.get(task_id)
-        if failure and entry.update and failure.version == entry.update.version and failure.nonce in entry.nonces:
+        if failure and _is_of(failure, entry) and failure.error != LOADED:
             yield Hopeless(entry, failure.error, failure.message)
             continue
         _see(entry, look.started.get(task_id, {}), now)
         killed = [mark.who for mark in entry.marks.values() if mark.since + working_s <= now]
         if len(killed) >= KILLED:
             yield Hopeless(entry, WORKER_LOST, _words(killed))
+
+
+def loaded(asked: Mapping[str, InFlight], look: Look) -> Iterator[InFlight]:
+    """Find the updates for which a worker has loaded what there was: no version tells that they have arrived."""
+    for task_id, entry in asked.items():
+        failure = look.failures.get(task_id)
+        if failure and failure.error == LOADED and _is_of(failure, entry):
+            yield entry
+
+
+def _is_of(failure: Failure, entry: InFlight) -> bool:
+    return entry.update is not None and failure.version == entry.update.version and failure.nonce in entry.nonces
 
 
 def _see(entry: InFlight, started: Mapping[str, str], now: float) -> None:

@@ -13,7 +13,7 @@ from bridge.group import Group, Progress, read_group
 from bridge.inspect_report import show
 from bridge.letter import read_letter
 from bridge.opening import Opened, watched
-from bridge.parameters import PRODUCT_ID
+from bridge.parameters import JSON_ID, PRODUCT_ID
 from bridge.product_search import Findings, home_partition, letters_of
 from bridge.reading import Beginning, Newest, Origin
 from bridge.reporting import EXIT_FAILED, reported
@@ -33,7 +33,13 @@ from tasks.under_way import UnderWay, read_under_way
 
 
 @click.command()
-@click.argument("product_id", type=PRODUCT_ID, metavar="ID")
+@click.argument("product_id", type=PRODUCT_ID, metavar="[ID]", required=False)
+@click.option(
+    "--json-id",
+    type=JSON_ID,
+    metavar="JSON",
+    help=r"""The ID as a JSON string, for one that a shell cannot hold: --json-id '"a\u0000b"'.""",
+)
 @click.option(
     "--records", default=5, show_default=True, type=click.IntRange(1, 1_000), help="How many of its records to show."
 )
@@ -46,14 +52,19 @@ from tasks.under_way import UnderWay, read_under_way
 )
 @click.option("--all", "everything", is_flag=True, help="Look at all records of all partitions.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-def inspect(product_id: str, *, records: int, depth: int, everything: bool, as_json: bool) -> None:
+def inspect(
+    product_id: str | None, *, json_id: str | None, records: int, depth: int, everything: bool, as_json: bool
+) -> None:
     """Tell why the product with this ID is as it is: what Redis, ZooKeeper, Kafka and Celery know of it.
 
     Exit code 0: Redis holds the newest version that is known. 1: it does not. Changes nothing.
     """
+    if (product_id is None) is (json_id is None):
+        raise click.UsageError(f"give the product's ID or --json-id; given: {'both' if json_id else 'neither'}")
+    named = product_id or json_id or ""
     with reported():
         extent = Extent(records, None if everything else depth, everywhere=everything)
-        facts = look(product_id, extent)
+        facts = look(named, extent)
         verdict = judge(facts)
         show(facts, verdict, as_json=as_json)
     if not verdict.fresh:

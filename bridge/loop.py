@@ -14,7 +14,7 @@ from bridge.claim import Claim
 from bridge.dead_letters import DeadLetters, Letter
 from bridge.decoding import updates_of
 from bridge.enqueue import Enqueuer
-from bridge.evidence import Hopeless, hopeless
+from bridge.evidence import Hopeless, hopeless, loaded
 from bridge.headers import headers_of, size_of, timestamp_of
 from bridge.in_flight import InFlight
 from bridge.inquiry import Inquiry
@@ -233,6 +233,8 @@ class Bridge:
         self._checkpoints.sealed(seal)
         for product_id, held in look.versions.items():
             self._window.observe(product_id, held, now)
+        for entry in loaded(asked, look):
+            self._window.loaded(entry, now)
         self._window.looked_for(due, now)
         working_s = max(self._started_max_s, self._window.retransmission.timeout.value_s)
         for found in hopeless(asked, look, now, working_s):

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, Self, TypeVar
 
 import click
+import msgspec
 
 from tasks.fields import product_id_of
 from tasks.rfc3339 import parse_rfc3339
 
 T = TypeVar("T")
 
+_ID: Final[msgspec.json.Decoder[str | int]] = msgspec.json.Decoder(str | int)
 _DURATION: Final = re.compile(r"([0-9]{1,9})([smhd])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _PLACE: Final = re.compile(r"([0-9]{1,9}):([0-9]{1,18})")
@@ -65,6 +67,17 @@ def parse_product_id(text: str) -> str:
         raise ValueError(f"product id {text[:80]!a} is not UTF-8") from error
 
 
+def parse_json_id(text: str) -> str:
+    """Return the product id that a JSON string or integer spells, any character by an escape; ValueError otherwise."""
+    try:
+        return product_id_of(_ID.decode(text.encode()))
+    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+        raise ValueError(
+            f"{text[:80]!a} is no product id in JSON ({error}); wanted is a string in double quotes, like "
+            r'"a\u0000b", or an integer'
+        ) from error
+
+
 def parse_time(text: str, now_s: float) -> int:
     """Return the milliseconds since the epoch of an RFC 3339 time, or of so long before ``now_s``: 90s, 75m, 2h, 3d.
 
@@ -93,6 +106,7 @@ def parameter(parse: Callable[[str], T]) -> Callable[[str], T]:
 
 
 PRODUCT_ID: Final = parameter(parse_product_id)
+JSON_ID: Final = parameter(parse_json_id)
 PLACE: Final = parameter(Place.parse)
 RANGE: Final = parameter(Range.parse)
 TIME: Final = parameter(lambda text: parse_time(text, time.time()))

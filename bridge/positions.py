@@ -36,7 +36,7 @@ class Positions:
         """Whether a record's updates may follow in a partition, which is stopped where they may not."""
         for update in updates:
             version, last = update.version, self._last.get(number)
-            if not (version.commit and version.sequence):
+            if not (version.commit and version.sequence) or version.is_apart:
                 continue
             if last is not None and version.updated_at_us < last.version.updated_at_us:
                 if update.updated_at_us > last.updated_at_us + LATER_US and number not in self._stopped:

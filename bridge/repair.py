@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Self
 from bridge.back_off import BackOff
 from bridge.claim import Claim
 from bridge.enqueue import Enqueuer
-from bridge.evidence import hopeless
+from bridge.evidence import hopeless, loaded
 from bridge.headers import RECORD_BYTES
 from bridge.in_flight import InFlight
 from bridge.outbox import BATCH, Outbox
@@ -209,6 +209,10 @@ class Repair:
             self._trouble = str(look.missed)
         for product_id, version in look.versions.items():
             if confirmed := self._window.observe(product_id, version, now):
+                self.confirmed += confirmed
+                self._last_progress = now
+        for entry in loaded(asked, look):
+            if confirmed := self._window.loaded(entry, now):
                 self.confirmed += confirmed
                 self._last_progress = now
         self._window.looked_for(due, now)

@@ -196,7 +196,12 @@ def _notes(facts: Facts) -> Iterator[str]:
     if held is None:
         return
     last = latest[0] if latest else None
-    if last is not None and last.version is not None and last.version < held:
+    if held.is_apart:
+        yield (
+            "an id has changed, and offsets of two partitions do not compare: what is held was loaded by a worker, and "
+            "so is what comes"
+        )
+    elif last is not None and last.version is not None and last.version < held:
         yield f"the last record, {_at(last)}, is older than that: {_why_older(last.version, held)}"
     if held.is_position:
         return

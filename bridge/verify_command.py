@@ -10,7 +10,7 @@ import click
 from confluent_kafka import Message
 
 from bridge.claim import Claim
-from bridge.comparison import BATCH, Missing, NewestRecord, NewestVersions, look_again, missing_of, sort_out
+from bridge.comparison import BATCH, Missing, NewestRecord, NewestVersions, apart, look_again, missing_of, sort_out
 from bridge.decoding import updates_of
 from bridge.group import Group, read_group
 from bridge.letter import read_letter
@@ -101,6 +101,7 @@ class Verification:
             lost=found.lost,
             in_flight=found.in_flight,
             expired=len(found.expired),
+            apart=sum(map(apart, newest.batches())),
             bridges=group.members,
             reasons=self._dead_letters(found.lost) if found.lost else {},
             other_contents=self._other_contents(newest, missing) if contents else [],

@@ -26,7 +26,8 @@ class Report:
     """``lost``: not held though committed, ``reasons`` by product where there is more to say. After a repair: still.
 
     ``in_flight``: not held and not committed yet. ``other_contents``: empty also where contents were not compared.
-    ``expired`` counts products that may have expired, ``bridges`` the members of the group, if Kafka says it.
+    ``expired`` counts products that may have expired, ``apart`` those that do not compare, ``bridges`` the members of
+    the group, if Kafka says it.
     """
 
     topic: str
@@ -40,6 +41,7 @@ class Report:
     reasons: dict[str, str] = field(default_factory=dict)
     other_contents: list[Missing] = field(default_factory=list)
     repaired: int = 0
+    apart: int = 0
     stalled: str = ""
 
     @property
@@ -59,7 +61,8 @@ def show(report: Report, *, as_json: bool) -> None:
     differences = [_row(one, why) for one, why in report.differences]
     if as_json:
         told = {
-            name: getattr(report, name) for name in ("topic", "records", "products", "invalid", "expired", "bridges")
+            name: getattr(report, name)
+            for name in ("topic", "records", "products", "invalid", "expired", "apart", "bridges")
         }
         told |= {
             "in_flight": [_row(one, "in flight") for one in report.in_flight],
@@ -112,6 +115,9 @@ def _summary(report: Report) -> Iterator[str]:
         yield f"{counted(len(report.in_flight), 'product')} in flight: published, not held, not committed{bridges}"
     if report.expired:
         yield f"{counted(report.expired, 'product')} not held that may have expired"
+    if report.apart:
+        are = "product whose id has changed is" if report.apart == 1 else "products whose ids have changed are"
+        yield f"{report.apart:,} {are} not compared: what was loaded is in no record, and is not older than it was then"
     if report.repaired:
         yield f"{counted(report.repaired, 'product')} missing before the repair and held now"
     if report.stalled:

@@ -104,7 +104,8 @@ class Window:
 
     def add(self, number: int, offset: int, updates: Sequence[Update], *, size: int, source: object) -> None:
         """Take in a record as delivered: its updates are to be sent. Of several of one product the last counts."""
-        last = {update.product_id: update for update in updates}
+        # What is loaded for one that is apart is all that there is to say.
+        last = {update.product_id: update for update in sorted(updates, key=lambda update: update.version.asks)}
         partition = self._partitions[number]
         record = partition.deliver(offset, len(last), size, source)
         for position, update in enumerate(last.values()):
@@ -177,7 +178,20 @@ class Window:
 
     def observe(self, product_id: str, held: Version, now: float) -> int:
         """Confirm every update of a product that is not newer than what the cache holds; return how many those are."""
-        confirmed = [e for e in self._in_hand.of(product_id) if e.update and e.update.version <= held]
+        return self._confirm(
+            [e for e in self._in_hand.of(product_id) if e.update and held.covers(e.update.version)], held, now
+        )
+
+    def loaded(self, entry: InFlight, now: float) -> int:
+        """Confirm an update for which a row was loaded, and what came before it in its partition; how many they are."""
+        record, update = entry.record, entry.update
+        if update is None:
+            return 0
+        of_product = self._in_hand.of(update.product_id)
+        before = [e for e in of_product if e.record.partition is record.partition and e.record.offset <= record.offset]
+        return self._confirm(before, update.version, now)
+
+    def _confirm(self, confirmed: Sequence[InFlight], held: Version, now: float) -> int:
         for entry in confirmed:
             if entry.state is not State.SOUGHT:
                 itself = entry.update is not None and entry.update.version == held

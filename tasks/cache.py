@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple, Self
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from tasks.contract import Kind, Update
-from tasks.errors import CacheUnavailableError, UnusableKeyError
+from tasks.errors import ApartError, CacheUnavailableError, UnusableKeyError
 from tasks.failures import Failure, decode, encode, failure_key
 from tasks.outcome import Outcome
 from tasks.redis_client import open_client
@@ -28,8 +28,8 @@ MAX_TTL_S: Final = 10**10  # about three centuries; past 2**63 ms Redis would re
 
 _RELOADS: Final = 2  # one is enough, unless another SCRIPT FLUSH comes between loading and calling
 
-Written = Outcome | CacheUnavailableError | UnusableKeyError
-Standing = Outcome | CacheUnavailableError | None
+Written = Outcome | ApartError | CacheUnavailableError | UnusableKeyError
+Standing = Outcome | ApartError | CacheUnavailableError | None
 
 
 class Look(NamedTuple):
@@ -102,8 +102,9 @@ class Cache:
     def holds(self, updates: Sequence[Update]) -> list[Standing]:
         """What a write of each update would come to, as far as reading tells: STALE, DUPLICATE, or None: write it.
 
-        A notice, whose data is not known yet, is never a duplicate. Takes a second round trip, for the contents, only
-        if some update's own version is held.
+        A notice, whose data is not known yet, is never a duplicate. ApartError where the held version tells nothing of
+        the update's: what there is to write must be loaded. Takes a second round trip, for the contents, only if some
+        update's own version is held.
         """
         answers = self._read([update.product_id for update in updates], "HGET", "version")
         versions = _versions(answers)
@@ -241,7 +242,9 @@ def _error(answer: object) -> RedisError | None:
     return answer if isinstance(answer, RedisError) and not str(answer).startswith("WRONGTYPE") else None
 
 
-def _standing(update: Update, held: Version | None, content: Any) -> Outcome | None:  # noqa: ANN401 - Redis's answer
+def _standing(update: Update, held: Version | None, content: Any) -> Standing:  # noqa: ANN401 - Redis's answer
+    if held is not None and held.tells_nothing_of(update.version):
+        return None if update.version.asks else ApartError(f"product {update.product_id!r}")
     if held is None or held < update.version:
         return None
     if held > update.version:

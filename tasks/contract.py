@@ -82,8 +82,8 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_notice(self) -> bool:
-        """Whether its state is not given, and to be loaded."""
-        return self.data is None and not self.deleted
+        """Whether its state is not given, or not certain, and to be loaded."""
+        return (self.data is None and not self.deleted) or self.version.asks
 
     @property
     def kind(self) -> Kind:
@@ -120,6 +120,8 @@ class Rules:
     """What the names of the fields begin with that Debezium's flattening adds."""
     tombstone_time_from_record: bool = False
     """Whether a null value without a header ``updated_at`` takes the last microsecond of the record's timestamp."""
+    one_partition: bool = False
+    """Whether all rows of the table are in one partition, whose offsets order also what changes a row's id."""
     anew_ms: tuple[int, ...] = ()
     """When the source's positions began anew, in milliseconds, by the records' own timestamps; ascending."""
 

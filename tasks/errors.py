@@ -41,6 +41,10 @@ class NoLoaderError(TransientError):
     """A notice has come, and this worker has no loader; another worker may."""
 
 
+class ApartError(TransientError):
+    """The product's changes are in several partitions: what there is to write must be loaded."""
+
+
 class LoaderSlowError(TransientError):
     """The loader did not return by its deadline."""
 

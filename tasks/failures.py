@@ -4,6 +4,9 @@ import msgspec
 
 from tasks.version import Version
 
+LOADED = "Loaded"
+"""In the place of an error: what was loaded for the update is held, at a version that does not compare with its own."""
+
 FAILURE_PREFIX = "lastword:failed:"
 """What precedes the id in the Redis key of a failure: that of the update's first task, whichever send has failed."""
 

@@ -205,8 +205,7 @@ class Groups:
             lane is self._notices or self._held_share > LOOK_FROM or any(task.pause_s > PAUSE_FIRST_S for task in tasks)
         )
         updates = [task.arguments.update for task in tasks]
-        asking = [(task.arguments, task.retries) for task in tasks] if lane is self._notices else ()
-        notices = here.notices(asking)
+        notices = here.notices([(task.arguments, task.retries) for task in tasks])
         steps = refresh_group(updates, here.cache, here.locks, notices, look_first=look_first)
         try:
             awaited = next(steps)

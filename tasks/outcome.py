@@ -5,12 +5,14 @@ from typing import Final
 
 
 class Outcome(StrEnum):
-    """The answer of ``write_if_newer.lua``; each of them means that the cache holds this version or a newer one."""
+    """The answers of ``write_if_newer.lua``, and ours; each means that the cache holds this version or a newer one."""
 
     APPLIED = "applied"
     STALE = "stale"
     DUPLICATE = "duplicate"
     CONFLICT = "conflict"
+    LOADED = "loaded"
+    """Nothing tells where the update belongs, and what was loaded after it came is held: the bridge is to be told."""
 
 
 UNREMARKABLE: Final = frozenset({Outcome.APPLIED, Outcome.STALE, Outcome.DUPLICATE})

@@ -1,6 +1,7 @@
 """How updates reach the cache: drop what it holds already, lock, write what is newer, release; an answer for each.
 
-A notice says only that its product changed: what there is to write is loaded under the lock.
+A notice says only that its product changed: what there is to write is loaded under the lock. So it is for an update of
+which nothing tells whether it is newer than what is held: see docs/decisions/0026-ids-that-change.md.
 """
 
 import time
@@ -8,10 +9,20 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from tasks.cache import Cache, Write
+import msgspec
+
+from tasks.cache import Cache, Standing, Write, Written
 from tasks.contract import Update
-from tasks.errors import LoaderFailedError, LockBusyError, PermanentError, TransientError
+from tasks.errors import (
+    ApartError,
+    LoaderFailedError,
+    LockBusyError,
+    NoLoaderError,
+    PermanentError,
+    TransientError,
+)
 from tasks.grant import Grant
+from tasks.loader import Loading
 from tasks.lock import Locks
 from tasks.notices import NO_NOTICES, Notices
 from tasks.outcome import Outcome
@@ -33,10 +44,11 @@ class Awaited(Protocol):
 
 @dataclass(eq=False, slots=True)
 class _Job:
-    """``update`` is a notice's until what it asks for is loaded."""
+    """``update`` is a notice's until what it asks for is loaded; ``held`` was there before, where that counts."""
 
     place: int
     update: Update
+    held: Version | None = None
     answer: Answer | None = None
 
 
@@ -79,12 +91,12 @@ def refresh_group(
                 asked.give_up()
                 raise
             with asked.grant() as grant:
-                if missing := _notices(jobs, grant):
-                    loading = notices.load([job.update for job in missing])
-                    yield loading
-                    _take_rows(missing, notices, loading.rows())
-                    newest = _newest(_open(jobs))
-                _write(_open(jobs), newest, cache, grant)
+                _write_ready(jobs, cache, grant)
+                while missing := _notices(jobs, grant):
+                    if loading := _load(missing, cache, notices):
+                        yield loading
+                        _take_rows(missing, notices, loading.rows(), grant)
+                    _write_ready(jobs, cache, grant)
     except TransientError as error:
         _answer(_open(jobs), error)
     return _answers(jobs)
@@ -105,20 +117,20 @@ def _refresh(jobs: Sequence[_Job], cache: Cache, locks: Locks, notices: Notices,
 def _drop_held(jobs: Sequence[_Job], cache: Cache) -> None:
     """Answer the updates that the cache holds already; they need no lock."""
     if jobs:
-        for job, outcome in zip(jobs, cache.holds([job.update for job in jobs]), strict=True):
-            job.answer = outcome
+        for job, standing in zip(jobs, cache.holds([job.update for job in jobs]), strict=True):
+            _settle(job, standing)
 
 
 def _write_locked(jobs: Sequence[_Job], cache: Cache, locks: Locks, notices: Notices, until: float) -> Sequence[str]:
     """Write the updates whose products' locks are to be had; return the products whose locks are busy."""
     if not jobs:
         return []
-    newest = _newest(jobs)
-    with locks.acquire(newest, wait_s=_left(until)) as grant:
-        if missing := _notices(jobs, grant):
-            _take_rows(missing, notices, notices.load([job.update for job in missing]).rows())
-            newest = _newest(_open(jobs))
-        _write(_open(jobs), newest, cache, grant)
+    with locks.acquire(_newest(jobs), wait_s=_left(until)) as grant:
+        _write_ready(jobs, cache, grant)
+        while missing := _notices(jobs, grant):
+            if loading := _load(missing, cache, notices):
+                _take_rows(missing, notices, loading.rows(), grant)
+            _write_ready(jobs, cache, grant)
         return grant.busy
 
 
@@ -138,18 +150,51 @@ def _notices(jobs: Sequence[_Job], grant: Grant) -> list[_Job]:
     return missing
 
 
-def _take_rows(jobs: Sequence[_Job], notices: Notices, rows: Mapping[str, object]) -> None:
+def _load(missing: Sequence[_Job], cache: Cache, notices: Notices) -> Loading | None:
+    """Begin to load the rows, having noted what is held of products that are apart; None: there is no loader."""
+    asking = [job for job in missing if job.update.version.asks]
+    if asking:
+        held = cache.held([job.update.product_id for job in asking])
+        for job in asking:
+            job.held = held.get(job.update.product_id)
+    try:
+        return notices.load([job.update for job in missing])
+    except NoLoaderError as error:
+        _answer(missing, error)
+        return None
+
+
+def _take_rows(jobs: Sequence[_Job], notices: Notices, rows: Mapping[str, object], grant: Grant) -> None:
     """Make of each notice the update that it asked for, or answer it."""
     for job in jobs:
         found = notices.update_of(job.place, job.update, rows[job.update.product_id])
-        if isinstance(found, Update):
-            job.update = found
-        else:
+        if not isinstance(found, Update):
             job.answer = found
+            continue
+        if found.version.asks:
+            version = found.version.loaded(job.held, grant.tokens[found.product_id])
+            found = msgspec.structs.replace(found, version=version)
+        job.update = found
 
 
-def _write(jobs: Sequence[_Job], newest: Mapping[str, Version], cache: Cache, grant: Grant) -> None:
+def _write_ready(jobs: Sequence[_Job], cache: Cache, grant: Grant) -> None:
+    """Write what need not be loaded, of products of which nothing is to be loaded."""
+    unloaded = {job.update.product_id for job in _open(jobs) if job.update.is_notice}
+    _write([job for job in _open(jobs) if job.update.product_id not in unloaded], cache, grant)
+
+
+def _settle(job: _Job, standing: Standing | Written) -> None:
+    """Answer the job, if that is an answer; where nothing tells which is newer, let it ask for what there is now."""
+    if isinstance(standing, ApartError):
+        job.update = msgspec.structs.replace(job.update, version=job.update.version.asked(), data=None)
+        job.answer = None
+    else:
+        job.answer = standing
+
+
+def _write(jobs: Sequence[_Job], cache: Cache, grant: Grant) -> None:
     """Write under the locks: of each product the newest version, by which the others are overtaken."""
+    newest = _newest(jobs)
     locked = [job for job in jobs if job.update.product_id in grant.tokens]
     leading = [job for job in locked if job.update.version == newest[job.update.product_id]]
     if not leading:
@@ -157,10 +202,16 @@ def _write(jobs: Sequence[_Job], newest: Mapping[str, Version], cache: Cache, gr
     grant.check()
     written = cache.write([Write(job.update, grant.tokens[job.update.product_id]) for job in leading])
     for job, answer in zip(leading, written, strict=True):
-        job.answer = answer
+        apart = isinstance(answer, Outcome) and job.update.version.is_apart
+        _settle(job, Outcome.LOADED if apart else answer)
+    asking = {job.update.product_id for job in leading if job.answer is None}
     errors = {job.update.product_id: job.answer for job in leading if not isinstance(job.answer, Outcome)}
     for job in _open(locked):
-        job.answer = errors.get(job.update.product_id, Outcome.STALE)
+        product_id = job.update.product_id
+        if product_id in asking:
+            _settle(job, ApartError())
+        else:
+            job.answer = errors.get(product_id, Outcome.LOADED if newest[product_id].is_apart else Outcome.STALE)
 
 
 def _jobs(updates: Sequence[Update]) -> list[_Job]:

@@ -9,6 +9,7 @@ from typing import Final
 
 from tasks.arguments import Arguments
 from tasks.cache import Cache
+from tasks.contract import Update
 from tasks.environment import is_in_file, read_if_given
 from tasks.flow_note import read_note
 from tasks.function import import_function
@@ -43,13 +44,23 @@ class Resources:
         object.__setattr__(self, "strays", Strays(self.settings.destination, name_of_cache))
 
     def notices(self, many: Sequence[tuple[Arguments, int]]) -> Notices:
-        """How the notices among these updates get their rows: each with the number of its task's retries."""
-        asking = [(place, one.first_sent, retries) for place, (one, retries) in enumerate(many) if one.update.is_notice]
-        if not asking:
+        """How the notices among these updates get their rows: each with the number of its task's retries.
+
+        Of what is apart the primary database tells the rows: one that is not there after a few retries is gone.
+        """
+        if self.loader is None:
             return NO_NOTICES
         behind = time.time() - self.settings.loader_lag_s
-        overdue = [place for place, sent, retries in asking if sent <= behind and retries >= OVERDUE_RETRIES]
+        overdue = [
+            place
+            for place, (one, retries) in enumerate(many)
+            if retries >= OVERDUE_RETRIES and (one.first_sent <= behind or not _may_lag(one.update))
+        ]
         return Notices(self.loader, overdue=overdue, future_limit_s=self.settings.future_limit_s)
+
+
+def _may_lag(update: Update) -> bool:
+    return update.is_notice and not update.version.asks
 
 
 _resources: Resources | None = None

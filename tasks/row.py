@@ -21,7 +21,7 @@ def update_of(
     """Return what is to be written for a notice, at the row's own version, or why nothing is yet, or ever.
 
     A notice by position keeps its own version: no row's time compares with it, and what was loaded under the lock after
-    the notice came is that state or a later one.
+    the notice came is that state or a later one. One that is apart may be a deletion: a row that is missing is gone.
 
     ``row`` is what the loader gave, None for a product that it does not find. A row without a sequence of its own has
     the notice's where both have the same ``updated_at``, and 0 otherwise. A row that is missing, or older than the
@@ -30,13 +30,13 @@ def update_of(
     farther ahead.
     """
     if row is None:
-        if overdue:
+        if overdue or notice.deleted:
             return msgspec.structs.replace(notice, deleted=True, numbered=False)
         return RowBehindError(f"{_named(notice)}: the loader finds no such row yet")
     try:
         time_us, own_sequence, data = _parts(row)
         if notice.version.is_position:
-            return msgspec.structs.replace(notice, data=data, time_us=time_us)
+            return msgspec.structs.replace(notice, data=data, deleted=False, time_us=time_us)
         version = Version(time_us, _sequence(own_sequence, time_us, notice))
         refuse_future(version, future_limit_s, now_s)
     except ValueError as error:

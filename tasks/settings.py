@@ -117,6 +117,11 @@ class TaskSettings(FlowSettings):
         "",
         description="Columns that a row must have, with commas between; one without them is loaded, or dead-lettered",
     )
+    table_in_one_partition: bool = Field(
+        default=False,
+        description="The source writes all rows of the table into one partition: then its order is also that of rows "
+        "whose id changes",
+    )
     debezium_placeholder: str = Field(
         RULES.placeholder, min_length=1, description="The connector's `unavailable.value.placeholder`"
     )
@@ -247,6 +252,7 @@ class TaskSettings(FlowSettings):
             format=self.format,
             id_field=self.id_field,
             columns=tuple(name.strip() for name in self.row_columns.split(",") if name.strip()),
+            one_partition=self.table_in_one_partition,
             placeholder=self.debezium_placeholder,
             added_prefix=self.debezium_added_prefix,
             key_form=self.key_form,

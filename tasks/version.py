@@ -15,6 +15,9 @@ GENERATIONS: Final = 16
 FIRST_LIMIT: Final = (VERSION_LIMIT - POSITIONS_FROM) // GENERATIONS
 """What the first number of a position of two is below: 2^48."""
 
+APART: Final = FIRST_LIMIT - 2**44
+"""From here on the first number says that nothing tells which change of a product is the later: see ``is_apart``."""
+
 Position = int | tuple[int, int]
 """Where a change is in its source's order: a number that grows, or two, of which the first counts first."""
 
@@ -29,6 +32,10 @@ class Version(NamedTuple):
     Of a source whose changes have positions: 2^52 plus 2^48 times the positions' generation, plus the first number of a
     position that has two; then the other one. So a version by position is above every version by time.
     Source: docs/decisions/0021-positions-before-clocks.md
+
+    Of a product whose changes lie in several partitions, whose offsets do not compare, a version is apart: a change has
+    the first number ``APART``, and is loaded for whatever is held; what was loaded has a greater one each time.
+    Source: docs/decisions/0026-ids-that-change.md
 
     Written ``1763800000000123-42``, like the id of an entry in a Redis stream.
     """
@@ -61,6 +68,42 @@ class Version(NamedTuple):
     def commit(self) -> int:
         """Of a version by position: the first number of a position of two, else 0."""
         return (self.updated_at_us - POSITIONS_FROM) % FIRST_LIMIT if self.is_position else 0
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether the product's changes are in several partitions, so that it compares with no other's version."""
+        return self.updated_at_us >= POSITIONS_FROM and self.commit >= APART
+
+    @property
+    def asks(self) -> bool:
+        """Whether it is of a change that is apart, and no version that is held."""
+        return self.updated_at_us >= POSITIONS_FROM and self.commit == APART
+
+    def covers(self, other: "Version") -> bool:
+        """Whether a product that is held at this version needs the other one no more."""
+        return other <= self and not self.tells_nothing_of(other)
+
+    def tells_nothing_of(self, other: "Version") -> bool:
+        """Whether nothing says which of the two is newer."""
+        return (
+            self.is_position
+            and other.is_position
+            and (self.is_apart is not other.is_apart or self.asks or other.asks)
+            and self.generation == other.generation
+        )
+
+    def asked(self) -> "Version":
+        """That of the same change, of which it has turned out that it is apart."""
+        return self if self.is_apart else Version.at((APART, self.sequence), self.generation)
+
+    def loaded(self, held: "Version | None", token: str) -> "Version":
+        """The version at which to write what was loaded for a change that asks, above what was ``held`` before.
+
+        It is held under the lock with this ``token``. A later load has a greater number; of two that saw the same one
+        held, as after a lost session, the later lock has the greater token.
+        """
+        last = held.updated_at_us if held is not None and held.tells_nothing_of(self) and held.is_apart else 0
+        return Version(max(last, self.updated_at_us) + 1, int(token, 16) % VERSION_LIMIT)
 
     @classmethod
     def parse(cls, text: str) -> Self:

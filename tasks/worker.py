@@ -28,6 +28,7 @@ from tasks.arguments import (
 )
 from tasks.cache import Failure
 from tasks.errors import CacheUnavailableError, LoaderFailedError, LockBusyError, PermanentError, TransientError
+from tasks.failures import LOADED
 from tasks.grouped import GROUP_MAX, Prepared, prepared
 from tasks.heartbeat import Heartbeat
 from tasks.outcome import Outcome
@@ -169,6 +170,11 @@ def update_product(self: "Task[Any, Any]", number: int, body: object, unexpected
         raise unforeseen(self, arguments, here, answer, unexpected) from answer
     if isinstance(answer, Outcome):
         warn_of_conflict(arguments, answer)
+        try:
+            tell_loaded(str(self.request.id), arguments, here, answer)
+        except TransientError as untold:
+            countdown_s = pause_s(untold, self.request.retries, here.settings)
+            raise again(self, arguments, untold, countdown_s, unexpected=unexpected) from untold
         return answer.value
     if isinstance(answer, PermanentError):
         raise fail(self, arguments, here, answer, unexpected)
@@ -195,12 +201,16 @@ def update_products(self: "Task[Any, Any]", number: int, body: object) -> str:
         done = run_many([sends[place].arguments for place in left], here)
         for place, found in zip(left, done, strict=True):
             answers[place] = found
-    failed = []
+    failed: list[tuple[Send, Exception | None]] = []
     for send, answer in zip(sends, answers, strict=True):
-        if isinstance(answer, Outcome):
-            warn_of_conflict(send.arguments, answer)
-        else:
+        if not isinstance(answer, Outcome):
             failed.append((send, answer))
+            continue
+        warn_of_conflict(send.arguments, answer)
+        try:
+            tell_loaded(send.task_id, send.arguments, here, answer)
+        except TransientError as untold:
+            failed.append((send, untold))
     try:
         for send, error in failed:
             hand_over(self, send, error, here.settings)
@@ -238,6 +248,13 @@ def warn_of_conflict(arguments: Arguments, outcome: Outcome) -> None:
         logger.warning(
             "product %r: version %s came with two contents; one of them stays", update.product_id, update.version
         )
+
+
+def tell_loaded(task_id: str, arguments: Arguments, here: Resources, outcome: Outcome) -> None:
+    """Tell the bridge what no version does: that what was loaded for the update is held. CacheUnavailableError."""
+    if outcome is Outcome.LOADED:
+        told = Failure(record_id(task_id), arguments.update.version, arguments.nonce, LOADED, "")
+        here.cache.record_failure(told)
 
 
 def pause_s(error: TransientError, retries: int, settings: TaskSettings) -> int:

@@ -17,6 +17,8 @@
 --   "conflict"   the key held this version with other content. A tombstone stays or wins over data; else the content
 --                under the newer token stays or wins, for a later load under the lock saw a later state. On equal
 --                tokens the later write wins: within one lock the later load saw the later state.
+--   "apart"      the key holds a product whose changes are in several partitions, and this version is an offset in one
+--                of them, which tells nothing: what there is to write must be loaded; nothing was changed
 --   {"unusable", type}             the key holds no hash but this type; nothing was changed
 --   {"unusable", "hash", version}  the key holds a hash with this unreadable version; nothing was changed
 --
@@ -41,6 +43,15 @@ local function parse(text)
     return nil, nil
   end
   return number(updated_at_us), number(sequence)
+end
+
+-- Versions from 2^52 on are positions, of generations of 2^48 each; the last 2^44 of a generation are apart.
+local function apart(held_us, us)
+  local from, held_at, at = 4503599627370496, held_us - 4503599627370496, us - 4503599627370496
+  if held_us < from or us < from or math.floor(held_at / 281474976710656) ~= math.floor(at / 281474976710656) then
+    return false
+  end
+  return held_at % 281474976710656 >= 263882790666240 and at % 281474976710656 < 263882790666240
 end
 
 local function write()
@@ -81,7 +92,7 @@ if not held_us or not held_sequence then
   return {'unusable', 'hash', held}
 end
 if held_us > us or (held_us == us and held_sequence > sequence) then
-  return 'stale'
+  return apart(held_us, us) and 'apart' or 'stale'
 end
 if held_us < us or held_sequence < sequence then
   write()

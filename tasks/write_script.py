@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tasks.contract import Update
-from tasks.errors import UnusableKeyError
+from tasks.errors import ApartError, UnusableKeyError
 from tasks.outcome import Outcome
 from tasks.redis_pipeline import Command
 
@@ -36,9 +36,11 @@ def script_call(write: Write, key: str, *, ttl_s: int | None, tombstone_ttl_s: i
     return ("EVALSHA", _SCRIPT_SHA, 1, key, version, updated_at, token, deleted, data, "" if ttl is None else ttl)
 
 
-def outcome_of(answer: object, key: str, address: str) -> Outcome | UnusableKeyError:
+def outcome_of(answer: object, key: str, address: str) -> Outcome | ApartError | UnusableKeyError:
     """What the script's answer means for ``key`` in the Redis at ``address``."""
     match answer:
+        case b"apart":
+            return ApartError(f"key {key!a} in Redis at {address} has changes in several partitions")
         case bytes():
             return Outcome(answer.decode())
         case [b"unusable", bytes() as kind]:

@@ -5,6 +5,7 @@ Source: https://debezium.io/documentation/reference/stable/connectors/postgresql
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -14,7 +15,7 @@ from bridge.change import Change
 from bridge.formats.debezium_source import Source, position_of, refuse_encoded_id, time_of
 from bridge.formats.placeholders import placeholder
 from bridge.formats.record import Decoder, Record
-from bridge.formats.rows import ROW, IdColumns, Row, deletion_of, state_of
+from bridge.formats.rows import ROW, IdColumns, Row, deletion_of, former_id, moved, placed, state_of
 from tasks.contract import Rules
 from tasks.fields import read_json
 
@@ -37,7 +38,7 @@ class _Event(msgspec.Struct):
     payload: msgspec.Raw = msgspec.Raw()
 
 
-_TRANSACTION: Final = frozenset({"status", "id", "event_count", "data_collections", "ts_ms"})
+_TRANSACTION: Final = frozenset({"status", "id", "event_count", "data_collections", "ts_ms", "ts_us", "ts_ns"})
 _WITHOUT_ROW: Final = frozenset({frozenset({"ts_ms"}), frozenset({"historyRecord"})})
 
 DebeziumKey = dict[str, msgspec.Raw] | str | int | None
@@ -84,17 +85,28 @@ def _changes_of(event: _Event, source: Source, record: Record, ids: IdColumns, r
     time = time_of(source, event.ts_ms or record.timestamp_ms)
     key = key_of(record.key, ids)
     if event.op == "d":
-        return [deletion_of(gone_id(event.before, source, ids, key), updated_at=time, position=position)]
-    row = read_json(bytes(event.after) or b"null", ROW, "the row")
+        gone = deletion_of(gone_id(event.before, source, ids, key), updated_at=time, position=position)
+        return [placed(gone, ids, columns_of(key), rules)]
+    if bytes(event.after) in (b"", b"null"):
+        raise ValueError(f"op is {event.op!r}, and there is no row in after")
+    if bytes(event.after)[:1] == b'"':
+        raise ValueError("after is text, as MongoDB's documents are, which are not read")
+    row = read_json(bytes(event.after), ROW, "the row")
     product_id = ids.needed(row)
     state = state_of(row, event.after, rules, placeholder(rules.placeholder).columns(row, bytes(event.after)))
-    changes = [Change(product_id=product_id, updated_at=time, position=position, data=state)]
+    change = Change(product_id=product_id, updated_at=time, position=position, data=state)
     # Where the key has the id, a change of it comes as a deletion and a creation.
     if id_in_key(key, ids) is None and _is_told(event.before, source, ids, key):
-        former = ids.in_row(event.before)
-        if former is not None and former != product_id:
-            changes.insert(0, deletion_of(former, updated_at=time, position=position))
-    return changes
+        former = former_id(row, event.before, ids)
+        if former is not None:
+            # Without keys the records are in one partition, or in no order at all.
+            return moved(former, change, rules if key else replace(rules, one_partition=True))
+    return [placed(change, ids, columns_of(key), rules)]
+
+
+def columns_of(key: DebeziumKey) -> Iterable[str]:
+    """The columns that make the record's key."""
+    return key.keys() if isinstance(key, dict) else ()
 
 
 def gone_id(before: Row | None, source: Source, ids: IdColumns, key: DebeziumKey) -> str | int:

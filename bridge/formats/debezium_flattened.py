@@ -11,15 +11,13 @@ from typing import Final
 import msgspec
 
 from bridge.change import Change
-from bridge.formats.debezium import gone_id, id_in_key, is_without_row, key_of
+from bridge.formats.debezium import columns_of, gone_id, id_in_key, is_without_row, key_of
 from bridge.formats.debezium_source import Source, position_of, refuse_encoded_id, time_of
 from bridge.formats.placeholders import placeholder
 from bridge.formats.record import Decoder, Record
-from bridge.formats.rows import IdColumns, deletion_of, state_of
+from bridge.formats.rows import IdColumns, deletion_of, placed, state_of
 from tasks.contract import Rules
 from tasks.fields import read_json
-
-NULL: Final = msgspec.Raw(b"null")
 
 OF_SOURCE: Final = frozenset(
     re.findall(
@@ -64,17 +62,22 @@ def _changes(rules: Rules, ids: IdColumns, known: frozenset[str], record: Record
     key = key_of(record.key, ids)
     # A column may have such a name too, where nothing has been added under it: but not beside the same field.
     added = {name: row[name] for name in row.keys() & known if name not in ids.names}
-    source = _source({name: bytes(value) for name, value in added.items()}, rules.added_prefix)
-    is_read = bytes(added.get(f"{rules.added_prefix}op", NULL)) == b'"r"' or source.is_read
+    # Without the fields the headers tell it, as they do of null values: one topic has one kind of position.
+    headers, fields = _headers(record), {name: bytes(value) for name, value in added.items()}
+    source = _source(rules.added_prefix, headers, fields)
+    told = headers | fields
+    op = _plain(told.get(f"{rules.added_prefix}op", b"null"))
+    is_read = op == "r" or source.is_read
     position = position_of(source, record.offset, is_read=is_read)
     time = time_of(source, record.timestamp_ms)
-    deleted = bytes(added.get(f"{rules.added_prefix}deleted", NULL)).strip(b'"') == b"true"
-    if deleted:
-        return [deletion_of(gone_id(row, source, ids, key), updated_at=time, position=position)]
+    if op == "d" or _plain(told.get(f"{rules.added_prefix}deleted", b"null")) in ("true", True):
+        gone = deletion_of(gone_id(row, source, ids, key), updated_at=time, position=position)
+        return [placed(gone, ids, columns_of(key), rules)]
     own = {name: value for name, value in row.items() if name not in added}
     data = msgspec.Raw(msgspec.json.encode(own))
     state = state_of(own, data, rules, placeholder(rules.placeholder).columns(own, bytes(data)))
-    return [Change(product_id=ids.needed(own), updated_at=time, position=position, data=state)]
+    change = Change(product_id=ids.needed(own), updated_at=time, position=position, data=state)
+    return [placed(change, ids, columns_of(key), rules)]
 
 
 _ROW_OR_NULL: Final[msgspec.json.Decoder[dict[str, msgspec.Raw] | None]] = msgspec.json.Decoder(
@@ -84,8 +87,7 @@ _ROW_OR_NULL: Final[msgspec.json.Decoder[dict[str, msgspec.Raw] | None]] = msgsp
 
 def _deletion(rules: Rules, ids: IdColumns, record: Record) -> Change:
     """What a null value stands for; with ``add.headers`` its headers have its place in the log."""
-    headers = {name: b"null" if value is None else value for name, value in record.headers}
-    source = _source(headers, rules.added_prefix)
+    source = _source(rules.added_prefix, _headers(record))
     if source.connector is None and not source.names_the_log:
         raise ValueError(
             "the value is null, a deletion of which nothing tells where in the database's log it is: set "
@@ -99,13 +101,18 @@ def _deletion(rules: Rules, ids: IdColumns, record: Record) -> Change:
     return deletion_of(product_id, updated_at=time_of(source, record.timestamp_ms), position=position)
 
 
-def _source(found: Mapping[str, bytes], prefix: str) -> Source:
-    """What the flattening was told to add, as fields of the row or as headers."""
+def _headers(record: Record) -> dict[str, bytes]:
+    return {name: b"null" if value is None else value for name, value in record.headers}
+
+
+def _source(prefix: str, *found: Mapping[str, bytes]) -> Source:
+    """What the flattening was told to add, as headers and as fields of the row: of both the last one counts."""
     told: dict[str, object] = {}
-    for name in Source.__struct_fields__:
-        # Without "source." a time is the connector's own.
-        forms = [f"{prefix}source_{name}"] if name.startswith("ts_") else [f"{prefix}{name}", f"{prefix}source_{name}"]
-        told |= {name: _plain(found[form]) for form in forms if form in found}  # noqa: B035 - the last of them counts
+    for some in found:
+        for name in Source.__struct_fields__:
+            # Without "source." a time is the connector's own.
+            forms = [f"{prefix}{name}", f"{prefix}source_{name}"][name.startswith("ts_") :]
+            told |= {name: _plain(some[form]) for form in forms if form in some}  # noqa: B035 - the last of them counts
     return msgspec.convert(told, Source, strict=False)
 
 

@@ -3,6 +3,7 @@
 Source: https://maxwells-daemon.io/dataformat/
 """
 
+import re
 from functools import partial
 from typing import Final
 
@@ -10,11 +11,15 @@ import msgspec
 
 from bridge.change import Change
 from bridge.formats.record import Decoder, Record
-from bridge.formats.rows import ROW, IdColumns, deletion_of, refuse_new_id, state_of
+from bridge.formats.rows import ROW, IdColumns, deletion_of, former_id, moved, placed, state_of
 from tasks.contract import Rules
-from tasks.fields import read_json
+from tasks.fields import read_json, shown
 
 WRITES: Final = frozenset({"insert", "update", "bootstrap-insert"})
+WITHOUT_ROW: Final = re.compile(r"(table|database)-(create|alter|drop)|bootstrap-(start|complete)")
+"""Of a table's definition, or the beginning or the end of a bootstrap."""
+
+NOTHING: Final = frozenset({b"", b"null", b"{}"})
 
 
 class _Row(msgspec.Struct):
@@ -24,13 +29,23 @@ class _Row(msgspec.Struct):
     neither: the order is that of the partition.
     """
 
-    type: str
+    type: str = ""
     ts: int | None = None
     data: msgspec.Raw = msgspec.Raw()
     old: dict[str, msgspec.Raw] | None = None
     primary_key_columns: list[str] | None = None
+    primaryKeyColumns: list[str] | None = None  # noqa: N815 - as output_naming_strategy spells it
+    encrypted: msgspec.Raw = msgspec.Raw()
+
+    @property
+    def keys(self) -> list[str] | None:
+        """The columns of the primary key, if they are told, spelled as those of the row are."""
+        if self.primaryKeyColumns is None:
+            return self.primary_key_columns
+        return [_UNDERSCORE.sub(lambda found: found[1].upper(), name) for name in self.primaryKeyColumns]
 
 
+_UNDERSCORE: Final = re.compile("_([a-z0-9])")
 _ROW: Final = msgspec.json.Decoder(_Row)
 
 
@@ -43,14 +58,24 @@ def _changes(rules: Rules, ids: IdColumns, record: Record) -> list[Change]:
     if record.value is None:
         raise ValueError("the value is null: Maxwell writes none")
     row = read_json(record.value, _ROW, "the value")
+    if row.encrypted:
+        raise ValueError("the row is encrypted, and is not read: set encrypt=none at Maxwell")
     if row.type not in WRITES and row.type != "delete":
-        return []  # of a table's definition, or the beginning or the end of a bootstrap
+        if WITHOUT_ROW.fullmatch(row.type) or (row.type and bytes(row.data) in NOTHING):
+            return []
+        raise ValueError(
+            f"type is {shown(row.type)}, with a row; insert, update, delete and bootstrap-insert are known"
+        )
+    if bytes(row.data) in NOTHING:
+        raise ValueError(f"{row.type} without a row: data is missing")
     time_ms = row.ts * 1_000 if row.ts else record.timestamp_ms
-    columns = read_json(bytes(row.data) or b"null", ROW, "data")
-    ids.refuse_part_of(row.primary_key_columns)
+    columns = read_json(bytes(row.data), ROW, "data")
+    ids.refuse_part_of(row.keys)
     product_id = ids.needed(columns)
     if row.type == "delete":
-        return [deletion_of(product_id, updated_at=time_ms, position=record.offset)]
-    refuse_new_id(columns, row.old, ids)
+        gone = deletion_of(product_id, updated_at=time_ms, position=record.offset)
+        return [placed(gone, ids, row.keys, rules)]
     state = state_of(columns, row.data, rules)
-    return [Change(product_id=product_id, updated_at=time_ms, position=record.offset, data=state)]
+    change = Change(product_id=product_id, updated_at=time_ms, position=record.offset, data=state)
+    former = former_id(columns, row.old, ids)
+    return [placed(change, ids, row.keys, rules)] if former is None else moved(former, change, rules)

@@ -1,14 +1,16 @@
 """What the formats that carry rows of a database have in common: which columns are the id, and whether all is told."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime
 from typing import Final, NamedTuple, Self
 
 import msgspec
 
 from bridge.change import Change
 from tasks.contract import Rules
-from tasks.fields import read_json, shown
-from tasks.version import Position
+from tasks.fields import product_id_of, read_json, shown
+from tasks.version import APART, Position
 
 Row = Mapping[str, msgspec.Raw]
 
@@ -96,19 +98,55 @@ def state_of(row: Row, data: msgspec.Raw, rules: Rules, untold: Iterable[str] = 
     )
 
 
-def refuse_new_id(row: Row, before: Row | None, ids: IdColumns) -> None:
-    """ValueError where the row had another id ``before``, which has the columns that changed.
+def former_id(row: Row, before: Row | None, ids: IdColumns) -> str | int | None:
+    """The id that the row had, if it was another one; ``before`` has the columns that changed.
 
-    The records of that one may be in another partition, whose offsets compare with none of this one's.
+    None also where that one cannot be a product's: then there is nothing to take away.
     """
     former = None if before is None else ids.in_row({**row, **before})
-    if former is not None and former != ids.needed(row):
-        raise ValueError(
-            f"the row's id changed from {shown(former)} to {shown(ids.needed(row))}, and nothing tells the order among "
-            "the records of both: publish a deletion of the one and the state of the other"
-        )
+    with suppress(ValueError):
+        if former is not None and product_id_of(former) != product_id_of(ids.needed(row)):
+            return former
+    return None
 
 
-def deletion_of(product_id: str | int, *, updated_at: str | int | None, position: Position | None = None) -> Change:
+def moved(former: str | int, change: Change, rules: Rules) -> list[Change]:
+    """The changes of a row that had another id before: the former product is gone.
+
+    By the source's own position, which counts in all partitions, that is all; and by the offset, where the table is in
+    one. Else the former product's records may be in another partition, and both are to be loaded, whatever is held.
+    ValueError where there is no loader.
+    """
+    gone = deletion_of(former, updated_at=change.updated_at, position=change.position)
+    if isinstance(change.position, tuple) or rules.one_partition:
+        return [gone, change]
+    if rules.notices:
+        return [apart(gone), apart(change)]
+    raise ValueError(
+        f"the row's id changed from {shown(former)} to {shown(change.product_id)}, and offsets of two partitions order "
+        "nothing. Let the source write the whole table into one partition (Maxwell: producer_partition_by=table or "
+        "database; Canal: canal.mq.partitionHash with the table's name alone; Debezium: message.key.columns with the "
+        "product id does it too), and set LASTWORD_TABLE_IN_ONE_PARTITION=true; TiCDC: enable-tidb-extension=true; or "
+        "configure a loader"
+    )
+
+
+def placed(change: Change, ids: IdColumns, key: Iterable[str] | None, rules: Rules) -> Change:
+    """The change as it is, or apart: where a product's records follow another key than its id, to any partition."""
+    columns = frozenset(key or ())
+    spread = bool(columns) and not columns >= frozenset(ids.names) and isinstance(change.position, int)
+    return apart(change) if spread and rules.notices and not rules.one_partition else change
+
+
+def apart(change: Change) -> Change:
+    """The change, of which nothing tells where among the others of its product it belongs: its row is to be loaded."""
+    if not isinstance(change.position, int):
+        return change
+    return msgspec.structs.replace(change, position=(APART, change.position), data=msgspec.UNSET)
+
+
+def deletion_of(
+    product_id: str | int, *, updated_at: datetime | str | int | None, position: Position | None = None
+) -> Change:
     """The change that takes a product away."""
     return Change(product_id=product_id, updated_at=updated_at, position=position, deleted=True)

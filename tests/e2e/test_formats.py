@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,9 @@ from tasks.startup import EXIT_SETTINGS
 from tests.commands import run
 from tests.faults.test_poison import dead_letters
 from tests.flow import Flow
-from tests.unit.test_formats import CANAL, POSTGRES, ROW, T_MS, debezium, enveloped
+from tests.kafka_helpers import Given, produce
+from tests.rows import Rows
+from tests.unit.test_formats import CANAL, MAXWELL, POSTGRES, ROW, T_MS, debezium, enveloped
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
@@ -19,6 +22,11 @@ def publish(flow: Flow, *values: object) -> None:
     with Publisher({"bootstrap.servers": flow.environment["KAFKA_BOOTSTRAP_SERVERS"]}, flow.topic) as publisher:
         for value in values:
             publisher.publish_record(b"42", None if value is None else json.dumps(value).encode())
+
+
+def publish_to(flow: Flow, partition: int, *values: object) -> None:
+    given = [Given(value=json.dumps(value).encode(), partition=partition) for value in values]
+    produce(flow.environment["KAFKA_BOOTSTRAP_SERVERS"], flow.topic, given)
 
 
 def data_of(flow: Flow, product: str) -> object:
@@ -84,4 +92,59 @@ def test_a_source_that_was_restored_stops_the_partition_and_loses_nothing(flow: 
         [since] = set(re.findall(r"add (\S+) to LASTWORD_POSITIONS_ANEW", bridge.log))
     with celery_worker(flow.environment), flow.bridge(LASTWORD_POSITIONS_ANEW=since):
         wait_until(lambda: data_of(flow, "42") == ROW | {"price": "3"}, what="the last change of the restored source")
+        flow.wait_until_all_is_committed()
+
+
+@pytest.mark.parametrize("old_first", [True, False])
+def test_an_id_that_changes_between_partitions_is_loaded(flow: Flow, tmp_path: Path, *, old_first: bool) -> None:
+    """The row that was 1 is 2 now; what each partition has of it compares with nothing in the other."""
+    rows = Rows(tmp_path / "rows.db")
+    flow.environment |= rows.environment | {"LASTWORD_FORMAT": "maxwell"}
+    born = MAXWELL | {"type": "insert", "data": {"id": 1, "v": 1}, "old": None}
+    renamed = MAXWELL | {"data": {"id": 2, "v": 1}, "old": {"id": 1}}
+    others = [MAXWELL | {"type": "insert", "data": {"id": 100 + n, "v": n}, "old": None} for n in range(10)]
+    rows.put("2", T_MS * 1_000, None, {"id": 2, "v": 1})
+    at_home: list[dict[str, object]] = [*others, born]
+    with celery_worker(flow.environment), flow.bridge():
+        in_order = [(0, at_home), (1, [renamed])]
+        for number, values in in_order if old_first else reversed(in_order):
+            publish_to(flow, number, *values)
+            if number:
+                wait_until(lambda: flow.cache.hget(f"{flow.prefix}1", "deleted") == b"1", what="that 1 is gone")
+        wait_until(lambda: data_of(flow, "2") == {"id": 2, "v": 1}, what="that 2 is there")
+        wait_until(lambda: data_of(flow, "109") == {"id": 109, "v": 9}, what="the others")
+        rows.put("1", T_MS * 1_000, None, {"id": 1, "v": 7})
+        publish_to(flow, 0, MAXWELL | {"type": "insert", "data": {"id": 1, "v": 6}, "old": None})
+        wait_until(lambda: data_of(flow, "1") == {"id": 1, "v": 7}, what="what the database has")
+        flow.wait_until_all_is_committed()
+    verified = run(["-m", "bridge", "verify", "--contents"], flow.environment)
+    assert verified.code == 0
+    assert "2 products whose ids have changed are not compared" in verified.out
+    inspected = run(["-m", "bridge", "inspect", "1"], flow.environment)
+    assert inspected.code == 0
+    assert "offsets of two partitions do not compare" in inspected.out
+    rows.remove("1")
+    with celery_worker(flow.environment), flow.bridge():
+        publish_to(flow, 0, MAXWELL | {"type": "delete", "data": {"id": 1, "v": 7}, "old": None})
+        wait_until(lambda: flow.cache.hget(f"{flow.prefix}1", "deleted") == b"1", what="that 1 is gone again")
+        flow.wait_until_all_is_committed()
+        flow.cache.delete(f"{flow.prefix}1", f"{flow.prefix}2")
+        assert run(["-m", "bridge", "verify", "--repair"], flow.environment).code == 0
+        assert flow.cache.hget(f"{flow.prefix}1", "deleted") == b"1"
+        assert data_of(flow, "2") == {"id": 2, "v": 1}
+
+
+def test_an_id_that_changes_is_a_dead_letter_where_nothing_tells_the_order(flow: Flow) -> None:
+    flow.environment["LASTWORD_FORMAT"] = "maxwell"
+    renamed = MAXWELL | {"data": {"id": 2, "v": 1}, "old": {"id": 1}}
+    with celery_worker(flow.environment), flow.bridge():
+        publish_to(flow, 1, renamed)
+        [letter] = dead_letters(flow, count=1)
+        assert "LASTWORD_TABLE_IN_ONE_PARTITION=true" in letter.ours["message"]
+        flow.wait_until_all_is_committed()
+    with celery_worker(flow.environment), flow.bridge(LASTWORD_TABLE_IN_ONE_PARTITION="true"):
+        flow.environment["LASTWORD_TABLE_IN_ONE_PARTITION"] = "true"
+        assert run(["-m", "bridge", "replay", "--all"], flow.environment).code == 0
+        wait_until(lambda: data_of(flow, "2") == {"id": 2, "v": 1}, what="that 2 is there")
+        wait_until(lambda: flow.cache.hget(f"{flow.prefix}1", "deleted") == b"1", what="that 1 is gone")
         flow.wait_until_all_is_committed()

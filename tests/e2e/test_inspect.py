@@ -1,5 +1,6 @@
 """``lastword inspect`` beside a bridge and a worker: why a product is as it is."""
 
+import json
 import uuid
 from collections.abc import Iterator
 
@@ -7,6 +8,7 @@ import pytest
 
 from servers import Reachable, ReachableRedis
 from tasks.lock_path import lock_path
+from tests.commands import BRIDGE, run
 from tests.flow import Flow
 from tests.inspect_helpers import VERSION, inspect, publish, says, told
 from tests.lock_helpers import V, direct_client, open_locks
@@ -131,3 +133,20 @@ def test_two_contents_with_one_version(served: Flow) -> None:
 
     assert says(found).startswith(f"conflict: version {VERSION}-1 came with 2 contents")
     assert says(damaged).startswith(f"damaged: Redis holds version {VERSION}-1")
+
+
+@pytest.mark.parametrize("product", ["a\0b", "\x1b[31m\u202e\u05e9\u05dc\n", "-5"])
+def test_a_product_that_no_argument_can_name_is_named_in_json(served: Flow, product: str) -> None:
+    publish(served, product, 1)
+    served.wait_until_all_is_committed()
+
+    ended = run([*BRIDGE, "inspect", "--json-id", json.dumps(product)], served.environment)
+    found = json.loads(run([*BRIDGE, "inspect", "--json-id", json.dumps(product), "--json"], served.environment).out)
+
+    assert ended.code == 0, ended.err
+    assert ended.out.startswith(f"product {product!r} in Redis")
+    assert ended.out.replace("\n", "").isprintable()
+    assert found["product_id"] == product
+    assert found["held"]["version"] == f"{VERSION}-1"
+    assert found["topic"]["records"] == 1
+    assert run([*BRIDGE, "verify"], served.environment).code == 0

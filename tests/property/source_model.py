@@ -23,6 +23,9 @@ class Logged:
     before: Columns | None
     after: Columns | None
     unsent: tuple[str, ...] = ()
+    former: Columns | None = None
+    """The row whose key it had before; then the one before it in the stream takes that one away."""
+    leaves: bool = False
 
 
 @dataclass
@@ -60,12 +63,28 @@ class Database:
     def is_locked(self, key: Key, slot: int) -> bool:
         return key in self._open[1 - slot].rows
 
-    def change(self, slot: int, key: Key, after: Columns | None, unsent: tuple[str, ...] = ()) -> None:
+    def rekey(self, slot: int, old: Key, new: Key) -> None:
+        row = self.row(old, slot)
+        if row is None or self.row(new, slot) is not None or self.is_locked(new, slot) or self.is_locked(old, slot):
+            return
+        self.change(slot, old, None, leaves=True)
+        self.change(slot, new, row | {"tenant": new[0], "id": new[1]}, former=row)
+
+    def change(
+        self,
+        slot: int,
+        key: Key,
+        after: Columns | None,
+        unsent: tuple[str, ...] = (),
+        *,
+        former: Columns | None = None,
+        leaves: bool = False,
+    ) -> None:
         before = self.row(key, slot)
         if self.is_locked(key, slot) or (before is None and after is None):
             return
         self._lsn += 8
-        self._open[slot].changes.append(Logged(self._lsn, before, after, unsent if before else ()))
+        self._open[slot].changes.append(Logged(self._lsn, before, after, unsent if before else (), former, leaves))
         self._open[slot].rows[key] = after
 
     def commit(self, slot: int) -> None:
@@ -125,7 +144,12 @@ def maxwell(event: Event, clock_ms: int, _: str) -> Iterator[tuple[Columns, Colu
     kind = "insert" if kind == "update" and change.before is None else kind
     row = change.after or change.before or {}
     row = {name: value for name, value in row.items() if name not in change.unsent}
-    yield {"pk.id": event.key[1]}, {"type": kind, "ts": clock_ms // 1_000, "data": row, "old": {}}
+    old = {}
+    if change.former is not None:
+        kind = "update"
+        old = {name: value for name, value in change.former.items() if value != row[name]}
+    if not change.leaves:
+        yield {"pk.id": event.key[1]}, {"type": kind, "ts": clock_ms // 1_000, "data": row, "old": old}
 
 
 def canal(event: Event, clock_ms: int, _: str) -> Iterator[tuple[Columns, Columns | None]]:
@@ -133,18 +157,25 @@ def canal(event: Event, clock_ms: int, _: str) -> Iterator[tuple[Columns, Column
     kind = "DELETE" if change.after is None else "UPDATE" if change.before else "INSERT"
     row = change.after or change.before or {}
     row = {name: str(value) for name, value in row.items() if name not in change.unsent}
-    message = {"type": kind, "isDdl": False, "es": clock_ms, "data": [row], "old": None, "pkNames": ["tenant", "id"]}
-    yield {}, message
+    old = None
+    if change.former is not None:
+        kind = "UPDATE"
+        old = [{name: str(value) for name, value in change.former.items() if str(value) != row[name]}]
+    message = {"type": kind, "isDdl": False, "es": clock_ms, "data": [row], "old": old, "pkNames": ["tenant", "id"]}
+    if not change.leaves:
+        yield {}, message
 
 
 WRITERS: Final = {"debezium": debezium, "maxwell": maxwell, "canal": canal}
 
 
-def topic(stream: list[Event], clocks_ms: list[int], source: str, connector: str) -> list[list[Record]]:
+def topic(
+    stream: list[Event], clocks_ms: list[int], source: str, connector: str, count: int = PARTITIONS
+) -> list[list[Record]]:
     """The records of each partition, in their order."""
-    partitions: list[list[Record]] = [[] for _ in range(PARTITIONS)]
+    partitions: list[list[Record]] = [[] for _ in range(count)]
     for number, event in enumerate(stream):
-        partition = partitions[sum(event.key) % PARTITIONS]
+        partition = partitions[sum(event.key) % count]
         for key, value in WRITERS[source](event, EPOCH_MS + clocks_ms[number % len(clocks_ms)], connector):
             value_bytes = None if value is None else json.dumps(value).encode()
             partition.append(Record(json.dumps(key).encode(), value_bytes, [], len(partition), EPOCH_MS))

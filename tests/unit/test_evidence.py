@@ -2,10 +2,11 @@
 
 import pytest
 
-from bridge.evidence import Hopeless, hopeless, is_marked, marked_sends
+from bridge.evidence import Hopeless, hopeless, is_marked, loaded, marked_sends
 from bridge.in_flight import InFlight
 from tasks.cache import Failure, Look
 from tasks.errors import CacheUnavailableError
+from tasks.failures import LOADED
 from tasks.version import Version
 from tests.windows import change, offer, opened, send_all
 
@@ -92,3 +93,16 @@ def test_a_recorded_failure_is_evidence_for_its_version_and_a_send_of_ours(entry
     assert of(Version(1, 0), "n1") == [Hopeless(entry, "ValueError", "why")]
     assert not of(Version(1, 0), "other")
     assert not of(Version(1, 1), "n1")
+
+
+def test_what_was_loaded_is_no_failure_and_is_believed_as_one(entry: InFlight) -> None:
+    assert entry.update is not None
+    told = Failure("t", entry.update.version, "n1", LOADED, "")
+    assert list(loaded({"t": entry}, look(failure=told))) == [entry]
+    assert not found(entry, look(failure=told), 0.0)
+    for other in (
+        Failure("t", Version(9, 9), "n1", LOADED, ""),
+        Failure("t", entry.update.version, "another", LOADED, ""),
+        Failure("t", entry.update.version, "n1", "UnusableKeyError", ""),
+    ):
+        assert not list(loaded({"t": entry}, look(failure=other)))

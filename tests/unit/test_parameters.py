@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from bridge.parameters import PLACE, PRODUCT_ID, RANGE, TIME, Place, Range, parse_time
+from bridge.parameters import JSON_ID, PLACE, PRODUCT_ID, RANGE, TIME, Place, Range, parse_time
 
 NOW_S = 1_800_000_000.5
 
@@ -66,6 +66,41 @@ def test_another_range_is_refused(text: str, complaint: str) -> None:
 @pytest.mark.parametrize("text", ["42", "a b", "ä" * 256])
 def test_a_product_id_is_any_text_that_a_record_can_have(text: str) -> None:
     assert PRODUCT_ID(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (r'"a\u0000b"', "a\0b"),
+        (r'"\u001b[31m\n"', "\x1b[31m\n"),
+        ('"\u202eabc"', "\u202eabc"),
+        (r'"\ud83d\ude00"', "\U0001f600"),
+        ("-5", "-5"),
+        ('"-5"', "-5"),
+        ('"\\\\x00"', r"\x00"),
+    ],
+)
+def test_a_product_id_in_json_is_any_that_a_record_can_have(text: str, named: str) -> None:
+    assert JSON_ID(text) == named
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("abc", "is no product id in JSON"),
+        ('""', "has 0 bytes"),
+        (f'"{"x" * 10_000}"', "has 10000 bytes in UTF-8: 1 to 512 are allowed"),
+        (r'"\udc80"', "is no product id in JSON"),
+        ('"\udcff"', "is no product id in JSON"),
+        ("null", "is no product id in JSON"),
+        ("1.5", "is no product id in JSON"),
+        ('{"id": 1}', 'like "a.u0000b", or an integer'),
+    ],
+)
+def test_another_product_id_in_json_is_refused(text: str, complaint: str) -> None:
+    with pytest.raises(click.BadParameter, match=complaint) as raised:
+        JSON_ID(text)
+    assert str(raised.value).isprintable()
 
 
 @pytest.mark.parametrize(

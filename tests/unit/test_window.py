@@ -5,7 +5,8 @@ import pytest
 from bridge.in_flight import State
 from bridge.looks import Looks
 from bridge.window import CommitPoint
-from tasks.version import Version
+from tasks.contract import Update
+from tasks.version import APART, Version
 from tests.windows import change, offer, offsets, opened, send_all
 
 # Updates.
@@ -216,3 +217,42 @@ def test_commit_points_of_some_partitions_leave_those_of_the_others() -> None:
     window.observe("a", Version(1, 0), 0.0)
     assert [point.partition for point in window.commit_points([1, 7])] == [1]
     assert offsets(window) == [(0, 11)]
+
+
+# Products whose changes are in several partitions.
+
+
+def in_partition(offset: int, *, asks: bool = False) -> Update:
+    version = Version.at((APART, offset) if asks else offset, 0)
+    return Update(product_id="a", version=version, data=None if asks else b"{}")
+
+
+def test_what_is_held_of_a_product_that_is_apart_confirms_nothing() -> None:
+    window = opened(0, 1)
+    offer(window, 0, 7, in_partition(7))
+    offer(window, 1, 3, in_partition(3, asks=True))
+    assert len(send_all(window)) == 2, "nothing is overtaken across a partition"
+    held = Version.at((APART, 1), 0).loaded(None, "00000000000000ff")
+    assert window.observe("a", held, 0.0) == 0
+    assert offsets(window) == []
+    assert window.observe("a", Version.at(0, 1), 0.0) == 2, "another generation is above all of before"
+
+
+def test_what_was_loaded_confirms_what_came_before_in_its_partition_alone() -> None:
+    window = opened(0, 1)
+    for offset in (5, 6, 8):
+        offer(window, 0, offset, in_partition(offset))
+    offer(window, 1, 3, in_partition(3, asks=True))
+    entries = {(e.record.partition.number, e.record.offset): e for e in window.in_hand()}
+    assert window.loaded(entries[0, 6], 0.0) == 2
+    assert window.loaded(entries[0, 6], 0.0) == 0
+    assert {(e.record.partition.number, e.record.offset) for e in window.in_hand()} == {(0, 8), (1, 3)}
+    assert window.loaded(entries[1, 3], 0.0) == 1
+
+
+def test_of_one_record_what_is_apart_counts() -> None:
+    window = opened()
+    offer(window, 0, 4, in_partition(4, asks=True), in_partition(4))
+    [entry] = send_all(window)
+    assert entry.update is not None
+    assert entry.update.version.asks
