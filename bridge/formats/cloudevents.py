@@ -17,6 +17,7 @@ from tasks.contract import Rules, id_in_key
 from tasks.fields import read_json, sequence_of_header, shown
 
 STRUCTURED: Final = "application/cloudevents+json"
+OF_DEBEZIUM: Final = "what Debezium's CloudEventsConverter writes is read with LASTWORD_FORMAT=debezium"
 DELETED: Final = "deleted"
 """A word of an event's type, between dots, that makes it a deletion: ``com.example.product.deleted.v1``."""
 
@@ -30,6 +31,7 @@ class _Event(msgspec.Struct):
     sequence: str | int | None = None
     data: msgspec.Raw = msgspec.Raw()
     data_base64: str | None = None
+    iodebeziumop: str | None = None
 
 
 _EVENT: Final = msgspec.json.Decoder(_Event)
@@ -52,7 +54,11 @@ def _changes(rules: Rules, record: Record) -> list[Change]:
         # The binding has no other way to say that there is no data; compaction knows a deletion by it.
         event, deleted = _binary(record, headers, content_type), record.value is None and not rules.notices
     else:
-        raise ValueError(f"no event: there is neither a header ce_specversion nor the content-type {STRUCTURED}")
+        raise ValueError(
+            f"no event: there is neither a header ce_specversion nor the content-type {STRUCTURED}; {OF_DEBEZIUM}"
+        )
+    if event.iodebeziumop is not None:
+        raise ValueError(f"an event of Debezium, whose data is no row: {OF_DEBEZIUM}")
     product_id = event.subject or id_in_key(record.key, rules.key_form)
     if not product_id:
         raise ValueError("the event has no subject, which is the product id, and the record no key")
