@@ -1,4 +1,4 @@
-"""Kafka Connect with Debezium's connector for PostgreSQL, as a child process: standalone, ruled by its REST interface.
+"""Kafka Connect with a connector of Debezium's, as a child process: standalone, ruled by its REST interface.
 
 A connector that was added is in a file of the directory too: a Connect that is started again goes on with it, and from
 the offsets that it has stored.
@@ -24,6 +24,8 @@ PROBE_TIMEOUT_S: Final = 5.0
 OFFSET_FLUSH_MS: Final = 1_000
 
 Method = Literal["GET", "PUT", "POST", "DELETE"]
+Connectors = Literal["connect", "connect-mariadb"]
+"""With the connector for PostgreSQL, or the one for MariaDB: the names of their jars in jars.lock."""
 
 
 class ConnectError(ServerError):
@@ -39,19 +41,28 @@ class Connect(Server):
 
     kind: ClassVar[str] = "Kafka Connect"
 
-    def __init__(self, directory: Path, kafka: str, *, port: int | None = None, name: str | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        kafka: str,
+        *,
+        jars: Connectors = "connect",
+        port: int | None = None,
+        name: str | None = None,
+    ) -> None:
         super().__init__(directory, port=port, name=name)
         self._kafka = kafka
+        self._jars = jars
         self._connectors = self.directory / "connectors"
 
     @property
     def version(self) -> str:
         """The version of the pinned jar."""
-        return pinned_version("connect", "connect-runtime")
+        return pinned_version(self._jars, "connect-runtime")
 
     def fetch(self) -> None:
         """Have its jars, and the connector's, on this machine."""
-        fetch_jars("connect")
+        fetch_jars(self._jars)
 
     def add(self, name: str, config: Mapping[str, str]) -> None:
         """Add a connector, or give it another configuration; ConnectError when it is refused."""
@@ -76,6 +87,11 @@ class Connect(Server):
                 raise ConnectError(f"connector {name} has failed: {part.get('trace', '')[:2_000]}")
         return len(parts) > 1 and all(part["state"] == "RUNNING" for part in parts)
 
+    def offsets(self, name: str) -> dict[str, Any]:
+        """How far the connector has stored that it is, in its source's own words; nothing before the first time."""
+        told = self._ask("GET", f"/connectors/{quote(name)}/offsets")["offsets"]
+        return told[0]["offset"] if told else {}
+
     def renew(self, name: str) -> None:
         """Have Connect begin the connector and its task anew, as ``POST /connectors/NAME/restart`` does."""
         self._ask("POST", f"/connectors/{quote(name)}/restart?includeTasks=true")
@@ -84,7 +100,7 @@ class Connect(Server):
         return self._connectors / f"{name}.json"
 
     def _prepare(self) -> Sequence[str | Path]:
-        jars = fetch_jars("connect")
+        jars = fetch_jars(self._jars)
         self._connectors.mkdir(exist_ok=True)
         config = self.directory / "worker.properties"
         lines = (f"{name}={value}\n" for name, value in self._settings().items())

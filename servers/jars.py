@@ -28,7 +28,7 @@ def cache_directory() -> Path:
 
 
 def fetch_jars(server: str) -> list[Path]:
-    """Paths of all jars of ``server`` ("kafka", "zookeeper" or "connect"); what the cache lacks is downloaded.
+    """Paths of all jars of ``server``, as jars.lock names it ("kafka"); what the cache lacks is downloaded.
 
     Of Kafka and ZooKeeper, which no run does without, what lacks of either.
 

@@ -28,6 +28,14 @@ ROOTS = {
         "io.debezium:debezium-connector-postgres:3.6.1.Final",
         "org.slf4j:slf4j-simple:1.7.36",
     ],
+    # By itself: no later version of this connector is to be had, and one class path does not bear two of Debezium's.
+    "connect-mariadb": [
+        "org.apache.kafka:connect-runtime:4.3.0",
+        "org.apache.kafka:connect-json:4.3.0",
+        "org.apache.kafka:kafka-clients:4.3.0",
+        "io.debezium:debezium-connector-mariadb:3.5.0.Final",
+        "org.slf4j:slf4j-simple:1.7.36",
+    ],
     "zookeeper": [
         "org.apache.zookeeper:zookeeper:3.9.5",
         "io.dropwizard.metrics:metrics-core:4.1.12.1",

@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from servers import postgresql, rabbitmq
+from servers import mariadb, postgresql, rabbitmq
 from servers.errors import JavaError
 from servers.java import find_java
 
@@ -61,8 +61,9 @@ def faketime_library() -> Path | None:
 CHROMIUM: Final = Needed("Chromium", "chromium", lambda: shutil.which("chromium") is not None)
 FAKETIME: Final = Needed("libfaketime", "faketime", lambda: faketime_library() is not None)
 JDK: Final = Needed("a JDK", "default-jdk-headless", _has_compiler)
+MARIADB: Final = Needed("MariaDB", "mariadb-server", mariadb.is_installed)
 POSTGRESQL: Final = Needed("PostgreSQL", "postgresql", postgresql.is_installed)
 RABBITMQ: Final = Needed("RabbitMQ", "rabbitmq-server", rabbitmq.is_installed)
 REDIS: Final = Needed("redis-server", "redis-server", lambda: shutil.which("redis-server") is not None)
 
-ALL: Final = (CHROMIUM, FAKETIME, JDK, POSTGRESQL, RABBITMQ, REDIS)
+ALL: Final = (CHROMIUM, FAKETIME, JDK, MARIADB, POSTGRESQL, RABBITMQ, REDIS)

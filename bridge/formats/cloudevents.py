@@ -18,6 +18,7 @@ from tasks.fields import read_json, sequence_of_header, shown
 
 STRUCTURED: Final = "application/cloudevents+json"
 OTHER: Final = "application/cloudevents"
+OF_DEBEZIUM: Final = "what Debezium's CloudEventsConverter writes is read with LASTWORD_FORMAT=debezium"
 DELETED: Final = "deleted"
 """A word of an event's type, between dots, that makes it a deletion: ``com.example.product.deleted.v1``."""
 
@@ -32,6 +33,7 @@ class _Event(msgspec.Struct):
     sequence: str | int | None = None
     data: msgspec.Raw = msgspec.Raw()
     data_base64: str | None = None
+    iodebeziumop: str | None = None
 
 
 _EVENT: Final = msgspec.json.Decoder(_Event)
@@ -60,7 +62,9 @@ def _changes(rules: Rules, record: Record) -> list[Change]:
     elif is_other:
         raise ValueError(f"the event's content-type is {shown(media_type)}; {STRUCTURED} is read, one event a record")
     else:
-        raise ValueError(f"no event: there is neither a header ce_specversion nor the content-type {STRUCTURED}")
+        raise ValueError(
+            f"no event: there is neither a header ce_specversion nor the content-type {STRUCTURED}; {OF_DEBEZIUM}"
+        )
     _refuse_another(event)
     product_id = event.subject or id_in_key(record.key, rules.key_form)
     if not product_id:
@@ -97,11 +101,8 @@ def _has_an_event(value: bytes | None) -> bool:
 def _refuse_another(event: _Event) -> None:
     if event.specversion is not None and not event.specversion.startswith("1."):
         raise ValueError(f"the event's specversion is {shown(event.specversion)}; 1.0 is read")
-    if event.type.lower().startswith("io.debezium."):
-        raise ValueError(
-            "the event is of Debezium's CloudEventsConverter, which hides what is deleted: set "
-            "value.converter=org.apache.kafka.connect.json.JsonConverter, and LASTWORD_FORMAT=debezium"
-        )
+    if event.iodebeziumop is not None or event.type.lower().startswith("io.debezium."):
+        raise ValueError(f"an event of Debezium, whose data is no row: {OF_DEBEZIUM}")
 
 
 def _unquoted(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Debezium's change events, with or without the schema's envelope.
+"""Debezium's change events, with or without the schema's envelope, or that of CloudEvents.
 
 Source: https://debezium.io/documentation/reference/stable/connectors/postgresql.html#postgresql-events
 """
@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from bridge.change import Change
+from bridge.formats.debezium_cloudevents import without_envelope
 from bridge.formats.debezium_source import Source, position_of, refuse_encoded_id, time_of
 from bridge.formats.placeholders import placeholder
 from bridge.formats.record import Decoder, Record
@@ -57,7 +58,7 @@ def debezium(rules: Rules) -> Decoder:
 def _changes(rules: Rules, ids: IdColumns, record: Record) -> list[Change]:
     if record.value is None:
         return []  # it follows the event of a deletion, for Kafka's compaction
-    value = record.value
+    value = without_envelope(record.value, ids.names)
     event = read_json(value, _EVENT, "the value")
     if event is not None and event.payload:
         refuse_encoded_id(bytes(event.schema), ids.names)

@@ -19,6 +19,12 @@ ALIGNED: Final = 8
 """PostgreSQL's positions are bytes, and its records begin at each eighth."""
 
 DECIMAL: Final = "org.apache.kafka.connect.data.Decimal"
+BITS: Final = "io.debezium.data.Bits"
+_REMEDIES: Final = {
+    DECIMAL: "is a number that the connector writes as bytes: set decimal.handling.mode=string; for a BIGINT UNSIGNED "
+    "of MySQL and MariaDB bigint.unsigned.handling.mode=long",
+    BITS: "is bits, which the connector writes as bytes, the last ones first: take another column, or make it a number",
+}
 _SEQUENCE: Final[msgspec.json.Decoder[list[str | int | None]]] = msgspec.json.Decoder(list[str | int | None])
 
 
@@ -103,24 +109,21 @@ def _is_number(text: str) -> bool:
 def refuse_encoded_id(schema: bytes, names: Iterable[str]) -> None:
     """ValueError where the schema says that one of these columns is a number written as bytes: no id can be told."""
     for name in names:
-        if name in _decimals(schema):
-            raise ValueError(
-                f"column {shown(name)}, the product id, is a decimal that the connector writes as bytes: set "
-                "decimal.handling.mode=string"
-            )
+        if kind := _encoded(schema).get(name):
+            raise ValueError(f"column {shown(name)}, the product id, {_REMEDIES[kind]}")
 
 
 @lru_cache(maxsize=256)
-def _decimals(schema: bytes) -> frozenset[str]:
-    """The columns that are decimals written as bytes, anywhere in a schema of Connect's."""
-    if DECIMAL.encode() not in schema:
-        return frozenset()
-    found: set[str] = set()
+def _encoded(schema: bytes) -> dict[str, str]:
+    """Of the columns that are written as bytes and are something else, what they are, anywhere in a Connect schema."""
+    if not any(kind.encode() in schema for kind in _REMEDIES):
+        return {}
+    found: dict[str, str] = {}
     open_: list[object] = [msgspec.json.decode(schema)]
     while open_:
         part = open_.pop()
         if isinstance(part, dict):
-            if part.get("name") == DECIMAL:
-                found.add(str(part.get("field")))
+            if (kind := part.get("name")) in _REMEDIES:
+                found[str(part.get("field"))] = str(kind)
             open_ += part.get("fields") or []
-    return frozenset(found)
+    return found

@@ -258,6 +258,39 @@ def slot_is_used(cdc: Cdc, name: str) -> bool:
     return bool(cdc.source.do("SELECT 1 FROM pg_replication_slots WHERE slot_name = %s AND active", name))
 
 
+CONNECTORS = Path(__file__).parents[2] / "examples" / "connectors"
+BY_NULL_VALUES = {
+    "transforms.unwrap.delete.tombstone.handling.mode": "tombstone",
+    "transforms.unwrap.add.headers": "source.connector,source.lsn,source.sequence,source.ts_ms",
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "form"),
+    [
+        pytest.param("postgresql-flattened", {}, "debezium-unwrapped", id="flattened"),
+        pytest.param("postgresql-flattened", BY_NULL_VALUES, "debezium-unwrapped", id="deletions as null values"),
+        pytest.param("postgresql-cloudevents", {}, "debezium", id="in CloudEvents"),
+    ],
+)
+def test_other_forms_of_records_while_the_table_is_read_and_written(
+    cdc: Cdc, file: str, options: dict[str, str], form: str
+) -> None:
+    fill(cdc, 400)
+    with cdc.followed(LASTWORD_FORMAT=form):
+        with cdc.written(at_random(1_500)) as writer:
+            writer.wait_for(200)
+            cdc.connector(CONNECTORS / f"{file}.properties", without=(), **options)
+            cdc.wait_until_it_runs()
+            cdc.source.do(SIGNAL)
+            cdc.source.do("UPDATE products SET id = id + 1000 WHERE id < 20")
+        cdc.source.do("UPDATE products SET id = id + 1000, n = 7 WHERE id BETWEEN 100 AND 120")
+        cdc.source.do("DELETE FROM products WHERE id BETWEEN 1000 AND 1010")
+        cdc.source.wait_until_read_again(cdc.name)
+        cdc.settle()
+        check_all_is_right(cdc)
+
+
 def test_a_truncate_is_a_dead_letter(cdc: Cdc) -> None:
     fill(cdc, 20)
     with cdc.followed():

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from bridge.settings import KAFKA_PREFIX, BridgeSettings
+from servers.connect import read_properties
 from tasks.environment import environment_names
 from tasks.settings import TaskSettings
 
@@ -84,6 +85,20 @@ def test_the_connector_that_is_shown_is_the_one_that_is_run() -> None:
     shown = (REPOSITORY / "docs" / "formats.md").read_text(encoding="utf-8").partition("```properties\n")[2]
     run = (REPOSITORY / "examples" / "cdc" / "connector.properties").read_text(encoding="utf-8")
     assert shown.partition("```")[0] == run
+
+
+def test_the_document_of_formats_names_every_connectors_file() -> None:
+    said = (REPOSITORY / "docs" / "formats.md").read_text(encoding="utf-8")
+    there = [path.name for path in (REPOSITORY / "examples" / "connectors").iterdir()]
+    assert [name for name in there if f"{name}`" not in said] == []
+
+
+def test_the_flattened_connector_is_the_plain_one_and_the_lines_that_are_shown() -> None:
+    shown = (REPOSITORY / "docs" / "formats.md").read_text(encoding="utf-8").split("```properties\n")[2]
+    plain = read_properties(REPOSITORY / "examples" / "cdc" / "connector.properties")
+    flattened = read_properties(REPOSITORY / "examples" / "connectors" / "postgresql-flattened.properties")
+    added = dict(line.split("=", 1) for line in shown.partition("```")[0].splitlines())
+    assert flattened == plain | added
 
 
 def test_every_row_of_the_table_of_faults_names_a_test_or_says_that_there_is_none() -> None:

@@ -320,7 +320,7 @@ class TestCloudEvents:
         assert "specversion is '0.3'; 1.0 is read" in reason("cloudevents", self.given(ce_specversion="0.3"))
         assert "specversion is '0.3'; 1.0 is read" in reason("cloudevents", self.EVENT | {"specversion": "0.3"})
 
-    def test_debeziums_own_events_in_this_form_hide_their_deletions(self) -> None:
+    def test_debeziums_own_events_are_of_another_format(self) -> None:
         told = self.EVENT | {"type": "io.debezium.connector.postgresql.DataChangeEvent", "iodebeziumop": "d"}
         assert "LASTWORD_FORMAT=debezium" in reason("cloudevents", told)
 
