@@ -24,10 +24,14 @@ Connection: TypeAlias = "pymysql.Connection[DictCursor]"
 
 
 class MariaCdc(Behind):
-    """The table in a MariaDB database of its own, prepared as the connector's file says."""
+    """The table in a MariaDB database of its own, prepared as the connector's file says.
+
+    ``renews``: a connector that has failed is begun anew, as whoever operates it would.
+    """
 
     def __init__(self, flow: Flow, mariadb: MariaDB, connect: Connect, name: str) -> None:
         super().__init__(flow, connect, name)
+        self.renews = False
         self._mariadb = mariadb
         self._connection = self.opened(None)
         self.do(f"CREATE DATABASE {name}")
@@ -55,7 +59,8 @@ class MariaCdc(Behind):
     def close(self) -> None:
         with contextlib.suppress(ConnectError):  # the test has not come so far
             self._connect.remove(self.name)
-        self._connection.close()
+        if self._connection.open:
+            self._connection.close()
 
     def connector(self, file: Path = CONNECTOR, *, without: tuple[str, ...] = (), **options: str) -> None:
         """Begin a connector by a file, but for options that begin like these; in others ``__`` is a dot."""
@@ -111,17 +116,31 @@ class MariaCdc(Behind):
 
     def _has_passed(self, position: int) -> bool:
         self.do(NUDGE)
-        self._connect.runs(self.name)  # or the reason why it does not
+        self._look_after()
         stored = self._connect.offsets(self.name)
         return not stored.keys() & {"snapshot", "snapshot_completed"} and _number(stored.get("gtids")) >= position
+
+    def _look_after(self) -> None:
+        """Raise ConnectError where the connector has failed, or begin it anew."""
+        try:
+            self._connect.runs(self.name)
+        except ConnectError:
+            if not self.renews:
+                raise
+            self._connect.renew(self.name)
 
     def _writer(self) -> Writer:
         return Writer(self._session, pymysql.OperationalError, pymysql.InterfaceError)
 
     @contextlib.contextmanager
     def _session(self) -> Iterator[Execute]:
-        with self.opened(self.name) as connection, connection.cursor() as cursor:
-            yield cursor.execute
+        connection = self.opened(self.name)
+        try:
+            with connection.cursor() as cursor:
+                yield cursor.execute
+        finally:
+            if connection.open:  # one that was lost must not be closed again
+                connection.close()
 
 
 def _number(gtid: str | None) -> int:

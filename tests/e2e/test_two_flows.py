@@ -137,7 +137,7 @@ def test_the_page_on_two_tables_as_it_stands(
             child = Child(["bash", "-c", shell], directory=REPOSITORY, log_file=log, environment=env)
             running.callback(child.stop, DEADLINE_S)
         wait_until(lambda: all(BEGUN.search(log.read_text(encoding="utf-8")) for log in logs), what="all four")
-        subprocess.run(["bash", "-ec", publishing], cwd=REPOSITORY, env=env, check=True, timeout=DEADLINE_S)
+        subprocess.run(["bash", "-ec", publishing], cwd=REPOSITORY, env=env, check=True, timeout=4 * DEADLINE_S)
         for key, data in re.findall(r"^\$ redis-cli HGET (\S+) data\n(.*)$", reading, re.MULTILINE):
             assert wait_until(partial(client.hget, key, "data"), what=key) == data.encode()
 
