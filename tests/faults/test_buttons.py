@@ -154,9 +154,8 @@ def test_flowers_buttons(flow: Flow, tmp_path: Path) -> None:
         refused = [button(f"worker/pool/{what}/{worker.name}") for what in ("grow", "shrink", "restart")]
         refused += [button(f"worker/pool/autoscale/{worker.name}", min=1, max=4)]
         refused += [button(f"task/timeout/{TASK_NAME}", workername=worker.name, hard=5)]
-        assert [(status, IN_ITS_PROCESS in f"error: {said.partition(': ')[2]}") for status, said in refused] == [
-            (403, True)
-        ] * len(refused)
+        assert {status for status, _ in refused} == {403}
+        assert [said for _, said in refused if IN_ITS_PROCESS.removeprefix("error: ") not in said] == []
         refusal.enter_context(writes_refused(flow))
         publish(flow, "p")
         [one] = wait_until(lambda: ids_of(flow, worker)[:1], what="the first task")

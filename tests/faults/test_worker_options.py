@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -96,7 +97,7 @@ def test_every_option(flow: Flow, pool: Sequence[str]) -> None:
 
 @pytest.mark.parametrize("option", [("-Q", "other"), ("-X", QUEUE)], ids=["-Q", "-X"])
 def test_a_worker_that_does_not_read_the_queue(flow: Flow, option: tuple[str, str], tmp_path: Path) -> None:
-    """And one with a state file, which keeps what was revoked."""
+    """And one that nobody would see alive."""
     with flow.bridge(), celery_worker(flow.environment, *option) as idle:
         publish(flow, "p")
         wait_until(lambda: flow.broker.llen(QUEUE), what="the task in the queue")
@@ -109,6 +110,10 @@ def test_a_worker_that_does_not_read_the_queue(flow: Flow, option: tuple[str, st
             flow.wait_until_fresh()
             assert ids_of(flow, other)
         flow.wait_until_all_is_committed()
+    unseen = flow.environment | {"LASTWORD_HEARTBEAT_FILE": str(tmp_path / "beat")}
+    ended = run(["-m", "celery", "-A", "tasks", "worker", "--without-heartbeat"], unseen)
+    assert ended.code == 2
+    assert "with --without-heartbeat nothing renews the file" in ended.complaints[-1]
 
 
 @contextmanager
@@ -119,17 +124,21 @@ def celery_multi(flow: Flow, directory: Path, *names: str) -> Iterator[None]:
     environment = flow.environment | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     started = run([*multi, "start", *names, "-A", "tasks", "-l", "INFO", *files], environment)
     assert started.code == 0, started.out + started.err
-    pids: list[int] = []
     try:
-        pids += [int(wait_until((directory / f"{name}.pid").read_text, what=f"the daemon {name}")) for name in names]
+        pids = [wait_until(partial(pid_in, directory / f"{name}.pid"), what=f"the daemon {name}") for name in names]
         yield
         stopped = run([*multi, "stopwait", *names, *files], environment)
         assert stopped.code == 0, stopped.out + stopped.err
         assert not [pid for pid in pids if psutil.pid_exists(pid)]
     finally:
-        for pid in pids:
+        for pid in filter(None, (pid_in(directory / f"{name}.pid") for name in names)):
             if psutil.pid_exists(pid):
                 os.kill(pid, signal.SIGKILL)
+
+
+def pid_in(file: Path) -> int:
+    """The process id that a daemon has written down; 0 until it has."""
+    return int(file.read_text(encoding="utf-8") or 0) if file.exists() else 0
 
 
 def test_daemons_by_celery_multi(flow: Flow, tmp_path: Path) -> None:
@@ -137,10 +146,3 @@ def test_daemons_by_celery_multi(flow: Flow, tmp_path: Path) -> None:
         flow.publish(60, 50)
         flow.wait_until_fresh()
         flow.wait_until_all_is_committed()
-
-
-def test_a_heartbeat_file_that_nobody_would_renew_is_refused(flow: Flow, tmp_path: Path) -> None:
-    environment = flow.environment | {"LASTWORD_HEARTBEAT_FILE": str(tmp_path / "beat")}
-    ended = run(["-m", "celery", "-A", "tasks", "worker", "--without-heartbeat"], environment)
-    assert ended.code == 2
-    assert "with --without-heartbeat nothing renews the file" in ended.complaints[-1]
