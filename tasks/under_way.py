@@ -43,7 +43,7 @@ def read_under_way(app: Celery, task_ids: Sequence[str]) -> UnderWay:
     with app.connection_for_read() as connection:
         try:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_S)
-            queued = _queued(connection, app.conf.task_default_queue)
+            queued = queue_length(connection, app.conf.task_default_queue)
             answers = app.control.inspect(timeout=ASK_S, connection=connection).query_task(*task_ids) or {}
         except (KombuError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
             cause = error.__cause__ or error
@@ -52,7 +52,8 @@ def read_under_way(app: Celery, task_ids: Sequence[str]) -> UnderWay:
     return UnderWay(queued, tuple(sorted(answers)), _states(answers))
 
 
-def _queued(connection: Any, queue: str) -> int:  # noqa: ANN401 - kombu's stubs lack half of it
+def queue_length(connection: Any, queue: str) -> int:  # noqa: ANN401 - kombu's stubs lack half of it
+    """How many tasks wait in a queue of the broker."""
     try:
         with connection.channel() as channel:
             return int(channel.queue_declare(queue=queue, passive=True).message_count)
