@@ -159,5 +159,6 @@ class Checkpoints:
             self._records.read_from(number, start.offset)
         begun.add(number)
         self._identities[number] = start.identity
+        self._window.begin(number, start.offset)
         self._window.look_up_until(number, standing.end)
         self._unchecked.discard(number)
