@@ -233,6 +233,7 @@ class Checkpoints:
         begun.add(number)
         self._broken.pop(number, None)
         self._identities[number] = start.identity
+        self._window.begin(number, start.offset)
         self._window.look_up_until(number, standing.end)
         self._unchecked.discard(number)
 

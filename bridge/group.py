@@ -4,8 +4,8 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # are public, not marked
 
 from bridge import coordinator
 from bridge.connection_trouble import Ear
@@ -23,12 +23,15 @@ class Progress:
     """One partition: it holds the offsets from ``begin`` to before ``end``; ``owner`` is the member that reads it.
 
     ``committed`` is None where the group has committed nothing, or only of a topic that was made anew since.
+    ``withheld`` offsets follow behind the end: those from the first transaction on that is open, which Kafka hands out
+    to nobody before it has ended.
     """
 
     begin: int
     end: int
     committed: int | None = None
     owner: str = ""
+    withheld: int = 0
 
     @property
     def next(self) -> int:
@@ -65,7 +68,8 @@ def read_group(properties: Properties, topic: str, name: str) -> Group:
         numbers = sorted(consumer.list_topics(topic, timeout=CALL_TIMEOUT_S).topics[topic].partitions)
         partitions = [TopicPartition(topic, number) for number in numbers]
         committed = committed_offsets(consumer, partitions, topic_id(properties, topic))
-        # After the offsets: what is committed lies before the end.
+        last = _last(admin, partitions)
+        # After the offsets: what is committed lies before the end, and so does all else without an open transaction.
         marks = {p.partition: watermarks(consumer, p) for p in partitions}
         members, owners = _members(admin, topic, name)
     except NotAnsweredError as error:
@@ -82,7 +86,10 @@ def read_group(properties: Properties, topic: str, name: str) -> Group:
         ) from error
     finally:
         consumer.close()
-    progress = {number: Progress(*marks[number], committed[number], owners.get(number, "")) for number in numbers}
+    progress = {
+        number: Progress(begin, end, committed[number], owners.get(number, ""), max(0, last[number] - end))
+        for number, (begin, end) in marks.items()
+    }
     return Group(name, members, progress)
 
 
@@ -110,6 +117,20 @@ def watermarks(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]
     if found is None:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - the library's own name for the code
     return found
+
+
+def _last(admin: AdminClient, partitions: list[TopicPartition]) -> dict[int, int]:
+    """The offset behind everything in each partition, what is not committed yet included. KafkaException."""
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    found = admin.list_offsets(
+        dict.fromkeys(partitions, latest),
+        isolation_level=IsolationLevel.READ_UNCOMMITTED,
+        request_timeout=CALL_TIMEOUT_S,
+    )
+    try:
+        return {at.partition: one.result(CALL_TIMEOUT_S + 1).offset for at, one in found.items()}
+    except FutureTimeoutError:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None  # noqa: SLF001
 
 
 def _members(admin: AdminClient, topic: str, name: str) -> tuple[int | None, dict[int, str]]:

@@ -148,8 +148,11 @@ def _group(facts: Facts) -> Iterator[str]:
     for number in sorted(facts.findings.partitions):
         progress = facts.group.progress[number]
         committed = "nothing committed" if progress.committed is None else f"committed {progress.committed}"
+        open_ones = ""
+        if progress.withheld:
+            open_ones = f"; {counted(progress.withheld, 'offset')} more, from the first open transaction on"
         owner = f"read by {progress.owner}" if progress.owner else "read by nobody"
-        yield f"partition {number}: {committed} of {progress.end}, lag {progress.lag}, {owner}"
+        yield f"partition {number}: {committed} of {progress.end}, lag {progress.lag}, {owner}{open_ones}"
 
 
 def _celery(facts: Facts) -> Iterator[str]:

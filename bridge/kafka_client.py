@@ -11,6 +11,8 @@ WITHOUT: Final = 3  # statistics in a row
 CLIENT_DEFAULTS: Final[dict[str, str | int | bool]] = {
     # librdkafka's own default makes it try, and complain, twenty times a second while no broker is there.
     "reconnect.backoff.ms": 1_000,
+    # A partition that was added is unknown for so long; librdkafka's own default is five minutes.
+    "topic.metadata.refresh.interval.ms": 10_000,
 }
 
 

@@ -84,6 +84,7 @@ class Bridge:
         self._fetch_max = fetch_max
         self._inbox: dict[int, deque[Arrived]] = {}
         self._partly = False
+        self._ended: dict[int, int] = {}
         self._next_complaint = 0.0
         self._outbox = Outbox(window, enqueuer, BackOff(back_off_max_s))
         self._sweep_back_off = BackOff(back_off_max_s)
@@ -114,6 +115,7 @@ class Bridge:
         try:
             while not stopping():
                 self._take_in(self._records.fetch(self._fetch_max, self._idle_s()))
+                self._ended.update(self._records.ends)
                 self._turn()
             self._drain(leaving, time.monotonic() + shutdown_deadline_s)
         finally:
@@ -126,8 +128,9 @@ class Bridge:
     def _turn(self) -> None:
         self._checkpoints.look_at_topic(time.monotonic())
         for number in self._checkpoints.check():
-            self._inbox.pop(number, None)
+            self._drop(number)
             self._repeated.begin(number, self._checkpoints.least(number))
+        self._reach_ends()
         self._carry()
         waiting = self._inbox.keys() | self._checkpoints.unchecked
         self._records.pause_only(self._window.paused() | waiting, self._window.assigned)
@@ -183,6 +186,11 @@ class Bridge:
             and self._positions.follow(number, updates, timestamp_of(message))
             and self._repeated.follow(number, updates, message.offset() or 0, timestamp_of(message))
         )
+
+    def _reach_ends(self) -> None:
+        """Let commits pass what is never delivered at a partition's end: aborted records, markers of transactions."""
+        for number in self._ended.keys() - self._inbox.keys() - self._checkpoints.unchecked:
+            self._window.reach(number, self._ended.pop(number))
 
     def _decode(self, message: Message) -> "Arrived":
         headers: list[tuple[str, bytes | None]] = []
@@ -303,8 +311,13 @@ class Bridge:
         self._window.revoke(numbers)
         self._checkpoints.gone(numbers)
         for number in numbers:
-            self._inbox.pop(number, None)
+            self._drop(number)
             self._repeated.gone(number)
+
+    def _drop(self, number: int) -> None:
+        """Forget what waits of a partition."""
+        self._inbox.pop(number, None)
+        self._ended.pop(number, None)
 
 
 def _partition(message: Message) -> int:

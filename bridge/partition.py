@@ -35,7 +35,8 @@ class Delivered:
 class Partition:
     """One partition for as long as it is assigned: ``epoch`` tells this assignment from every other.
 
-    What is before ``seen_until`` may have been confirmed in an earlier one.
+    What is before ``seen_until`` may have been confirmed in an earlier one. ``next`` is the offset behind the last
+    record, or that from which it is read.
     """
 
     number: int
@@ -46,6 +47,7 @@ class Partition:
     bytes: int = 0
     committable: int | None = None
     seen_until: int = 0
+    next: int | None = None
     full: bool = False
     letters_refused: bool = False
     gone: bool = False
@@ -54,6 +56,7 @@ class Partition:
         """Append a record that is finished after ``updates`` calls of ``finish_one``."""
         record = Delivered(self, offset, size, source if updates else None, left=updates)
         self.records.append(record)
+        self.next = offset + 1
         if updates:
             self.unfinished += 1
             self.updates += updates
@@ -73,6 +76,17 @@ class Partition:
         self.bytes -= record.size
         self._advance()
         return True
+
+    def reach(self, offset: int) -> None:
+        """Note that no record comes before this offset any more: what lies there was aborted, or compacted away."""
+        if self.next is None or offset <= self.next:
+            return
+        self.next = offset
+        if self.records and not self.records[-1].left:
+            self.records[-1].offset = offset - 1
+        else:
+            self.records.append(Delivered(self, offset - 1, 0, None, left=0))
+        self._advance()
 
     @property
     def waiting(self) -> int:

@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from bridge.connection_trouble import Ear
 from bridge.group import CALL_TIMEOUT_S, committed_offsets, topic_id, watermarks
+from bridge.group_protocol import fitting
 from bridge.records import CONSUMER_DEFAULTS, CONSUMER_GUARANTEES, NotAnsweredError
 from bridge.refusal import Properties, is_refusal, refusal
 from tasks.startup import UnreachableError
@@ -106,7 +107,7 @@ class Reading:
         self._ear = Ear()
         self._consumer = Consumer(
             {
-                **READING_DEFAULTS,
+                **fitting(READING_DEFAULTS, properties),
                 **properties,
                 **CONSUMER_GUARANTEES,
                 "group.id": group,

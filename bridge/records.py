@@ -1,6 +1,7 @@
 """The Kafka consumer: records in, offsets out. All of librdkafka's habits that matter here are in this file."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -9,13 +10,16 @@ from typing import Final, Literal
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from bridge.clock_watch import ClockWatch
+from bridge.group_protocol import fitting, join_max_s
 from bridge.kafka_client import CLIENT_DEFAULTS, BrokerList
-from bridge.refusal import KafkaRefusedError, is_refusal, refusal
+from bridge.refusal import KafkaRefusedError, is_refusal, not_yet, refusal
 from bridge.rewind import Standing
 from bridge.sequel import Sequel
 from bridge.window import CommitPoint
 
 logger = logging.getLogger(__name__)
+# A fatal error of librdkafka's is told as a refusal, or waited out with another client.
+logger.addFilter(lambda record: not record.getMessage().startswith("FATAL "))
 
 CONSUMER_DEFAULTS: Final[dict[str, str | int | bool]] = {
     **CLIENT_DEFAULTS,
@@ -37,6 +41,8 @@ CONSUMER_GUARANTEES: Final[dict[str, str | int | bool]] = {
     # librdkafka's own default, "largest", skips what a group without offsets has not read.
     "auto.offset.reset": "earliest",
     "isolation.level": "read_committed",
+    # Aborted records and transactions' markers are never delivered: a partition's end tells that they are passed.
+    "enable.partition.eof": True,
 }
 
 LOGGED: Final = frozenset({KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._SSL})  # noqa: SLF001
@@ -51,8 +57,13 @@ GATHER_S: Final = 0.004
 
 CALL_TIMEOUT_S: Final = 5.0
 
-JOIN_S: Final = 10.0
-"""How much longer than a session a consumer may be without a place in its group."""
+JOIN_AGAIN_S: Final = 5.0
+"""How long to wait before another try to join a group that did not take this consumer in."""
+
+SAY_AGAIN_S: Final = 60.0
+"""For so long the same complaint is not repeated."""
+
+END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - the library's own name for the code
 
 Partitions = Callable[[list[int]], None]
 Rebalance = Literal["assigned", "revoked", "lost"]
@@ -63,7 +74,10 @@ class NotAnsweredError(Exception):
 
 
 class Records:
-    """Consumes one topic in a group, with cooperative rebalancing; not thread-safe."""
+    """Consumes one topic in a group, with cooperative rebalancing; not thread-safe.
+
+    ``ends``: the partitions of which all before this offset, their end, was delivered by the last ``fetch`` or before.
+    """
 
     def __init__(
         self,
@@ -85,18 +99,19 @@ class Records:
         # came back meanwhile would mix records of two assignments; that takes a round trip, which consume() does not.
         self._gone: set[int] = set()
         self._mixed: set[int] = set()
+        self.ends: dict[int, int] = {}
         self._gathered_at = 0.0
         self._sequel = Sequel()
+        self._join_at: float | None = None
+        self._said: tuple[str, float] = ("", 0.0)
         self._open()
         self._clock_watch = ClockWatch(self._wake)
 
     def _open(self) -> None:
-        # A rebalance waits no longer than this for a member that is gone.
-        session_s = int(self._properties.get("session.timeout.ms", 45_000)) / 1_000
-        brokers = self._brokers = BrokerList(join_max_s=session_s + JOIN_S)
+        brokers = self._brokers = BrokerList(join_max_s=join_max_s(self._properties))
         self._consumer = Consumer(
             {
-                **CONSUMER_DEFAULTS,
+                **fitting(CONSUMER_DEFAULTS, self._properties),
                 **self._properties,
                 **CONSUMER_GUARANTEES,
                 **brokers.properties(),
@@ -122,8 +137,10 @@ class Records:
 
     def _open_another(self) -> None:
         """Join the group anew, with a new client; the old one can neither read nor commit."""
-        why = "has forgotten every broker" if self._brokers.forgotten else "finds no place in its group"
-        logger.warning("the client of Kafka %s: another takes its place", why)
+        if self._join_at is None:
+            why = "has forgotten every broker" if self._brokers.forgotten else "finds no place in its group"
+            logger.warning("the client of Kafka %s: another takes its place", why)
+        self._join_at = None
         old = self._consumer
         self._rebalanced(self._brokers, "lost", old.assignment())
         self._open()
@@ -135,7 +152,7 @@ class Records:
         Raises:
             KafkaRefusedError: no permission, a wrong password, or an error that librdkafka calls fatal.
         """
-        if self._brokers.forgotten or self._brokers.left_out:
+        if self._brokers.forgotten or self._brokers.left_out or time.monotonic() >= (self._join_at or math.inf):
             self._open_another()
         # poll() returns with the first record; consume() waits its whole time unless it gets all it was asked for.
         first = self._consumer.poll(wait_s)
@@ -145,21 +162,12 @@ class Records:
             messages: list[Message] = []
         else:
             messages = [first, *(self._gather(most - 1) if most > 1 else ())]
-        records = []
-        for message in messages:
-            error = message.error()
-            if error is not None:
-                self._on_error(error)
-            elif message.partition() not in self._gone and self._follows(message):
-                records.append(message)
+        records = self._sort(messages)
         if self._mixed:
             raise KafkaRefusedError(f"partitions {sorted(self._mixed)} came and went in one call; start again")
         if self._refused is not None:
-            raise refusal(f"topic {self._topic!r} in group {self._group!r}", self._refused, self._properties)
+            self._wait_or_end(self._refused)
         return records
-
-    def _follows(self, message: Message) -> bool:
-        return self._sequel.follows(message.partition() or 0, message.offset() or 0, self._first)
 
     def _first(self, number: int) -> int:
         """The first offset that a partition had when a record of it came last."""
@@ -171,6 +179,30 @@ class Records:
         Their records are left out until they are read from somewhere.
         """
         return self._sequel.broken()
+
+    def _sort(self, messages: list[Message]) -> list[Message]:
+        """The records among them that are still ours; notes the ends and the errors."""
+        records = []
+        self.ends = {}
+        for message in messages:
+            error, number, offset = message.error(), message.partition(), message.offset() or 0
+            if error is not None and error.code() != END:
+                self._on_error(error)
+            elif number is None or number in self._gone:
+                continue
+            elif error is not None:
+                if self._sequel.ends(number, offset):
+                    self.ends[number] = offset
+            elif self._sequel.follows(number, offset, self._first):
+                records.append(message)
+        return records
+
+    def _wait_or_end(self, refused: KafkaError) -> None:
+        """Wait for a place in the group that will be free; KafkaRefusedError for what does not pass by itself."""
+        if not not_yet(refused):
+            raise refusal(f"topic {self._topic!r} in group {self._group!r}", refused, self._properties)
+        self._refused = None
+        self._join_at = time.monotonic() + JOIN_AGAIN_S
 
     def _gather(self, most: int) -> list[Message]:
         """What comes with the first record; under load for a moment after the last call, so that each has several."""
@@ -314,8 +346,17 @@ class Records:
     def _on_error(self, error: KafkaError) -> None:
         if is_refusal(error):
             self._refused = error
-        elif error.code() not in LOGGED:
+        if why := not_yet(error):
+            self._say(f"group {self._group!r} does not take this bridge in: {why}. It waits")
+        elif error.code() not in LOGGED and error is not self._refused:
             logger.warning("Kafka: %s", error.str())
+
+    def _say(self, complaint: str) -> None:
+        """Log a complaint, the same one not again and again."""
+        now = time.monotonic()
+        if complaint != self._said[0] or now >= self._said[1] + SAY_AGAIN_S:
+            self._said = (complaint, now)
+            logger.warning("%s", complaint)
 
 
 def _close(consumer: Consumer) -> None:

@@ -40,6 +40,10 @@ class Sequel:
         self._next[number] = offset + 1
         return True
 
+    def ends(self, number: int, offset: int) -> bool:
+        """Whether a partition's end is behind its records: that of one that has begun anew is not."""
+        return number not in self._broken and offset >= self._next.get(number, offset)
+
     def broken(self) -> dict[int, int]:
         """The partitions that went back by themselves, with the offset at which nothing was any more; each once."""
         broken = {number: wanted for number, wanted in self._broken.items() if number in self._next}

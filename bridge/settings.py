@@ -5,6 +5,7 @@ import re
 
 from pydantic import AliasChoices, Field, ValidationInfo, field_validator
 
+from bridge.group_protocol import unfit
 from tasks.environment import FILE_SUFFIX, Settings, environment_names, read_if_given, unknown, unknown_settings
 from tasks.settings import ENV_PREFIX, SettingsError, TaskSettings
 
@@ -103,6 +104,7 @@ GUARDED = frozenset(
         "enable.auto.commit",
         "enable.auto.offset.store",
         "enable.idempotence",
+        "enable.partition.eof",
         "group.id",
         "isolation.level",
         "partitioner",
@@ -129,16 +131,23 @@ def kafka_properties(settings: BridgeSettings) -> dict[str, str | int | bool]:
     """Return the librdkafka properties of every client, those of the environment included.
 
     ``LASTWORD_KAFKA_SSL_CA_LOCATION`` is ``ssl.ca.location``. SettingsError for one that a guarantee rests on, that
-    has a setting of its own, or whose file cannot be read.
+    has a setting of its own, that does not fit the group protocol, or whose file cannot be read.
     """
     given = _given_properties()
     for name in sorted((GUARDED | ADDRESSES) & given.keys()):
-        value = "a secret value" if _is_secret(name) else repr(given[name])
         reason = (
             "it cannot be set, a guarantee rests on it" if name in GUARDED else "set KAFKA_BOOTSTRAP_SERVERS instead"
         )
-        raise SettingsError(f"setting {_variable(name)}: given {value}; {reason}")
+        raise _wrong_property(name, given[name], reason)
+    if foreign := unfit(given):
+        name, reason = foreign
+        raise _wrong_property(name, given[name], reason)
     return {"client.id": "lastword", **given, "bootstrap.servers": settings.kafka_bootstrap_servers}
+
+
+def _wrong_property(name: str, value: str, reason: str) -> SettingsError:
+    shown = "a secret value" if _is_secret(name) else repr(value)
+    return SettingsError(f"setting {_variable(name)}: given {shown}; {reason}")
 
 
 def complaint_about_property(complaint: str) -> str:

@@ -59,6 +59,10 @@ class Window:
         """Look for the updates of a partition's records before this offset before they are sent."""
         self._partitions[number].seen_until = offset
 
+    def begin(self, number: int, offset: int) -> None:
+        """Note from where a partition is read."""
+        self._partitions[number].next = offset
+
     @property
     def assigned(self) -> frozenset[int]:
         """The partitions that are assigned."""
@@ -121,6 +125,11 @@ class Window:
         """Take in a record that is no update; it is finished when ``finish`` is called, its dead letter delivered."""
         record = self._partitions[number].deliver(offset, 1, size, source)
         return InFlight(record=record, update=None, state=State.LETTER)
+
+    def reach(self, number: int, offset: int) -> None:
+        """Note that a partition was delivered up to this offset, which is its end: there may be no record before it."""
+        if number in self._partitions:
+            self._partitions[number].reach(offset)
 
     # Updates go out.
 

@@ -108,6 +108,11 @@ class Kafka(Server):
             "share.coordinator.state.topic.min.isr": 1,
             # A group's first member need not wait 3 s for others, nor the cleaner have 128 MiB for a few topics.
             "group.initial.rebalance.delay.ms": 0,
+            # With group.protocol=consumer it is not the client that says how soon a member that was killed is gone.
+            "group.consumer.session.timeout.ms": 6000,
+            "group.consumer.min.session.timeout.ms": 6000,
+            "group.consumer.heartbeat.interval.ms": 500,
+            "group.consumer.min.heartbeat.interval.ms": 500,
             "log.cleaner.dedupe.buffer.size": 10 * 1024 * 1024,
             # A node that was killed may not come back before its last session (9 s by default) has ended.
             "broker.session.timeout.ms": 3000,

@@ -1,15 +1,21 @@
-"""``celery -A tasks flower`` is for this machine only and asks for a password, unless it is told otherwise."""
+"""``celery -A tasks flower`` is for this machine only and asks for a password, unless it is told otherwise.
 
+The page of its broker asks a Redis as Celery does.
+"""
+
+import asyncio
 import contextlib
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 import click
-from celery import signals
+from celery import Celery, signals
 
 from tasks import interrupt
+from tasks.consumers import CONNECT_S, queue_length
 from tasks.settings import SettingsError
 from tasks.startup import EXIT_SETTINGS, complain, leave
 
@@ -29,6 +35,7 @@ def protect(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
         return
     if interrupt.stands():
         interrupt.raise_once()  # Flower ends in order then
+    _ask_redis_as_celery_does()
     from flower.options import options  # noqa: PLC0415 - the worker need not load Flower
 
     if not options.address and not options.unix_socket:
@@ -44,6 +51,39 @@ def protect(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
             complain(f"Flower's user and password are in {credentials_file()}")
         except SettingsError as error:
             leave(str(error), EXIT_SETTINGS)
+
+
+class Queues:
+    """The queues of Celery's broker, looked at over a connection of Celery's own."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    async def queues(self, names: Iterable[str]) -> list[dict[str, str | int]]:
+        """How many messages wait in each queue, in the form of Flower's own."""
+        return await asyncio.get_running_loop().run_in_executor(None, self._lengths, list(names))
+
+    def _lengths(self, names: list[str]) -> list[dict[str, str | int]]:
+        connection: Any  # kombu's stubs lack half of it
+        with self._app.connection_for_read() as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_S)
+            return [{"name": name, "messages": queue_length(connection, name)} for name in names]
+
+
+def _ask_redis_as_celery_does() -> None:
+    """Let Flower's pages see the lengths of queues wherever Celery has its broker.
+
+    Flower's own client of Redis overlooks what the broker's URL says behind its ``?``, so that a private authority is
+    unknown to it; of several Sentinels it takes the first, and of any database the one with the number 0.
+    """
+    from flower.views import BaseHandler  # noqa: PLC0415 - the worker need not load Flower
+
+    flowers_own = BaseHandler.get_broker
+
+    def get_broker(handler: Any) -> Any:  # noqa: ANN401 - Flower has no types
+        return Queues(handler.capp) if handler.application.transport == "redis" else flowers_own(handler)
+
+    BaseHandler.get_broker = get_broker
 
 
 def credentials() -> list[str]:

@@ -3,6 +3,7 @@
 import logging
 import socket
 import ssl
+import time
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,6 +13,8 @@ from kazoo.protocol.serialization import Auth
 from kazoo.retry import KazooRetry
 from kazoo.security import CREATOR_ALL_ACL
 
+from tasks.zookeeper_probe import probe
+
 # kazoo reports a lost connection in several records per attempt, ours in one. Set this logger's level to see kazoo's.
 _kazoo_log = logging.getLogger(f"{__name__}.kazoo")
 _kazoo_log.setLevel(logging.ERROR)
@@ -20,6 +23,10 @@ _kazoo_log.addFilter(lambda record: not any(isinstance(argument, Auth) for argum
 
 _NAME_MISMATCH: Final = frozenset({62, 64})
 """OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
+
+
+_PROBES_S: Final = 2.0
+"""How long may be looked at servers to find out why they give no session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +83,7 @@ def open_client(hosts: str, *, session_timeout_s: float, security: Security) -> 
 
 
 def trouble_of(client: KazooClient) -> str:
-    """Why ``client`` is not connected, as far as is known: what was wrong at which address, and what to do."""
+    """Why ``client`` is not connected, as far as can be found out within seconds: at which address, and what to do."""
     return str(client.handler.trouble)
 
 
@@ -91,16 +98,27 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc]  # kazoo has n
         super().__init__()
         self._tls = tls
         self._troubles: dict[tuple[str, int], str] = {}
+        self._taken: dict[tuple[str, int], str] = {}
 
     @property
     def trouble(self) -> str:
         """What came of the last attempt at each address: a server's only one may be under way again."""
-        return "; ".join(dict.fromkeys(self._troubles.values())) or "none of its names can be resolved"
+        end = time.monotonic() + _PROBES_S
+        said = dict.fromkeys(self._say(address, end) for address in list(self._troubles))
+        return "; ".join(said) or "none of its names can be resolved"
+
+    def _say(self, address: tuple[str, int], end: float) -> str:
+        hostname = self._taken.get(address)
+        if hostname is None:
+            return self._troubles[address]
+        looked = probe(address, hostname, self._tls) if time.monotonic() < end else "it gives no session"
+        return f"{hostname}:{address[1]}: {looked}"
 
     def create_connection(self, address: tuple[str, int], hostname: str, timeout: float, **_: object) -> socket.socket:
         """Connect to an address, which ``hostname`` was resolved to; called by kazoo, which waits and tries again."""
         where = f"{hostname}:{address[1]}"
         self._troubles.setdefault(address, f"{where}: no answer to the connection")
+        self._taken.pop(address, None)
         try:
             connection = socket.create_connection(address, timeout)
         except OSError as error:
@@ -114,8 +132,7 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc]  # kazoo has n
                 self._troubles[address] = f"{where}: {_handshake_trouble(error, hostname)}"
                 raise
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        wants = "TLS (LASTWORD_ZOOKEEPER_TLS)" if self._tls is None else "a certificate (LASTWORD_ZOOKEEPER_TLS_CERT)"
-        self._troubles[address] = f"{where}: it takes the connection and says nothing: no quorum, or it wants {wants}"
+        self._taken[address] = hostname
         return connection
 
     def select(self, rlist: list[Any], wlist: list[Any], xlist: list[Any], timeout: float) -> tuple[list[Any], ...]:

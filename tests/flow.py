@@ -24,6 +24,7 @@ from tests.worker_helpers import REPOSITORY, worker_env
 logger = logging.getLogger(__name__)
 
 PARTITIONS = 4
+SESSION_MS = "6000"
 BEGIN_MS = 1_763_800_000_000
 FIRST_LOOKED_AT = 20
 NOWHERE = 2**62
@@ -55,7 +56,7 @@ class Flow:
             # The default: half of it has to do for a group that a busy machine lets wait.
             "LASTWORD_SESSION_TIMEOUT_S": "10",
             # A bridge that was killed must not keep its partitions for the default of 45 s.
-            "LASTWORD_KAFKA_SESSION_TIMEOUT_MS": "6000",
+            "LASTWORD_KAFKA_SESSION_TIMEOUT_MS": SESSION_MS,
         }
         self.cache = redis.Redis.from_url(cache.url())
         self.broker = redis.Redis.from_url(self.environment["CELERY_BROKER_URL"])
@@ -67,17 +68,24 @@ class Flow:
         self.contents: dict[tuple[str, tuple[int, int]], bytes | None] = {}
         self.delivered: dict[int, list[tuple[int, str, tuple[int, int]]]] = {n: [] for n in range(PARTITIONS)}
 
+    def by(self, protocol: str) -> None:
+        """Let its bridges be members of their group by this protocol of Kafka."""
+        self.environment["LASTWORD_KAFKA_GROUP_PROTOCOL"] = protocol
+        session = self.environment.pop("LASTWORD_KAFKA_SESSION_TIMEOUT_MS", SESSION_MS)
+        if protocol == "classic":  # else Kafka says how long a session lasts: servers/kafka.py
+            self.environment["LASTWORD_KAFKA_SESSION_TIMEOUT_MS"] = session
+
     def close(self) -> None:
         self.reader.close()
         self.cache.close()
         self.broker.close()
 
     @contextmanager
-    def bridge(self, **settings: str) -> Iterator["Bridge"]:
-        """A running bridge that has its partitions."""
+    def bridge(self, wait_for: str = "partitions assigned", **settings: str) -> Iterator["Bridge"]:
+        """A running bridge that has its partitions, or has said something else."""
         bridge = Bridge(self.directory, self.environment | settings)
         try:
-            bridge.wait_for_log("partitions assigned")
+            bridge.wait_for_log(wait_for)
             yield bridge
         except BaseException:
             sys.stderr.write(bridge.log[-6_000:])

@@ -20,6 +20,11 @@ from tests.waiting import DEADLINE_S, wait_until
 QUICK_GROUP: dict[str, str | int | bool] = {"heartbeat.interval.ms": 100, "session.timeout.ms": 6_000}
 """A member hears of a rebalance at its next heartbeat."""
 
+PROTOCOLS: dict[str, dict[str, str | int | bool]] = {
+    "classic": QUICK_GROUP,
+    "consumer": {"group.protocol": "consumer"},  # Kafka says how quick: servers/kafka.py
+}
+
 Headers = list[tuple[str, str | bytes | None]]
 
 
@@ -112,11 +117,13 @@ def committed(address: str, group: str, topic: str, number: int = 0) -> tuple[in
 class Member:
     """A member of a consumer group: Records, and the rebalances it was told of, in order."""
 
-    def __init__(self, address: str, topic: str, group: str, **properties: str | float | bool) -> None:
+    def __init__(
+        self, address: str, topic: str, group: str, protocol: str = "classic", /, **properties: str | float | bool
+    ) -> None:
         self.rebalances: list[tuple[str, list[int]]] = []
         self.assigned: set[int] = set()
         self.on_revoked: Callable[[list[int]], None] = lambda _: None
-        given: dict[str, str | int | bool] = {"bootstrap.servers": address, **QUICK_GROUP}
+        given: dict[str, str | int | bool] = {"bootstrap.servers": address, **PROTOCOLS[protocol]}
         given.update({name.replace("_", "."): value for name, value in properties.items()})  # type: ignore[misc]
         self.records = Records(
             given,

@@ -15,6 +15,11 @@ from tests.worker_helpers import celery_worker
 
 ALL = list(range(PARTITIONS))
 
+BOTH = pytest.mark.parametrize(
+    ("protocol", "under"), [("classic", "group"), ("consumer", "group, KIP-848")], ids=["classic", "consumer"]
+)
+"""Kafka's two protocols for the members of a consumer group."""
+
 
 def partitions(bridge: Bridge) -> set[int]:
     """Which partitions a bridge has, by what it has logged."""
@@ -52,8 +57,10 @@ def test_bridge_killed_again_and_again(flow: Flow) -> None:
         flow.wait_until_all_is_committed()
 
 
-def test_bridges_come_and_go_under_load(flow: Flow) -> None:
+@BOTH
+def test_bridges_come_and_go_under_load(flow: Flow, protocol: str, under: str) -> None:
     """Two and three at a time: some are stopped, some killed, some paused past their session."""
+    flow.by(protocol)
     with celery_worker(flow.environment, *GROUP), ExitStack() as stack:
 
         def start() -> Bridge:
@@ -65,7 +72,7 @@ def test_bridges_come_and_go_under_load(flow: Flow) -> None:
 
         first, second = start(), start()
         changes = stack.enter_context(Load(flow))
-        with measured(flow, "two and three bridges come and go", under="group") as measurement:
+        with measured(flow, "two and three bridges come and go", under=under) as measurement:
             go_on(first, second)
             third = start()
             go_on(first, second, third)
@@ -90,11 +97,13 @@ def test_bridges_come_and_go_under_load(flow: Flow) -> None:
 
 
 @pytest.mark.core
-def test_a_bridge_paused_past_its_session_commits_nothing_more(flow: Flow) -> None:
+@BOTH
+def test_a_bridge_paused_past_its_session_commits_nothing_more(flow: Flow, protocol: str, under: str) -> None:
     """It resumes with records in hand, and offsets to commit, of partitions that are another's by now."""
+    flow.by(protocol)
     with celery_worker(flow.environment, *GROUP), flow.bridge() as paused, Load(flow) as changes:
         changes.wait_until_flowing()
-        with measured(flow, "bridge paused (SIGSTOP) past its session", under="group") as measurement:
+        with measured(flow, "bridge paused (SIGSTOP) past its session", under=under) as measurement:
             paused.send(signal.SIGSTOP)
             with flow.bridge() as other:
                 wait_until(lambda: partitions(other) == set(ALL), what="its partitions with the other")
@@ -126,3 +135,30 @@ def test_a_rebalance_while_more_has_come_than_there_is_room_for(flow: Flow) -> N
             flow.wait_until_all_is_committed()
             assert first.exit_code is None
             assert second.exit_code is None
+
+
+def test_bridges_are_replaced_by_those_of_the_other_protocol_and_back(flow: Flow) -> None:
+    """One by one, as an orchestrator does it: a new one is up before an old one is stopped."""
+    with celery_worker(flow.environment, *GROUP), ExitStack() as stack:
+        old = [stack.enter_context(flow.bridge()) for _ in range(2)]
+        wait_until_shared(*old)
+        changes = stack.enter_context(Load(flow))
+        with measured(flow, "bridges replaced by those of the other group protocol", under="group") as measurement:
+            flow.by("consumer")
+            new = [stack.enter_context(flow.bridge("does not take this bridge in")) for _ in range(2)]
+            changes.wait_until_flowing()
+            for bridge in old:
+                assert bridge.stop() == 0
+            wait_until_shared(*new)
+            changes.wait_until_flowing()
+            flow.by("classic")
+            back = stack.enter_context(flow.bridge())
+            wait_until_shared(back, *new)
+            for bridge in new:
+                assert bridge.stop() == 0
+            wait_until(lambda: partitions(back) == set(ALL), what="its partitions with the last")
+            changes.wait_until_flowing()
+            measurement.over()
+            changes.stop()
+            flow.wait_until_fresh()
+        flow.wait_until_all_is_committed()

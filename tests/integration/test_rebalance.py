@@ -17,15 +17,22 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.core
 
+
+@pytest.fixture(params=["classic", "consumer"])
+def protocol(request: pytest.FixtureRequest) -> str:
+    """How the members of a group come to their partitions: by one of them, or by Kafka (KIP-848)."""
+    return str(request.param)
+
+
 # Pausing.
 
 
 def test_a_paused_partition_is_silent_the_other_flows_and_none_is_lost(
-    kafka_server: Reachable, topic: str, group: str
+    kafka_server: Reachable, topic: str, group: str, protocol: str
 ) -> None:
     address = kafka_server.address
     create_topic(address, topic, 2)
-    with Member(address, topic, group) as member:
+    with Member(address, topic, group, protocol) as member:
         member.join(2)
         member.records.pause_only(frozenset({0}), frozenset({0, 1}))
         produce(address, topic, numbered(10) + numbered(10, partition=1))
@@ -44,10 +51,10 @@ def test_a_paused_partition_is_silent_the_other_flows_and_none_is_lost(
 # Rebalances.
 
 
-def test_partitions_move_to_a_newcomer_and_back(kafka_server: Reachable, topic: str, group: str) -> None:
+def test_partitions_move_to_a_newcomer_and_back(kafka_server: Reachable, topic: str, group: str, protocol: str) -> None:
     address = kafka_server.address
     create_topic(address, topic, 2)
-    with Member(address, topic, group) as old:
+    with Member(address, topic, group, protocol) as old:
         old.join(2)
         old.records.pause_only(frozenset({0, 1}), frozenset({0, 1}))
         produce(address, topic, numbered(4) + numbered(4, partition=1))
@@ -59,7 +66,7 @@ def test_partitions_move_to_a_newcomer_and_back(kafka_server: Reachable, topic: 
             old.records.store([CommitPoint(number, 1, 3) for number in numbers], RUN_ID)
 
         old.on_revoked = commit
-        with Member(address, topic, group) as new:
+        with Member(address, topic, group, protocol) as new:
             got = share(old, new, until=lambda: len(old.assigned) == len(new.assigned) == 1)
             (moved,) = new.assigned
             (kept,) = old.assigned
@@ -115,8 +122,13 @@ class SlowBetween:
 
 
 def test_a_record_whose_partition_goes_in_the_same_fetch_is_not_returned(
-    address: str, topic: str, member: Member
+    address: str, topic: str, group: str, protocol: str
 ) -> None:
+    with Member(address, topic, group, protocol) as member:
+        _check_the_record_that_comes_with_a_revocation(address, topic, member)
+
+
+def _check_the_record_that_comes_with_a_revocation(address: str, topic: str, member: Member) -> None:
     member.join(1)
     produce(address, topic, numbered(3))
     consumer = member.records._consumer

@@ -94,7 +94,16 @@ def test_a_server_that_wants_a_certificate_of_ours(
     mutual_server: ZooKeeper, zookeeper_root: str, trusting: Security
 ) -> None:
     said = refusal(mutual_server.address, zookeeper_root, trusting)
-    assert said.endswith("no quorum, or it wants a certificate (LASTWORD_ZOOKEEPER_TLS_CERT)")
+    assert said.startswith("it refuses our certificate, or wants one (")
+    assert said.endswith("): LASTWORD_ZOOKEEPER_TLS_CERT")
+
+
+def test_a_server_that_does_not_know_the_authority_of_ours(
+    mutual_server: ZooKeeper, authority: Authority, zookeeper_root: str, tmp_path: Path
+) -> None:
+    context = tls_context(ca=str(authority.pem), cert=str(Authority(tmp_path).issue("client")))
+    said = refusal(mutual_server.address, zookeeper_root, Security(tls=context))
+    assert said.startswith("it refuses our certificate, or wants one (")
 
 
 @pytest.mark.parametrize("authority_is_given", [True, False])
@@ -119,7 +128,7 @@ def test_tls_to_a_port_without_it(zookeeper_server: ZooKeeper, zookeeper_root: s
 
 def test_no_tls_to_a_port_with_it(server: ZooKeeper, zookeeper_root: str) -> None:
     said = refusal(server.address, zookeeper_root, Security())
-    assert said.endswith("no quorum, or it wants TLS (LASTWORD_ZOOKEEPER_TLS)")
+    assert said.startswith("this port speaks TLS: set LASTWORD_ZOOKEEPER_TLS=true")
 
 
 @pytest.mark.parametrize("password", [None, "wrong"])

@@ -76,6 +76,7 @@ class WindowMachine(RuleBasedStateMachine):
         self.log: dict[int, list[Record]] = {p: [] for p in PARTITIONS}
         self.position = dict.fromkeys(PARTITIONS, 0)
         self.committed = dict.fromkeys(PARTITIONS, 0)
+        self.aborted_until = dict.fromkeys(PARTITIONS, 0)
         self.cache: dict[str, Version] = {}
         self.letters: list[Letter] = []
         self.published = 0
@@ -95,12 +96,13 @@ class WindowMachine(RuleBasedStateMachine):
         self.window.assign(partitions)
         for number in partitions:
             self.position[number] = self.committed[number]
+            self.window.begin(number, self.position[number])
         self.letters = [letter for letter in self.letters if letter.entry.record.partition.number not in partitions]
 
     @rule(number=st.sampled_from(PARTITIONS), batch=st.lists(records, min_size=1, max_size=5))
     def publish_and_fetch(self, number: int, batch: list[tuple[int, list[tuple[str, int]], int, int]]) -> None:
         for gap, updates, size, luck in batch:
-            offset = self.log[number][-1].offset + gap if self.log[number] else gap - 1
+            offset = max(self.end(number), self.aborted_until[number] - 1) + gap
             self.published += 1
             newest = [update(product, 10 + self.published + older) for product, older in updates]
             self.log[number].append(Record(offset, newest, size, decodes=luck > 0))
@@ -109,9 +111,18 @@ class WindowMachine(RuleBasedStateMachine):
     @rule(most=st.integers(1, 10))
     def fetch(self, most: int) -> None:
         for number in self.window.assigned - self.window.paused():
+            if self.position[number] > self.end(number):
+                self.window.reach(number, self.aborted_until[number])
             for record in [r for r in self.log[number] if r.offset >= self.position[number]][:most]:
                 if not self.take_in(number, record):
                     break
+
+    @rule(number=st.sampled_from(PARTITIONS), gap=st.integers(0, 12))
+    def reach_the_end(self, number: int, gap: int) -> None:
+        """A transaction is aborted, if there is a gap, and the partition is read to its end."""
+        if self.position[number] > self.end(number):
+            self.aborted_until[number] = max(self.position[number], self.aborted_until[number]) + gap
+            self.window.reach(number, self.aborted_until[number])
 
     def take_in(self, number: int, record: Record) -> bool:
         distinct = len({u.product_id for u in record.updates}) if record.decodes else 1
@@ -285,6 +296,7 @@ class WindowMachine(RuleBasedStateMachine):
             and not self.letters
             and read
             and all(self.committed[n] > self.end(n) for n in PARTITIONS if stuck[n] is None)
+            and all(self.committed[n] >= self.aborted_until[n] for n in PARTITIONS if stuck[n] is None)
             and all(self.committed[n] <= at for n, at in stuck.items() if at is not None)
         )
 

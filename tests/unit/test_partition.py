@@ -49,6 +49,24 @@ def test_a_record_without_updates_is_finished_in_its_turn() -> None:
     assert partition.committable == 3
 
 
+def test_what_is_never_delivered_at_the_end_is_passed_behind_the_last_record() -> None:
+    partition = Partition(0, epoch=1)
+    partition.reach(9)
+    assert partition.committable is None, "from where it is read is not known yet"
+    partition = Partition(0, epoch=1, next=5)
+    partition.reach(5)
+    assert not partition.records, "nothing was passed"
+    partition.reach(9)
+    assert partition.committable == 9
+    stuck = partition.deliver(9, 1, 10, None)
+    for offset in (10, 12, 15, 14):
+        partition.reach(offset)
+    assert (partition.committable, partition.waiting) == (9, 1), "however often the end is told, it takes one place"
+    partition.deliver(15, 0, 0, None)
+    partition.finish_one(stuck)
+    assert (partition.committable, len(partition.records)) == (16, 0)
+
+
 @pytest.mark.parametrize(
     ("updates", "size", "room"),
     [(9, 98, True), (10, 98, False), (9, 99, False), (1, 1, True)],
