@@ -8,13 +8,15 @@ from celery import Celery
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
-from tasks.flow_command import COMMAND
 from tasks.redis_errors import explain
 
 ASK_S: Final = 1.0
 """How long workers are waited for: nobody knows how many there are to answer."""
 
 CONNECT_S: Final = 5
+
+COMMAND: Final = "lastword_flow"
+"""The remote control command that asks a worker whose tasks it runs; tasks/flow_command.py answers it."""
 
 
 @dataclass(frozen=True, slots=True)

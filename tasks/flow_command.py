@@ -3,13 +3,17 @@
 ``celery -A tasks inspect lastword_flow`` asks it too.
 """
 
-from typing import Any, Final
+from typing import Any
 
-from celery.worker.control import Panel
+from celery.worker.control import inspect_command
 
+from tasks.consumers import COMMAND
 from tasks.resources import resources
 
-COMMAND: Final = "lastword_flow"
+
+def install() -> None:
+    """Have this worker answer."""
+    inspect_command(name=COMMAND)(lastword_flow)
 
 
 def lastword_flow(state: Any, **_: object) -> dict[str, object]:  # noqa: ANN401 - Celery's
@@ -21,7 +25,3 @@ def lastword_flow(state: Any, **_: object) -> dict[str, object]:  # noqa: ANN401
         "cache": strays.name_of_cache(),
         "queues": [queue.name for queue in consumer.queues] if consumer else [],
     }
-
-
-_panel: Any = Panel  # whose types leave out the keywords
-_panel.register(name=COMMAND, type="inspect")(lastword_flow)

@@ -11,7 +11,6 @@ from celery.concurrency import get_implementation
 from celery.exceptions import Reject, Retry
 from kombu.exceptions import OperationalError
 
-import tasks.flow_command  # answers whom it serves
 import tasks.flower  # noqa: F401 - makes `celery flower` safe
 from tasks import interrupt
 from tasks.arguments import (
@@ -93,9 +92,11 @@ def get_ready(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
 
 def take_over_remote_control() -> None:
     """Refuse the remote control commands that cannot work, and answer ours."""
-    from tasks import remote_control  # noqa: PLC0415 - half of Celery's worker: a bridge imports this module as well
+    # Half of Celery's worker comes with these: a bridge imports this module as well.
+    from tasks import flow_command, remote_control  # noqa: PLC0415
 
     remote_control.install()
+    flow_command.install()
 
 
 def wait_for_servers(here: Resources) -> None:
