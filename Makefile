@@ -79,7 +79,7 @@ lock: $(INSTALLED)
 	$(COMPILE) --constraints requirements.lock pyproject.toml -o requirements-runtime.lock
 	echo setuptools | $(COMPILE) --constraints requirements.lock - -o requirements-build.lock
 
-# The tables of settings in the README, from the code.
+# The tables of settings in the documentation, from the code.
 settings: $(INSTALLED)
 	$(BIN)/python -m tests.settings_table
 

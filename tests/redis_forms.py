@@ -27,7 +27,7 @@ ACL = (
     "on >s3cret ~test-* ~lastword:* +evalsha +script|load +hget +hmget +hset +hdel +expire +persist +type +get "
     "+set +info +wait"
 )
-"""What the cache needs, as the README has it; the tests' keys begin with test- instead of product:."""
+"""What the cache needs, as docs/settings.md has it; the tests' keys begin with test- instead of product:."""
 
 Raw = redis.Redis | redis.RedisCluster
 

@@ -1,4 +1,4 @@
-"""``python -m tests.settings_table`` renews the tables in the README, made from the settings' classes."""
+"""``python -m tests.settings_table`` renews the tables of settings in the documentation, made from the settings' classes."""
 
 import os
 import runpy
@@ -12,7 +12,7 @@ from tasks.environment import environment_name
 from tasks.settings import TaskSettings
 from tests.commands import REPOSITORY, clean_env
 
-PAGE = REPOSITORY / "README.md"
+PAGE = REPOSITORY / "docs" / "settings-reference.md"
 BROKER = "Celery's broker; other settings of Celery are in `celeryconfig.py`"
 
 Kind = type[TaskSettings] | type[BridgeSettings]

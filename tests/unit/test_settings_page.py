@@ -1,4 +1,4 @@
-"""The README has each setting as the code has it."""
+"""The documentation has each setting as the code has it."""
 
 from bridge.settings import BridgeSettings
 from tasks.settings import TaskSettings
@@ -7,7 +7,7 @@ from tests.settings_table import PAGE, page_with, tables
 
 def test_the_tables_are_those_of_the_code() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    assert page == page_with(tables(), page), "the README is out of date: make settings"
+    assert page == page_with(tables(), page), "the page is out of date: make settings"
 
 
 def test_every_setting_has_a_meaning() -> None:
