@@ -35,6 +35,7 @@ GIVEN = {
     "tombstone_ttl_s": "700000",
     "key_form": "int64",
     "key_must_agree": "False",
+    "table_in_one_partition": "True",
     "tombstone_time_from_record": "True",
     "create_topics": "True",
     "loader": "shop.rows:load",
