@@ -18,7 +18,12 @@ MOST_LINES = 15
 
 @pytest.fixture
 def env(
-    secured_kafka: SecuredKafka, redis_server: Redis, zookeeper_server: ZooKeeper, topic: str, group: str
+    secured_kafka: SecuredKafka,
+    redis_server: Redis,
+    zookeeper_server: ZooKeeper,
+    topic: str,
+    group: str,
+    key_prefix: str,
 ) -> dict[str, str]:
     """All that both commands need, on topics that are there."""
     for name in (topic, f"{topic}-dlt"):
@@ -32,6 +37,7 @@ def env(
         "CELERY_BROKER_URL": redis_server.url(1),
         "ZOOKEEPER_HOSTS": zookeeper_server.address,
         "LASTWORD_TOPIC": topic,
+        "LASTWORD_KEY_PREFIX": key_prefix,
         "LASTWORD_CONSUMER_GROUP": group,
         "LASTWORD_STARTUP_DEADLINE_S": "20",
     }
