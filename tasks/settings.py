@@ -93,7 +93,7 @@ class TaskSettings(FlowSettings):
     )
 
     replay_horizon_s: int = Field(
-        7 * 86_400, gt=0, description="How old a record may be that still arrives. At least the topic's retention: what is older is deleted there"
+        7 * 86_400, gt=0, description="How old a record may be that still arrives: at least the topic's retention"
     )
     ttl_s: int | None = Field(
         None, le=10**10, description="When a product expires in Redis after its last write; at least the horizon"

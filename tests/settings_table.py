@@ -1,4 +1,4 @@
-"""``python -m tests.settings_table`` renews the tables of settings in the documentation, made from the settings' classes."""
+"""``python -m tests.settings_table`` renews the tables in the documentation, made from the settings' classes."""
 
 import os
 import runpy
