@@ -1,8 +1,10 @@
-"""Celery's pool of threads, which here says that a task cannot be terminated; Celery's own raises an error."""
+"""Celery's pool of threads, but for two things at a cold shutdown, at which Celery's own leaves tracebacks."""
 
 import logging
+from concurrent.futures import Future
+from typing import Any
 
-from celery.concurrency.thread import TaskPool
+from celery.concurrency.thread import ApplyResult, TaskPool  # type: ignore[attr-defined]  # the stubs leave it out
 
 from tasks.worker_options import WHY
 
@@ -11,6 +13,22 @@ logger = logging.getLogger(__name__)
 
 class ThreadPool(TaskPool):
     """What ``-P threads`` is in this worker."""
+
+    _stopping = False
+
+    def on_stop(self) -> None:
+        """Take nothing any more, and wait for what has begun."""
+        self._stopping = True
+        super().on_stop()
+
+    def on_apply(self, *args: Any, **kwargs: Any) -> ApplyResult:  # noqa: ANN401 - Celery's
+        """Begin a task; a retry that falls due while the pool stops is dropped, for the bridge sends it again."""
+        try:
+            return super().on_apply(*args, **kwargs)
+        except RuntimeError:
+            if not self._stopping:
+                raise
+            return ApplyResult(Future())
 
     def terminate_job(self, _pid: int, _signal: object = None) -> None:
         """Do nothing but say so: a cold shutdown asks for it, and waits then for what has begun."""
