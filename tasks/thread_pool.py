@@ -1,10 +1,10 @@
 """Celery's pool of threads, but for two things at a cold shutdown, at which Celery's own leaves tracebacks."""
 
 import logging
-from concurrent.futures import Future
 from typing import Any
 
 from celery.concurrency.thread import ApplyResult, TaskPool  # type: ignore[attr-defined]  # the stubs leave it out
+from celery.exceptions import TaskRevokedError
 
 from tasks.worker_options import WHY
 
@@ -22,13 +22,17 @@ class ThreadPool(TaskPool):
         super().on_stop()
 
     def on_apply(self, *args: Any, **kwargs: Any) -> ApplyResult:  # noqa: ANN401 - Celery's
-        """Begin a task; a retry that falls due while the pool stops is dropped, for the bridge sends it again."""
+        """Begin a task. A retry that falls due while the pool stops is dropped; the bridge sends it again.
+
+        Raises:
+            TaskRevokedError: the pool stops; Celery drops the task without a word.
+        """
         try:
             return super().on_apply(*args, **kwargs)
         except RuntimeError:
             if not self._stopping:
                 raise
-            return ApplyResult(Future())
+            raise TaskRevokedError("the pool stops") from None
 
     def terminate_job(self, _pid: int, _signal: object = None) -> None:
         """Do nothing but say so: a cold shutdown asks for it, and waits then for what has begun."""

@@ -103,7 +103,7 @@ def commands_take_no_answer_of_a_replica(flow: Flow, relay: BlackHoleProxy, repl
     inspected = ended(["-m", "bridge", "inspect", next(iter(flow.newest))], replica.address)
     assert inspected.code == 3, inspected.out + inspected.err
     replayed = ended(REPLAY, replica.address)
-    assert replayed.code == 1, replayed.out + replayed.err
+    assert replayed.code == 3, replayed.out + replayed.err
     assert "it is a replica" in replayed.err
 
 
