@@ -3,17 +3,13 @@
 Source: docs/decisions/0021-positions-before-clocks.md
 """
 
-import logging
 from collections.abc import Iterable
 from typing import Final
 
 from bridge.formats.debezium_source import ALIGNED
+from bridge.stopped import Stopped
 from tasks.contract import Update
 from tasks.rfc3339 import format_rfc3339
-
-logger = logging.getLogger(__name__)
-
-COMPLAIN_EVERY_S: Final = 60.0
 
 LATER_US: Final = 60_000_000
 """By so much must a commit that stands before the last one be later: the times of commits do not grow as they do."""
@@ -29,8 +25,7 @@ class Positions:
 
     def __init__(self) -> None:
         self._last: dict[int, Update] = {}
-        self._stopped: dict[int, str] = {}
-        self._next_complaint = 0.0
+        self._stopped = Stopped()
 
     def follow(self, number: int, updates: Iterable[Update], timestamp_ms: int | None) -> bool:
         """Whether a record's updates may follow in a partition, which is stopped where they may not."""
@@ -40,18 +35,14 @@ class Positions:
                 continue
             if last is not None and version.updated_at_us < last.version.updated_at_us:
                 if update.updated_at_us > last.updated_at_us + LATER_US and number not in self._stopped:
-                    self._stopped[number] = _why(update, last, timestamp_ms)
+                    self._stopped.stop(number, _why(update, last, timestamp_ms))
             elif version.commit != version.sequence // ALIGNED:  # else the commit is not told
                 self._last[number] = update
         return number not in self._stopped
 
     def stopped(self, now: float) -> frozenset[int]:
         """The partitions that are stopped; complains of them now and then."""
-        if self._stopped and now >= self._next_complaint:
-            self._next_complaint = now + COMPLAIN_EVERY_S
-            for number, reason in sorted(self._stopped.items()):
-                logger.error("partition %d is paused until this bridge is started again: %s", number, reason)
-        return frozenset(self._stopped)
+        return self._stopped.numbers(now)
 
 
 def _why(update: Update, last: Update, timestamp_ms: int | None) -> str:

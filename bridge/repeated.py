@@ -3,16 +3,11 @@
 Source: docs/decisions/0025-a-topic-has-an-id.md
 """
 
-import logging
 from collections.abc import Iterable
-from typing import Final
 
+from bridge.stopped import Stopped
 from tasks.contract import Update
 from tasks.rfc3339 import format_rfc3339
-
-logger = logging.getLogger(__name__)
-
-COMPLAIN_EVERY_S: Final = 60.0
 
 
 class RepeatedOffsets:
@@ -23,13 +18,12 @@ class RepeatedOffsets:
 
     def __init__(self) -> None:
         self._least: dict[int, int] = {}
-        self._stopped: dict[int, str] = {}
-        self._next_complaint = 0.0
+        self._stopped = Stopped()
 
     def begin(self, number: int, least: int) -> None:
         """A partition is read from where it was checked; by offset, its changes must be of this generation at least."""
         self._least[number] = least
-        self._stopped.pop(number, None)
+        self._stopped.go_on(number)
 
     def follow(self, number: int, updates: Iterable[Update], offset: int, timestamp_ms: int | None) -> bool:
         """Whether a record's updates may follow in a partition, which is stopped where they may not."""
@@ -40,21 +34,17 @@ class RepeatedOffsets:
                 # A letter that was sent back has the offset that it had at first.
                 is_offset = version.is_position and not version.commit and version.sequence == offset
                 if is_offset and version.generation < least:
-                    self._stopped[number] = _why(update, offset, timestamp_ms)
+                    self._stopped.stop(number, _why(update, offset, timestamp_ms))
                     break
         return number not in self._stopped
 
     def stopped(self, now: float) -> frozenset[int]:
         """The partitions that are stopped; complains of them now and then."""
-        if self._stopped and now >= self._next_complaint:
-            self._next_complaint = now + COMPLAIN_EVERY_S
-            for number, reason in sorted(self._stopped.items()):
-                logger.error("partition %d is paused until this bridge is started again: %s", number, reason)
-        return frozenset(self._stopped)
+        return self._stopped.numbers(now)
 
     def gone(self, number: int) -> None:
         """Forget a partition that is somebody else's."""
-        self._stopped.pop(number, None)
+        self._stopped.go_on(number)
 
 
 def _why(update: Update, offset: int, timestamp_ms: int | None) -> str:

@@ -1,6 +1,7 @@
 """Who takes tasks from the broker: the workers that answer, the queues they consume, the flow that each serves."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -42,20 +43,27 @@ class Consumers:
 
 def read_consumers(app: Celery) -> Consumers:
     """Ask the broker and, through it, the workers. ConnectionError with a reason when the broker does not answer."""
+    with asking(app) as connection:
+        queue = app.conf.task_default_queue
+        queued = queue_length(connection, queue)
+        answers = app.control.broadcast(COMMAND, reply=True, timeout=ASK_S, connection=connection) or []
+    told = {worker: answer for each in answers for worker, answer in each.items()}
+    known = tuple(_consumer(worker, answer) for worker, answer in sorted(told.items()) if "flow" in answer)
+    return Consumers(queue, queued, known, tuple(sorted(told.keys() - {one.worker for one in known})))
+
+
+@contextmanager
+def asking(app: Celery) -> Iterator[Any]:
+    """A connection to ask the broker, and workers, by; ConnectionError with a reason where the broker fails."""
     connection: Any
     with app.connection_for_read() as connection:
         try:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_S)
-            queue = app.conf.task_default_queue
-            queued = queue_length(connection, queue)
-            answers = app.control.broadcast(COMMAND, reply=True, timeout=ASK_S, connection=connection) or []
+            yield connection
         except (KombuError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
             cause = error.__cause__ or error
             said = explain(cause) if isinstance(cause, RedisError) else str(cause)
             raise ConnectionError(f"{connection.as_uri()}: {said}") from error
-    told = {worker: answer for each in answers for worker, answer in each.items()}
-    known = tuple(_consumer(worker, answer) for worker, answer in sorted(told.items()) if "flow" in answer)
-    return Consumers(queue, queued, known, tuple(sorted(told.keys() - {one.worker for one in known})))
 
 
 def queue_length(connection: Any, queue: str) -> int:  # noqa: ANN401 - kombu's stubs lack half of it

@@ -5,11 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from celery import Celery
-from kombu.exceptions import KombuError
-from redis.exceptions import RedisError
 
-from tasks.consumers import ASK_S, CONNECT_S, queue_length
-from tasks.redis_errors import explain
+from tasks.consumers import ASK_S, asking, queue_length
 
 QUESTION: Final = "lastword_tasks"
 """The remote control command that asks a worker; tasks/remote_control.py answers it."""
@@ -55,20 +52,12 @@ def read_under_way(app: Celery, records: Sequence[str]) -> UnderWay:
 
     ConnectionError with a reason when the broker does not answer.
     """
-    connection: Any
     queue = str(app.conf.task_default_queue)
-    with app.connection_for_read() as connection:
-        try:
-            connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_S)
-            queued = queue_length(connection, queue)
-            found = _told(queue, queued, _ask(app, connection, records))
-            if found.untold and records:
-                asked = app.control.inspect(list(found.untold), timeout=ASK_S, connection=connection)
-                found.tasks.update(_states(asked.query_task(*records) or {}))
-        except (KombuError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
-            cause = error.__cause__ or error
-            said = explain(cause) if isinstance(cause, RedisError) else str(cause)
-            raise ConnectionError(f"{connection.as_uri()}: {said}") from error
+    with asking(app) as connection:
+        found = _told(queue, queue_length(connection, queue), _ask(app, connection, records))
+        if found.untold and records:
+            asked = app.control.inspect(list(found.untold), timeout=ASK_S, connection=connection)
+            found.tasks.update(_states(asked.query_task(*records) or {}))
     return found
 
 
