@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import redis
 from confluent_kafka import Consumer, Message, TopicPartition
@@ -141,6 +142,11 @@ class Flow:
                 at, _, sequence = version.decode().partition("-")
                 found[product] = (int(at), int(sequence))
         return found
+
+    def read_from(self, cache: redis.Redis | redis.RedisCluster) -> None:
+        """Judge by this server from now on: the flow's cache has become another one."""
+        self.cache.close()
+        self.cache = cast("redis.Redis", cache)
 
     def harvest(self) -> None:
         """Fetch what Redis has recorded, before it is made to forget something: here nothing is recorded."""

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
+from celery.app.control import Control
+
 from tasks.arguments import TASK_NAME
 from tests.commands import run
 from tests.faults.buttons import ask, ids_of, press, remote_control, writes_refused
@@ -16,7 +18,7 @@ from tests.flower_helpers import running_flower
 from tests.inspect_helpers import says, told
 from tests.pools import GROUP, POOLS, PREFORK, name_of
 from tests.waiting import wait_until
-from tests.worker_helpers import celery_worker
+from tests.worker_helpers import CeleryWorker, celery_worker
 
 LOGIN: Final = "me:mine"
 PURGE: Final = ["-m", "celery", "-A", "tasks", "purge", "-f"]
@@ -86,6 +88,16 @@ def test_a_task_is_revoked_again_and_again_while_writes_are_refused(
             measurement.over()
             flow.wait_until_fresh()
         flow.wait_until_all_is_committed()
+
+
+def pressed(control: Control, worker: CeleryWorker, command: str) -> str:
+    """The answer to a command, which Celery refuses while each process has a task in hand, if it is about them."""
+
+    def answer() -> str:
+        said = press(control, worker, command, **ARGUMENTS.get(command, {}))
+        return "" if said.endswith("All processes busy!") else said
+
+    return wait_until(answer, what=f"an answer to {command}")
 
 
 @POOLS

@@ -34,8 +34,7 @@ def test_one_shard_down_and_the_products_of_the_others_flow(
     flow.environment["CELERY_BROKER_URL"] = redis_broker.url
     flow.environment["REDIS_URL"] = f"redis+cluster://{cluster.addresses}"
     flow.environment["LASTWORD_CALL_TIMEOUT_S"] = "0.5"
-    flow.cache.close()
-    flow.cache = redis.RedisCluster(host="127.0.0.1", port=cluster.nodes[0].port)  # type: ignore[assignment]
+    flow.read_from(redis.RedisCluster(host="127.0.0.1", port=cluster.nodes[0].port))
     down = cluster.nodes[1]
     others = [product for product in PRODUCTS if shard(flow, product) != 1]
     assert 5 < len(others) < 25

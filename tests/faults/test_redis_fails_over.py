@@ -32,8 +32,7 @@ def sentinels(tmp_path: Path, flow: Flow) -> Iterator[RedisSentinels]:
                 raw.sentinel_set(SERVICE, "down-after-milliseconds", 3_000)
         flow.environment["REDIS_URL"] = f"redis+sentinel://{sentinels.addresses}/{SERVICE}"
         flow.environment["LASTWORD_CALL_TIMEOUT_S"] = "1"
-        flow.cache.close()
-        flow.cache = redis.Redis(port=sentinels.primary.port)
+        flow.read_from(redis.Redis(port=sentinels.primary.port))
         yield sentinels
 
 
@@ -82,8 +81,7 @@ def test_failed_over_with_writes_lost(flow: Flow, sentinels: RedisSentinels, *, 
 
 def fail_over(flow: Flow, sentinels: RedisSentinels) -> None:
     """Return when the replica is the primary, which the flow then reads."""
-    flow.cache.close()
-    flow.cache = redis.Redis(port=sentinels.replica.port)
+    flow.read_from(redis.Redis(port=sentinels.replica.port))
     wait_until(lambda: is_primary(sentinels.replica), what="the failover")
 
 
@@ -129,8 +127,7 @@ def redis_cluster(tmp_path: Path, flow: Flow) -> Iterator[RedisCluster]:
     with RedisCluster(tmp_path / "cluster") as redis_cluster:
         flow.environment["REDIS_URL"] = f"redis+cluster://{redis_cluster.addresses}"
         flow.environment["LASTWORD_CALL_TIMEOUT_S"] = "1"
-        flow.cache.close()
-        flow.cache = redis.RedisCluster(host="127.0.0.1", port=redis_cluster.nodes[0].port)  # type: ignore[assignment]
+        flow.read_from(redis.RedisCluster(host="127.0.0.1", port=redis_cluster.nodes[0].port))
         yield redis_cluster
 
 

@@ -27,8 +27,7 @@ def sentinels(tmp_path: Path, flow: Flow, redis_broker: RedisBroker) -> Iterator
     with RedisSentinels(tmp_path / "sentinels") as sentinels:
         flow.environment["REDIS_URL"] = f"redis+sentinel://{sentinels.addresses}/{SERVICE}"
         del flow.environment["LASTWORD_CALL_TIMEOUT_S"]
-        flow.cache.close()
-        flow.cache = redis.Redis(port=sentinels.primary.port)
+        flow.read_from(redis.Redis(port=sentinels.primary.port))
         yield sentinels
         sentinels.primary.resume()
     redis_broker.wipe()
@@ -43,8 +42,7 @@ def test_a_primary_that_hangs_behind_sentinels(flow: Flow, sentinels: RedisSenti
         name = "Redis: the primary behind Sentinels hangs (SIGSTOP)"
         with measured(flow, name, under=name_of(pool)) as measurement:
             sentinels.primary.pause()
-            flow.cache.close()
-            flow.cache = redis.Redis(port=sentinels.replica.port)
+            flow.read_from(redis.Redis(port=sentinels.replica.port))
             wait_until(lambda: is_primary(sentinels.replica), what="the failover")
             changes.wait_until_flowing()
             measurement.taken_over()

@@ -23,8 +23,7 @@ def own_cache(tmp_path: Path, flow: Flow) -> Iterator[Redis]:
     """The flow's cache in a Redis of its own, which writes no snapshot by itself."""
     with Redis(tmp_path / "cache", options={"save": ""}) as server:
         flow.environment["REDIS_URL"] = server.url()
-        flow.cache.close()
-        flow.cache = redis.Redis.from_url(server.url())
+        flow.read_from(redis.Redis.from_url(server.url()))
         yield server
 
 

@@ -57,8 +57,7 @@ def relay(flow: Flow, old: Redis) -> Iterator[BlackHoleProxy]:
     """What the flow takes for its cache: as a DNS name or a proxy it chooses a server for each new connection."""
     with BlackHoleProxy(old.address) as relay:
         flow.environment["REDIS_URL"] = f"redis://{relay.address}"
-        flow.cache.close()
-        flow.cache = redis.Redis(port=old.port)
+        flow.read_from(redis.Redis(port=old.port))
         yield relay
 
 
@@ -77,8 +76,7 @@ def test_a_demoted_primary_that_keeps_our_connections(
             relay.lead_to(new.address)
             promoted.replicaof("NO", "ONE")
             demoted.replicaof(*NOWHERE)
-            flow.cache.close()
-            flow.cache = redis.Redis(port=new.port)
+            flow.read_from(redis.Redis(port=new.port))
             assert flow.held() != flow.newest, "nothing was lost"
             bridge.wait_for_log("has lost what was written after that")
             wait_until_all_is_back(flow)

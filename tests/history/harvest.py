@@ -2,8 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final, cast
 
 import redis
@@ -46,6 +46,12 @@ class Harvest:
         """Fetch what there is; call it before Redis is made to forget something. One of ``DOWN`` where it is."""
         with self._mutex:
             self._harvest({*self._products(), *products})
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Fetch nothing meanwhile."""
+        with self._mutex:
+            yield
 
     def lives(self) -> dict[str, list[DataSet]]:
         """All that was fetched, by product."""

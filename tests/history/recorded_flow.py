@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, cast
 
+import redis
 from confluent_kafka import KafkaError, Message, TopicPartition
 
 from bridge import coordinator
@@ -61,6 +62,10 @@ class RecordedFlow(Flow):
     def harvest(self) -> None:
         """Fetch what Redis has recorded; call it before Redis is made to forget something, while it still answers."""
         self._harvest.now()
+
+    def read_from(self, cache: redis.Redis | redis.RedisCluster) -> None:
+        with self._harvest.paused():  # it has its answers from the connections that are closed here
+            super().read_from(cache)
 
     def committed(self) -> dict[int, int]:
         """The committed offsets; whether what they pass was visible when they were committed, the checker says."""

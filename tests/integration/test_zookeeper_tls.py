@@ -189,7 +189,7 @@ def test_a_worker_handles_an_update_over_tls_with_a_password(
         ({"LASTWORD_ZOOKEEPER_AUTH": f"shop:{PASSWORD}"}, "no permission for znode "),
         (
             {"LASTWORD_ZOOKEEPER_TLS": "false", "LASTWORD_ZOOKEEPER_TLS_CA": None},
-            "or it wants TLS (LASTWORD_ZOOKEEPER_TLS)",
+            "this port speaks TLS: set LASTWORD_ZOOKEEPER_TLS=true",
         ),
         ({"LASTWORD_ZOOKEEPER_TLS_CA": None}, "its certificate is refused: "),
     ],

@@ -6,7 +6,7 @@ from tasks import write_script
 from tasks.cache import Cache, Standing
 from tasks.contract import Update
 
-KEPT, OVERWRITTEN = b"  return 'stale'\n", b"  write()\n  return 'applied'\n"
+KEPT, OVERWRITTEN = b"  return apart(held_us, us) and 'apart' or 'stale'\n", b"  write()\n  return 'applied'\n"
 
 
 def nothing_is_held(self: Cache, updates: Sequence[Update]) -> list[Standing]:
