@@ -141,10 +141,10 @@ def cut(site: Site) -> None:
 
 @contextmanager
 def paused(site: Site) -> Iterator[None]:
-    """Of all clients, this one too."""
-    site.raw.client_pause(4_000)
+    """It takes connections, and answers nobody."""
+    site.server.pause()
     yield
-    site.raw.ping()
+    site.server.resume()
 
 
 @contextmanager
