@@ -7,6 +7,7 @@ COPY requirements-runtime.lock ./
 RUN python -m venv /opt/lastword && \
     /opt/lastword/bin/python -m pip install --no-cache-dir --require-hashes --requirement requirements-runtime.lock
 COPY pyproject.toml README.md LICENSE celeryconfig.py ./
+COPY lastword lastword
 COPY bridge bridge
 COPY tasks tasks
 RUN python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheel . && \

@@ -76,7 +76,7 @@ COMPILE = $(BIN)/uv pip compile --system-certs --universal --generate-hashes --p
 
 lock: $(INSTALLED)
 	$(COMPILE) --all-extras pyproject.toml -o requirements.lock
-	$(COMPILE) --constraints requirements.lock pyproject.toml -o requirements-runtime.lock
+	$(COMPILE) --constraints requirements.lock --extra pipeline pyproject.toml -o requirements-runtime.lock
 	echo setuptools | $(COMPILE) --constraints requirements.lock - -o requirements-build.lock
 
 # The tables of settings in the documentation, from the code.

@@ -1,5 +1,5 @@
 """Speed, as ratios measured side by side in one run; never in a timed test."""
 
-from tasks import interrupt
+from lastword.process import interrupt
 
 interrupt.stand_behind_import(__name__)

@@ -31,9 +31,9 @@ from benchmarks.program import BenchmarkError
 from benchmarks.report import Report
 from benchmarks.site import Measurement, Site
 from examples.names import ROOT
+from lastword.process import interrupt
 from servers import ServerError, running_servers
 from servers.rabbitmq import RabbitMQ, is_installed
-from tasks import interrupt
 
 PAGE: Final = ROOT / "docs" / "performance.md"
 MODES_PAGE: Final = ROOT / "docs" / "decisions" / "0005-pool-and-acknowledgement.md"

@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, TopicPartition
 from benchmarks.article import java_command
 from benchmarks.load import PARTITIONS, Load
 from benchmarks.site import Measurement, Run, Site, require
-from bridge import coordinator
+from lastword.kafka import coordinator
 
 ASSIGNED = "partitions assigned"
 BATCH = 1_000

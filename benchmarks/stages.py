@@ -13,12 +13,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from lastword.cache.cache import Cache, Write
+from lastword.contract.record import Rules, Update, decode
+from lastword.contract.version import Version
+from lastword.process import interrupt
 from servers import Redis, ZooKeeper
-from tasks import interrupt
-from tasks.cache import Cache, Write
-from tasks.contract import Rules, Update, decode
-from tasks.lock import Locks
-from tasks.version import Version
+from tasks.lock.locks import Locks
 
 SECONDS = 3.0
 PRODUCTS = 1_000

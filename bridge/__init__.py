@@ -1,5 +1,5 @@
 """From Kafka to Celery and back: an offset is committed only when the cache holds the update."""
 
-from tasks import interrupt
+from lastword.process import interrupt
 
-interrupt.stand_behind_import(__name__, script="lastword")
+interrupt.stand_behind_import(__name__)

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from tasks.consumers import Consumer, Consumers
-from tasks.flow import Destination
+from lastword.broker.consumers import Consumer, Consumers
+from lastword.contract.flow import Destination
 
 
 def causes(ours: Destination, consumers: Consumers) -> Iterator[str]:

@@ -10,16 +10,17 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
-from bridge.back_off import BackOff
-from bridge.identity import Identity, Topic
-from bridge.records import NotAnsweredError, Records
-from bridge.rewind import MADE_ANEW, Marker, Standing, Start, start_of
-from bridge.sequel import tell_gone
-from bridge.topic_watch import TopicWatch
-from bridge.window import CommitPoint, Window
-from tasks.cache import Cache
-from tasks.errors import CacheUnavailableError
-from tasks.seal import Seal, Stamps
+from bridge.delivery.back_off import BackOff
+from bridge.delivery.rewind import MADE_ANEW, Marker, Standing, Start, start_of
+from bridge.delivery.window import CommitPoint, Window
+from bridge.records import Records
+from bridge.topic.sequel import tell_gone
+from bridge.topic.watch import TopicWatch
+from lastword.cache.cache import Cache
+from lastword.cache.seal import Seal, Stamps
+from lastword.contract.errors import CacheUnavailableError
+from lastword.kafka.client import NotAnsweredError
+from lastword.kafka.identity import Identity, Topic
 
 logger = logging.getLogger(__name__)
 

@@ -5,12 +5,12 @@ import secrets
 import time
 from typing import Final, Self
 
-from bridge.settings import BridgeSettings
-from tasks.cache import Cache
-from tasks.errors import CacheUnavailableError
-from tasks.flow import Destination
-from tasks.flow_note import FlowNote, UnreadableNoteError, leave_note, note_key
-from tasks.settings import SettingsError, TaskSettings
+from lastword.cache.cache import Cache
+from lastword.cache.flow_note import FlowNote, UnreadableNoteError, leave_note, note_key
+from lastword.contract.errors import CacheUnavailableError
+from lastword.contract.flow import Destination
+from lastword.settings.bridge import BridgeSettings
+from lastword.settings.shared import SettingsError, TaskSettings
 
 logger = logging.getLogger(__name__)
 

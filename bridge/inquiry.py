@@ -8,8 +8,8 @@ from typing import Final
 from celery import Celery
 
 from bridge.causes import causes
-from tasks.consumers import read_consumers
-from tasks.flow import Destination
+from lastword.broker.consumers import read_consumers
+from lastword.contract.flow import Destination
 
 logger = logging.getLogger(__name__)
 

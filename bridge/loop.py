@@ -8,29 +8,29 @@ from typing import Final, NamedTuple
 
 from confluent_kafka import Message
 
-from bridge.back_off import BackOff
 from bridge.checkpoints import Checkpoints
 from bridge.claim import Claim
-from bridge.dead_letters import DeadLetters, Letter
-from bridge.decoding import updates_of
-from bridge.enqueue import Enqueuer
-from bridge.evidence import Hopeless, hopeless, loaded
-from bridge.headers import headers_of, size_of, timestamp_of
-from bridge.in_flight import InFlight
+from bridge.delivery.back_off import BackOff
+from bridge.delivery.evidence import Hopeless, hopeless, loaded
+from bridge.delivery.in_flight import InFlight
+from bridge.delivery.window import Window
+from bridge.enqueue.enqueue import Enqueuer
+from bridge.enqueue.outbox import Outbox
+from bridge.enqueue.sweep import sweep
 from bridge.inquiry import Inquiry
-from bridge.outbox import Outbox
-from bridge.positions import Positions
+from bridge.letters.dead_letters import DeadLetters, Letter
+from bridge.letters.undecodable import Undecodable
 from bridge.records import Records
-from bridge.repeated import RepeatedOffsets
-from bridge.sweep import sweep
-from bridge.topic_watch import TopicWatch
-from bridge.undecodable import Undecodable
-from bridge.window import Window
-from tasks.cache import Cache
-from tasks.contract import InvalidUpdateError, Rules, Update
-from tasks.errors import CacheUnavailableError
-from tasks.heartbeat import Heartbeat
-from tasks.seal import Stamps
+from bridge.topic.positions import Positions
+from bridge.topic.repeated import RepeatedOffsets
+from bridge.topic.watch import TopicWatch
+from lastword.cache.cache import Cache
+from lastword.cache.seal import Stamps
+from lastword.contract.errors import CacheUnavailableError
+from lastword.contract.record import InvalidUpdateError, Rules, Update
+from lastword.formats.decoding import updates_of
+from lastword.kafka.headers import headers_of, size_of, timestamp_of
+from lastword.process.heartbeat import Heartbeat
 
 logger = logging.getLogger(__name__)
 

@@ -9,41 +9,17 @@ from typing import Final, Literal
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from bridge.clock_watch import ClockWatch
-from bridge.group_protocol import fitting, join_max_s
-from bridge.kafka_client import CLIENT_DEFAULTS, BrokerList
-from bridge.refusal import KafkaRefusedError, is_refusal, not_yet, refusal
-from bridge.rewind import Standing
-from bridge.sequel import Sequel
-from bridge.window import CommitPoint
+from bridge.delivery.rewind import Standing
+from bridge.delivery.window import CommitPoint
+from bridge.topic.sequel import Sequel
+from lastword.kafka.client import CALL_TIMEOUT_S, CONSUMER_DEFAULTS, CONSUMER_GUARANTEES, BrokerList, NotAnsweredError
+from lastword.kafka.clock_watch import ClockWatch
+from lastword.kafka.refusal import KafkaRefusedError, is_refusal, not_yet, refusal
+from lastword.settings.group_protocol import fitting, join_max_s
 
 logger = logging.getLogger(__name__)
 # A fatal error of librdkafka's is told as a refusal, or waited out with another client.
 logger.addFilter(lambda record: not record.getMessage().startswith("FATAL "))
-
-CONSUMER_DEFAULTS: Final[dict[str, str | int | bool]] = {
-    **CLIENT_DEFAULTS,
-    "partition.assignment.strategy": "cooperative-sticky",
-    "auto.commit.interval.ms": 1_000,
-    "queued.min.messages": 2_000,
-    "queued.max.messages.kbytes": 8_192,
-    # With a queue that was full once, librdkafka would fetch nothing for a second.
-    "fetch.queue.backoff.ms": 10,
-    # For so long a partition that is resumed waits while the others have nothing new.
-    "fetch.wait.max.ms": 50,
-    "allow.auto.create.topics": False,
-}
-
-CONSUMER_GUARANTEES: Final[dict[str, str | int | bool]] = {
-    # Only what is stored is ever committed, and only what is confirmed is stored.
-    "enable.auto.offset.store": False,
-    "enable.auto.commit": True,
-    # librdkafka's own default, "largest", skips what a group without offsets has not read.
-    "auto.offset.reset": "earliest",
-    "isolation.level": "read_committed",
-    # Aborted records and transactions' markers are never delivered: a partition's end tells that they are passed.
-    "enable.partition.eof": True,
-}
 
 LOGGED: Final = frozenset({KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._SSL})  # noqa: SLF001
 """Errors that librdkafka writes to our logger itself."""
@@ -55,8 +31,6 @@ CLOSE_TIMEOUT_S: Final = 10.0
 GATHER_S: Final = 0.004
 """The shortest time between two calls that both have records: a turn of the loop costs as much as twenty records."""
 
-CALL_TIMEOUT_S: Final = 5.0
-
 JOIN_AGAIN_S: Final = 5.0
 """How long to wait before another try to join a group that did not take this consumer in."""
 
@@ -67,10 +41,6 @@ END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - the library's own name 
 
 Partitions = Callable[[list[int]], None]
 Rebalance = Literal["assigned", "revoked", "lost"]
-
-
-class NotAnsweredError(Exception):
-    """Kafka did not answer in time, or with an error, and is to be asked again."""
 
 
 class Records:

@@ -6,27 +6,31 @@ from contextlib import suppress
 from types import FrameType
 
 from bridge.claim import Claim
-from bridge.dead_letters import DeadLetters
-from bridge.decoding import decoder_of
-from bridge.enqueue import Enqueuer
+from bridge.delivery.partition import Bounds
+from bridge.delivery.retransmit import Clocks
+from bridge.delivery.window import Window
+from bridge.enqueue.app import app
+from bridge.enqueue.enqueue import Enqueuer
 from bridge.inquiry import Inquiry
+from bridge.letters.dead_letters import DeadLetters
 from bridge.loop import Bridge
-from bridge.partition import Bounds
 from bridge.records import Records
-from bridge.retransmit import Clocks
-from bridge.settings import BridgeSettings, kafka_properties, refuse_long_lag
-from bridge.topic_watch import TopicIds, TopicWatch
-from bridge.topics import reach_kafka, refuse_early_expiry
-from bridge.window import Window
-from tasks import app
-from tasks.cache import Cache
-from tasks.contract import JSON
-from tasks.errors import CacheUnavailableError
-from tasks.heartbeat import Heartbeat
-from tasks.resources import open_cache
-from tasks.seal import Stamps
-from tasks.settings import TaskSettings
-from tasks.startup import broker_address, collect_seldom, reach_broker, reach_cache, wait_for
+from bridge.topic.watch import TopicWatch
+from lastword.broker.config import mind_foreign_settings
+from lastword.broker.reach import broker_address, reach_broker
+from lastword.cache.cache import Cache
+from lastword.cache.opening import open_cache
+from lastword.cache.seal import Stamps
+from lastword.contract.errors import CacheUnavailableError
+from lastword.contract.record import JSON
+from lastword.formats.decoding import decoder_of
+from lastword.kafka.topic_ids import TopicIds
+from lastword.kafka.topics import reach_kafka, refuse_early_expiry
+from lastword.process.heartbeat import Heartbeat
+from lastword.process.reach import reach_cache
+from lastword.process.startup import collect_seldom, wait_for
+from lastword.settings.bridge import BridgeSettings, kafka_properties, refuse_long_lag
+from lastword.settings.shared import TaskSettings
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +50,7 @@ def run(settings: BridgeSettings, task_settings: TaskSettings) -> None:
     if task_settings.format != JSON:
         decoder_of(task_settings.rules)  # refuses a function that does not exist
     cache = open_cache(task_settings)
+    mind_foreign_settings(app)
     broker_address(app)  # refuses an unusable URL before anything is waited for
     heartbeat = Heartbeat(task_settings.heartbeat_file)
     signals = Signals()

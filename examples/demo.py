@@ -25,9 +25,9 @@ from rich.table import Table
 
 from examples.names import ROOT, Names, remove, write_celery_settings
 from examples.watch import Change, Outcomes, Topics, Visible, Watcher, is_shown, newest_of, read_change
+from lastword.process import interrupt
 from servers import Addresses, ServerError, Servers, running_servers
 from servers.process import Child
-from tasks import interrupt
 
 CHANGES = Path(__file__).with_name("product-changes.jsonl")
 DEADLINE_S = 180.0

@@ -15,10 +15,10 @@ from kazoo.exceptions import NoNodeError
 from kazoo.interfaces import IAsyncResult
 from kombu import Connection, Exchange, Queue
 
-from bridge.coordinator import ask, is_away
+from lastword.cache.flow_note import note_key
+from lastword.kafka.coordinator import ask, is_away
 from servers import Addresses
 from servers.kafka import silent
-from tasks.flow_note import note_key
 
 ROOT = Path(__file__).parents[1]
 BULK = 1_000

@@ -19,8 +19,8 @@ from typing import Any, Final
 from honcho.environ import parse_procfile
 from honcho.manager import Manager
 
-from tasks import interrupt
-from tasks.flower import ADDRESS, credentials
+from lastword.process import interrupt
+from tasks.broker.flower import ADDRESS, credentials
 
 ROOT: Final = Path(__file__).parents[1]
 STOP_FIRST: Final = "bridge"

@@ -17,7 +17,7 @@ import redis
 from celery import Celery
 from confluent_kafka import Consumer, TopicPartition
 
-from bridge import coordinator
+from lastword.kafka import coordinator
 
 SAMPLE_EVERY_S = 0.05
 

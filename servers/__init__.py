@@ -1,6 +1,6 @@
 """Real Kafka, ZooKeeper and Redis as child processes on loopback ports, without Docker: for tests, demo, benchmarks."""
 
-from tasks import interrupt
+from lastword.process import interrupt
 
 interrupt.stand_behind_import(__name__)
 

@@ -12,6 +12,7 @@ from typing import Final, NoReturn, get_args
 
 import click
 
+from lastword.process import interrupt
 from servers.cluster_options import cluster_of, ids_from, port_option, refuse_without_cluster
 from servers.clustered import Broker
 from servers.errors import ServerError
@@ -22,7 +23,6 @@ from servers.requests import Action, ask
 from servers.state import State, read_state, remove_state
 from servers.status import look, print_table
 from servers.up import COMMAND_STOP_TIMEOUT_S, DONE, Up
-from tasks import interrupt
 
 DOWN_TIMEOUT_S = COMMAND_STOP_TIMEOUT_S + 45.0
 

@@ -2,9 +2,9 @@
 
 import sys
 
+from lastword.process import interrupt
 from servers.errors import JarError
 from servers.jars import fetch_jars
-from tasks import interrupt
 
 
 def main() -> int:

@@ -8,9 +8,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from lastword.process import interrupt
 from servers.errors import JarError
 from servers.pins import LOCK_FILE, Jar
-from tasks import interrupt
 
 COPY_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 

@@ -1,6 +1,6 @@
 """The update contract, the product locks, the cache, and the Celery task that brings them together."""
 
-from tasks import interrupt
+from lastword.process import interrupt
 
 # As typing has it. Importing that takes a moment, in which Ctrl-C would be a traceback.
 TYPE_CHECKING = False

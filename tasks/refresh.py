@@ -11,9 +11,8 @@ from typing import Protocol
 
 import msgspec
 
-from tasks.cache import Cache, Standing, Write, Written
-from tasks.contract import Update
-from tasks.errors import (
+from lastword.cache.cache import Cache, Standing, Write, Written
+from lastword.contract.errors import (
     ApartError,
     LoaderFailedError,
     LockBusyError,
@@ -21,12 +20,13 @@ from tasks.errors import (
     PermanentError,
     TransientError,
 )
-from tasks.grant import Grant
-from tasks.loader import Loading
-from tasks.lock import Locks
-from tasks.notices import NO_NOTICES, Notices
-from tasks.outcome import Outcome
-from tasks.version import Version
+from lastword.contract.outcome import Outcome
+from lastword.contract.record import Update
+from lastword.contract.version import Version
+from tasks.lock.grant import Grant
+from tasks.lock.locks import Locks
+from tasks.notices.loader import Loading
+from tasks.notices.notices import NO_NOTICES, Notices
 
 Answer = Outcome | TransientError | PermanentError | LoaderFailedError
 

@@ -4,22 +4,21 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
-from tasks.arguments import Arguments
-from tasks.cache import Cache
-from tasks.contract import Update
-from tasks.environment import is_in_file, read_if_given
-from tasks.flow_note import read_note
-from tasks.function import import_function
-from tasks.loader import Loader
-from tasks.lock import Locks
-from tasks.notices import NO_NOTICES, Notices
-from tasks.settings import SettingsError, TaskSettings, load
-from tasks.started import Started
-from tasks.strays import Strays
-from tasks.zookeeper_client import Security, tls_context
+from lastword.cache.cache import Cache
+from lastword.cache.flow_note import read_note
+from lastword.cache.opening import open_cache
+from lastword.cache.started import Started
+from lastword.contract.record import Update
+from lastword.contract.task import Arguments
+from lastword.settings.function import import_function
+from lastword.settings.shared import TaskSettings, load
+from tasks.broker.strays import Strays
+from tasks.lock.locks import Locks
+from tasks.lock.opening import open_locks
+from tasks.notices.loader import Loader
+from tasks.notices.notices import NO_NOTICES, Notices
 
 OVERDUE_RETRIES: Final = 3
 """Whatever the clocks say, a row that is missing is looked for so often, over seconds, before it counts as deleted."""
@@ -84,55 +83,6 @@ def make_loader(settings: TaskSettings) -> Loader | None:
     if settings.loader is None:
         return None
     return Loader(import_function("LASTWORD_LOADER", settings.loader), timeout_s=settings.loader_timeout_s)
-
-
-def open_cache(settings: TaskSettings) -> Cache:
-    """Return the cache that the settings name; it connects at the first call. SettingsError when it cannot be."""
-    try:
-        return Cache.connect(
-            settings.redis_url.get_secret_value(),
-            call_timeout_s=settings.call_timeout_s,
-            key_prefix=settings.key_prefix,
-            ttl_s=settings.ttl_s,
-            tombstone_ttl_s=settings.tombstone_ttl_s,
-            url_now=partial(read_if_given, "REDIS_URL") if is_in_file("REDIS_URL") else None,
-        )
-    except ValueError as error:
-        raise SettingsError(f"setting REDIS_URL: {error}") from None
-
-
-def open_locks(settings: TaskSettings) -> Locks:
-    """Return the locks that the settings name; the session is opened at the first acquire. SettingsError likewise."""
-    try:
-        return Locks(
-            settings.zookeeper_hosts,
-            root=settings.zookeeper_root,
-            prefix=settings.lock_prefix,
-            session_timeout_s=settings.session_timeout_s,
-            call_timeout_s=settings.call_timeout_s,
-            security=zookeeper_security(settings),
-        )
-    except ValueError as error:
-        raise SettingsError(f"setting ZOOKEEPER_HOSTS: {error}") from None
-
-
-def zookeeper_security(settings: TaskSettings) -> Security:
-    """Return how the settings want ZooKeeper spoken to; SettingsError when a file for TLS cannot be used."""
-    auth, key_password = settings.zookeeper_auth, settings.zookeeper_tls_key_password
-    try:
-        tls = (
-            None
-            if not settings.zookeeper_tls
-            else tls_context(
-                ca=settings.zookeeper_tls_ca,
-                cert=settings.zookeeper_tls_cert,
-                key=settings.zookeeper_tls_key,
-                key_password=key_password.get_secret_value() if key_password is not None else None,
-            )
-        )
-    except ValueError as error:
-        raise SettingsError(f"settings LASTWORD_ZOOKEEPER_TLS_...: {error}") from None
-    return Security(auth.get_secret_value() if auth is not None else None, tls)
 
 
 def close_locks() -> None:

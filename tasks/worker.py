@@ -11,9 +11,20 @@ from celery.concurrency import get_implementation
 from celery.exceptions import Reject, Retry
 from kombu.exceptions import OperationalError
 
-import tasks.flower  # noqa: F401 - makes `celery flower` safe
-from tasks import interrupt
-from tasks.arguments import (
+import tasks.broker.flower  # noqa: F401 - makes `celery flower` safe
+from lastword.broker.config import mind_foreign_settings
+from lastword.broker.reach import broker_address, reach_broker
+from lastword.cache.cache import Failure
+from lastword.cache.failures import LOADED
+from lastword.contract.errors import (
+    CacheUnavailableError,
+    LoaderFailedError,
+    LockBusyError,
+    PermanentError,
+    TransientError,
+)
+from lastword.contract.outcome import Outcome
+from lastword.contract.task import (
     PACK_NAME,
     TASK_NAME,
     Arguments,
@@ -25,40 +36,36 @@ from tasks.arguments import (
     unpack,
     unpack_many,
 )
-from tasks.cache import Failure
-from tasks.errors import CacheUnavailableError, LoaderFailedError, LockBusyError, PermanentError, TransientError
-from tasks.failures import LOADED
-from tasks.grouped import GROUP_MAX, Prepared, prepared
-from tasks.heartbeat import Heartbeat
-from tasks.outcome import Outcome
-from tasks.packed import PreparedPack, summary
-from tasks.pool import GroupPool
-from tasks.resources import Resources, close_locks, open_locks, resources
-from tasks.settings import SettingsError, TaskSettings, refuse_misspelt_settings
-from tasks.startup import (
+from lastword.contract.task_id import record_id
+from lastword.process import interrupt
+from lastword.process.heartbeat import Heartbeat
+from lastword.process.reach import reach_cache
+from lastword.process.startup import (
     EXIT_INTERRUPTED,
     EXIT_SETTINGS,
     EXIT_UNREACHABLE,
     UnreachableError,
-    broker_address,
     leave,
-    reach_broker,
-    reach_cache,
     wait_for,
 )
-from tasks.task_id import record_id
-from tasks.ungrouped import MACHINE_ERRORS, run, run_many
-from tasks.worker_options import mind_options
+from lastword.settings.shared import SettingsError, TaskSettings, refuse_misspelt_settings
+from tasks.groups.groups import GROUP_MAX, Prepared, prepared
+from tasks.groups.packed import PreparedPack, summary
+from tasks.groups.pool import GroupPool
+from tasks.groups.ungrouped import MACHINE_ERRORS, run, run_many
+from tasks.groups.worker_options import mind_options
+from tasks.lock.opening import open_locks
+from tasks.resources import Resources, close_locks, resources
 
 logger = logging.getLogger(__name__)
 
-GROUP_POOL = "tasks.pool:GroupPool"
-THREAD_POOL = "tasks.thread_pool:ThreadPool"
+GROUP_POOL = "tasks.groups.pool:GroupPool"
+THREAD_POOL = "tasks.groups.thread_pool:ThreadPool"
 CELERYS_THREADS = "celery.concurrency.thread"
 PREFETCH = 2 * GROUP_MAX
 """Two full groups: of one update per task, what is under way and what gathers meanwhile."""
 
-app = Celery("tasks", events="tasks.events:Events")
+app = Celery("tasks", events="tasks.broker.events:Events")
 app.config_from_object("celeryconfig")
 
 
@@ -74,6 +81,7 @@ def get_ready(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
         if at_once:
             interrupt.raise_once()  # a session of ZooKeeper is to be ended
         refuse_misspelt_settings()
+        mind_foreign_settings(app)
         take_over_remote_control()
         here = resources()
         heartbeat = Heartbeat(here.settings.heartbeat_file)
@@ -93,7 +101,7 @@ def get_ready(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
 def take_over_remote_control() -> None:
     """Refuse the remote control commands that cannot work, and answer ours."""
     # Half of Celery's worker comes with these: a bridge imports this module as well.
-    from tasks import flow_command, remote_control  # noqa: PLC0415
+    from tasks.broker import flow_command, remote_control  # noqa: PLC0415
 
     remote_control.install()
     flow_command.install()

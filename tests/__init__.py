@@ -1,3 +1,3 @@
-from tasks import interrupt
+from lastword.process import interrupt
 
 interrupt.stand_behind_import(__name__)

@@ -7,17 +7,17 @@ from typing import Any
 
 import redis
 
-from tasks.arguments import Arguments
-from tasks.cache import Cache
-from tasks.contract import Update
-from tasks.grouped import Groups, Prepared, Waiting
-from tasks.loader import Loader
-from tasks.lock import Locks
+from lastword.cache.cache import Cache
+from lastword.cache.started import Started
+from lastword.contract.record import Update
+from lastword.contract.task import Arguments
+from lastword.contract.version import Version
+from lastword.settings.shared import TaskSettings, load
+from tasks.groups.groups import Groups, Prepared, Waiting
+from tasks.lock.locks import Locks
+from tasks.notices.loader import Loader
 from tasks.refresh import Answer
 from tasks.resources import Resources
-from tasks.settings import TaskSettings, load
-from tasks.started import Started
-from tasks.version import Version
 
 
 def live(product_id: str, sequence: int = 1, data: bytes = b"1") -> Update:

@@ -14,8 +14,8 @@ from typing import cast
 import redis
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from bridge import coordinator
-from bridge.publisher import Publisher
+from lastword.kafka import coordinator
+from lastword.publisher.publisher import Publisher
 from servers import Reachable, ReachableRedis
 from servers.process import Child
 from tests.rows import Rows

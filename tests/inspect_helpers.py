@@ -6,11 +6,11 @@ from typing import Any
 
 from confluent_kafka import TopicPartition
 
-from bridge import coordinator
-from bridge.publisher import Publisher
-from tasks.cache import Cache, Write
-from tasks.contract import Update
-from tasks.version import Version
+from lastword.cache.cache import Cache, Write
+from lastword.contract.record import Update
+from lastword.contract.version import Version
+from lastword.kafka import coordinator
+from lastword.publisher.publisher import Publisher
 from tests.commands import BRIDGE, Ended, run
 from tests.flow import BEGIN_MS, PARTITIONS, Flow
 from tests.kafka_helpers import create_topic

@@ -12,9 +12,9 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition, cimpl
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from bridge import coordinator
+from bridge.delivery.window import CommitPoint
 from bridge.records import Records
-from bridge.window import CommitPoint
+from lastword.kafka import coordinator
 from tests.waiting import DEADLINE_S, wait_until
 
 QUICK_GROUP: dict[str, str | int | bool] = {"heartbeat.interval.ms": 100, "session.timeout.ms": 6_000}

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from kazoo.client import KazooClient
 from kazoo.protocol.states import ZnodeStat
 
-from tasks.errors import SessionLostError
-from tasks.grant import Grant
-from tasks.lock import Locks
-from tasks.lock_path import SHARDS, lock_path
-from tasks.session import Session
-from tasks.version import Version
-from tasks.zookeeper_client import NO_SECURITY, Security
+from lastword.contract.errors import SessionLostError
+from lastword.contract.version import Version
+from tasks.lock.grant import Grant
+from tasks.lock.locks import Locks
+from tasks.lock.path import SHARDS, lock_path
+from tasks.lock.session import Session
+from tasks.lock.zookeeper_client import NO_SECURITY, Security
 from tests.waiting import wait_until
 
 V = Version(1_763_800_000_000_000, 0)

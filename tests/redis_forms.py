@@ -14,11 +14,11 @@ import pytest
 import redis
 import trustme
 
+from lastword.redis.client import open_client
+from lastword.redis.pipeline import Client
 from servers import Redis, RedisCluster, RedisSentinels, ServerError, Tls
 from servers.redis import Program, find_program
 from servers.redis_sentinel import SERVICE
-from tasks.redis_client import open_client
-from tasks.redis_pipeline import Client
 from tests.programs import REDIS
 
 PROGRAMS: tuple[Program, ...] = get_args(Program)

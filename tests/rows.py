@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from tasks.rfc3339 import format_rfc3339
+from lastword.contract.rfc3339 import format_rfc3339
 
 VARIABLE = "ROWS_DATABASE"
 """Names the database's file to the loader."""

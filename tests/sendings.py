@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from bridge.retransmit import Clocks, Retransmission, Sending
+from bridge.delivery.retransmit import Clocks, Retransmission, Sending
 
 LONG_LIFE = Clocks(task_life_s=1e9)
 

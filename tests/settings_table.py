@@ -7,9 +7,9 @@ from unittest.mock import patch
 
 from pydantic import SecretStr
 
-from bridge.settings import BridgeSettings
-from tasks.environment import environment_name
-from tasks.settings import TaskSettings
+from lastword.settings.bridge import BridgeSettings
+from lastword.settings.environment import environment_name
+from lastword.settings.shared import TaskSettings
 from tests.commands import REPOSITORY, clean_env
 
 PAGE = REPOSITORY / "docs" / "settings-reference.md"
@@ -37,7 +37,7 @@ def tables() -> dict[str, str]:
     rows = {(kind, field): row(kind, field) for kind, field in fields}
     addresses = [line for line in rows.values() if not line.startswith("| `LASTWORD_")]
     with patch.dict(os.environ, clean_env({}), clear=True):
-        broker = runpy.run_path(str(REPOSITORY / "celeryconfig.py"))["broker_url"]
+        broker = runpy.run_path(str(REPOSITORY / "lastword/celeryconfig.py"))["broker_url"]
     addresses.append(f"| `CELERY_BROKER_URL` | `{broker}` | | {BROKER} |\n")
 
     def of(kind: Kind) -> list[str]:

@@ -14,17 +14,17 @@ from celery import Celery
 from celery.events import EventReceiver
 from kazoo.client import KazooClient
 
-from bridge.enqueue import Enqueuer
-from bridge.in_flight import InFlight
-from bridge.partition import Partition
+from bridge.delivery.in_flight import InFlight
+from bridge.delivery.partition import Partition
+from bridge.enqueue.enqueue import Enqueuer
+from lastword.cache.cache import Cache
+from lastword.contract.flow import Destination
+from lastword.contract.record import Update
+from lastword.contract.task import PACK_NAME, TASK_NAME
+from lastword.contract.task_id import repetition_id
+from lastword.contract.version import Version
 from servers import Reachable, ReachableRedis
-from tasks.arguments import PACK_NAME, TASK_NAME
-from tasks.cache import Cache
-from tasks.contract import Update
-from tasks.flow import Destination
-from tasks.lock import Locks
-from tasks.task_id import repetition_id
-from tasks.version import Version
+from tasks.lock.locks import Locks
 from tests.lock_helpers import direct_client, lock_count, lock_stat, open_locks
 from tests.waiting import wait_until
 from tests.worker_helpers import BROKER_DB, CeleryWorker, empty_broker, worker_env

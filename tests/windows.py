@@ -1,11 +1,11 @@
 """Windows to try, and records to put into them: one byte each unless told otherwise, at simulated times."""
 
-from bridge.in_flight import InFlight
-from bridge.partition import Bounds
-from bridge.retransmit import Clocks
-from bridge.window import Window
-from tasks.contract import Update
-from tasks.version import Version
+from bridge.delivery.in_flight import InFlight
+from bridge.delivery.partition import Bounds
+from bridge.delivery.retransmit import Clocks
+from bridge.delivery.window import Window
+from lastword.contract.record import Update
+from lastword.contract.version import Version
 
 
 def change(product: str, number: int = 1) -> Update:

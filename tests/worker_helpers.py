@@ -12,9 +12,9 @@ from pathlib import Path
 
 from redis import Redis as Client
 
+from lastword.contract.flow import DEFAULT_FLOW
 from servers import Reachable, ReachableRedis
 from servers.process import Child
-from tasks.flow import DEFAULT_FLOW
 from tests.waiting import DEADLINE_S, wait_until
 
 SESSION_TIMEOUT_S = 3.0  # of the workers' ZooKeeper sessions; the server's tick is 1 s

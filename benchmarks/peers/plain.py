@@ -7,13 +7,13 @@ from typing import Any
 
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from bridge.coordinator import ask
-from bridge.settings import BridgeSettings
-from tasks.cache import Cache, Write
-from tasks.contract import Update, decode
-from tasks.outcome import Outcome
-from tasks.resources import open_cache
-from tasks.settings import TaskSettings, load
+from lastword.cache.cache import Cache, Write
+from lastword.cache.opening import open_cache
+from lastword.contract.outcome import Outcome
+from lastword.contract.record import Update, decode
+from lastword.kafka.coordinator import ask
+from lastword.settings.bridge import BridgeSettings
+from lastword.settings.shared import TaskSettings, load
 
 BATCH = 500
 POLL_S = 0.1

@@ -23,11 +23,11 @@ from examples.cdc.source import DEADLINE_S, LARGE, SNAPSHOT, Source, SourceError
 from examples.demo import BRIDGE, WORKER, DemoError, child, wait_for_commit
 from examples.names import Names, write_celery_settings
 from examples.watch import Topics
+from lastword.process import interrupt
 from servers import ServerError, Servers
 from servers.connect import Connect, read_properties
 from servers.jars import fetch_jars
 from servers.postgresql import PostgreSQL, find_postgresql
-from tasks import interrupt
 
 CONNECTOR: Final = Path(__file__).with_name("connector.properties")
 ROWS: Final = 3_000

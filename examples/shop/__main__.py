@@ -23,8 +23,6 @@ from confluent_kafka import KafkaException
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
-from bridge.publisher import Publisher
-from bridge.settings import BridgeSettings, kafka_properties
 from examples.names import ROOT, Names, remove, write_celery_settings
 from examples.shop.buttons import Buttons
 from examples.shop.catalog import Catalog
@@ -32,10 +30,12 @@ from examples.shop.crew import Crew
 from examples.shop.service import create_service
 from examples.shop.tables import absolute, open_database
 from examples.shop.view import View
+from lastword import Publisher
+from lastword.process import interrupt
+from lastword.settings.bridge import BridgeSettings, kafka_properties
+from lastword.settings.shared import SettingsError, load
 from servers import Addresses, ServerError, running_servers
 from servers.ports import is_free
-from tasks import interrupt
-from tasks.settings import SettingsError, load
 
 PORT: Final = 8_000
 HOST: Final = "127.0.0.1"

@@ -9,9 +9,9 @@ from typing import Any, Final
 import redis
 from fastapi import APIRouter, HTTPException
 
-from bridge.publisher import Publisher
 from examples.shop.catalog import Catalog
 from examples.shop.crew import Crew
+from lastword import Publisher
 
 BURST: Final = 1_000
 SHUFFLED: Final = 5_000

@@ -17,9 +17,9 @@ from sqlalchemy import Engine, delete, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, aliased
 
-from bridge.publisher import Change, InvalidUpdateError, Publisher, PublishError
 from examples.shop.tables import READS, Outbox, open_database
-from tasks import interrupt
+from lastword import Change, InvalidUpdateError, Publisher, PublishError
+from lastword.process import interrupt
 
 logger = logging.getLogger(__name__)
 

@@ -21,9 +21,9 @@ from kazoo.handlers.threading import KazooTimeoutError
 from kombu.exceptions import KombuError
 from sqlalchemy.exc import SQLAlchemyError
 
-from bridge import coordinator
+from lastword.kafka import coordinator
 from servers.kafka import silent
-from tasks.lock_path import SHARDS
+from tasks.lock.path import SHARDS
 
 logger = logging.getLogger(__name__)
 

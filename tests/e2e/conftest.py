@@ -39,7 +39,7 @@ def given(kafka_server: Reachable, zookeeper_server: Reachable, own_redis: Redis
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from a copy: setuptools would leave its own files in the repository, and take old ones from there."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in ["bridge", "tasks", "servers", "tests"]:
+    for name in ["bridge", "lastword", "tasks", "servers", "tests"]:
         shutil.copytree(REPOSITORY / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ["celeryconfig.py", "pyproject.toml", "README.md", "LICENSE"]:
         shutil.copy(REPOSITORY / name, source)

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from flower.options import default_options
 
-from bridge.settings import BridgeSettings
+from lastword.settings.bridge import BridgeSettings
+from lastword.settings.environment import environment_names
+from lastword.settings.shared import TaskSettings
 from servers import Kafka, KafkaCluster, Redis, ZooKeeper
 from servers.ports import free_port
-from tasks.environment import environment_names
-from tasks.settings import TaskSettings
 from tests.e2e.compose import OURS, Service, dockerfile, read_services, seconds, services
 from tests.e2e.conftest import Install
 from tests.flow import PARTITIONS, Flow

@@ -172,7 +172,7 @@ def test_the_first_counts_wherever_it_comes(tmp_path: Path, program: str, wanted
 def test_who_imports_us_keeps_their_own_way(tmp_path: Path) -> None:
     theirs = tmp_path / "theirs"
     theirs.mkdir()
-    (theirs / "__init__.py").write_text("import bridge.publisher, servers, tasks\n")
+    (theirs / "__init__.py").write_text("import lastword.publisher.publisher, servers, tasks\n")
     shows = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)\n"
     (theirs / "__main__.py").write_text(shows)
     with start(tmp_path, "", "-m", "theirs", "bridge") as process:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from bridge import coordinator
-from bridge.headers import headers_of
-from bridge.publisher import Publisher
+from lastword.kafka import coordinator
+from lastword.kafka.headers import headers_of
+from lastword.publisher.publisher import Publisher
 from tests.flow import PARTITIONS, Flow
 from tests.pools import GROUP, POOLS_OF_WHICH_ONE_IS_CORE, THREADS, long_run
 from tests.waiting import wait_until

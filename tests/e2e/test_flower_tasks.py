@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from examples.watch import Topics
-from tasks.task_id import record_id
+from lastword.contract.task_id import record_id
 from tests.commands import PUBLISH, run
 from tests.flow import Flow
 from tests.flower_helpers import Flower, running_flower

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from bridge.publisher import Publisher
-from tasks.startup import EXIT_SETTINGS
+from lastword.process.startup import EXIT_SETTINGS
+from lastword.publisher.publisher import Publisher
 from tests.commands import run
 from tests.faults.test_poison import dead_letters
 from tests.flow import Flow
 from tests.kafka_helpers import Given, produce
 from tests.rows import Rows
-from tests.unit.test_formats import CANAL, MAXWELL, POSTGRES, ROW, T_MS, debezium, enveloped
+from tests.unit.lastword.formats.test_formats import CANAL, MAXWELL, POSTGRES, ROW, T_MS, debezium, enveloped
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 

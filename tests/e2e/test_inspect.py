@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from servers import Reachable, ReachableRedis
-from tasks.lock_path import lock_path
+from tasks.lock.path import lock_path
 from tests.commands import BRIDGE, run
 from tests.flow import Flow
 from tests.inspect_helpers import VERSION, inspect, publish, says, told

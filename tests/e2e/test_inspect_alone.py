@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bridge.murmur2 import partition_of
+from lastword.kafka.murmur2 import partition_of
 from servers.ports import free_port
 from tests.commands import BRIDGE, ONE_SECOND, PASSWORD, run
 from tests.flow import BEGIN_MS, PARTITIONS, Flow

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bridge.publisher import Change, Publisher
-from tasks.contract import Rules
-from tasks.startup import EXIT_SETTINGS
+from lastword.contract.record import Rules
+from lastword.process.startup import EXIT_SETTINGS
+from lastword.publisher.publisher import Change, Publisher
 from tests.faults.test_poison import dead_letters
 from tests.flow import BEGIN_MS, Flow
 from tests.pools import POOLS

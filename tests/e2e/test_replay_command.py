@@ -15,7 +15,7 @@ import psutil
 import pytest
 from confluent_kafka import Producer
 
-from bridge.publisher import Publisher
+from lastword.publisher.publisher import Publisher
 from tests.commands import BRIDGE, Ended, clean_env, run, running
 from tests.flow import BEGIN_MS, PARTITIONS, Flow
 from tests.kafka_helpers import create_topic

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from bridge.publisher import Publisher
+from lastword.publisher.publisher import Publisher
 from servers import Kafka, Reachable, ReachableRedis, Redis, ZooKeeper
 from servers.process import Child
 from tests.commands import BRIDGE, clean_env, run

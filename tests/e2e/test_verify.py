@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from bridge.publisher import Publisher
+from lastword.publisher.publisher import Publisher
 from tests.commands import BRIDGE, Ended, run
 from tests.flow import BEGIN_MS, PARTITIONS, Flow
 from tests.inspect_helpers import VERSION, create_topics, hold, publish
@@ -177,7 +177,7 @@ def test_a_long_topic_is_compared_in_bounded_memory(flow: Flow) -> None:
             producer.flush(60)
     assert producer.flush(60) == 0
     # Not ru_maxrss, which a process inherits: here it would be what the tests themselves have taken.
-    measured = "import re, sys; from pathlib import Path; from bridge.cli import main\n"
+    measured = "import re, sys; from pathlib import Path; from lastword.commands.cli import main\n"
     measured += "try: main(['verify', '--wait', '0'])\n"
     measured += (
         "finally: print(re.findall(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[0], file=sys.stderr)"

@@ -15,7 +15,7 @@ from tests.task_helpers import open_site
 from tests.waiting import wait_until
 from tests.worker_helpers import REPOSITORY, celery_worker
 
-ROOMS = ["bridge", "tasks"]
+ROOMS = ["bridge", "lastword", "tasks"]
 
 
 @pytest.fixture(params=["3.11", "3.13"])
@@ -44,7 +44,7 @@ def test_the_wheel_holds_the_application_and_nothing_else(wheel: Path) -> None:
         if path.is_file() and path.suffix != ".pyc"
     }
     assert names - metadata == ours | {"celeryconfig.py"}
-    assert {"bridge/py.typed", "tasks/py.typed", "tasks/write_if_newer.lua"} <= names
+    assert {"bridge/py.typed", "lastword/py.typed", "tasks/py.typed", "lastword/cache/write_if_newer.lua"} <= names
     assert any(name.endswith("/licenses/LICENSE") for name in metadata)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
-from bridge.publisher import Publisher
+from lastword.publisher.publisher import Publisher
 from tests.flow import Flow
 from tests.waiting import DEADLINE_S, wait_until
 

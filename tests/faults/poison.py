@@ -8,8 +8,8 @@ import os
 import signal
 from collections.abc import Sequence
 
-from tasks.cache import Cache, Standing, Write, Written
-from tasks.contract import Update
+from lastword.cache.cache import Cache, Standing, Write, Written
+from lastword.contract.record import Update
 
 KILLS = "kills-"
 KILLS_LATE = "kills late-"

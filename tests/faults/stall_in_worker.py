@@ -11,9 +11,9 @@ from typing import Any
 
 from kazoo.interfaces import IAsyncResult
 
-from tasks.cache import Cache, Write, Written
-from tasks.grant import Grant
-from tasks.session import Session
+from lastword.cache.cache import Cache, Write, Written
+from tasks.lock.grant import Grant
+from tasks.lock.session import Session
 
 _directory = Path(os.environ["STALL_DIRECTORY"])
 _product = os.environ["STALL_PRODUCT"]

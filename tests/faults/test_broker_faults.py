@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge.publisher import Publisher
+from lastword.publisher.publisher import Publisher
 from tests.celery_brokers import CeleryBroker, RabbitBroker
 from tests.faults.figures import measured
 from tests.faults.load import Load, publish

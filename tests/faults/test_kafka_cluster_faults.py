@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from bridge.coordinator import ask
+from lastword.kafka.coordinator import ask
 from servers import KafkaCluster
 from servers.kafka_cluster import KafkaNode
 from tests.faults.figures import measured

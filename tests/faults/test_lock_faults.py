@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.grant import Grant
+from tasks.lock.grant import Grant
 from tests.faults.figures import measured
 from tests.faults.load import is_visible, publish
 from tests.faults.stall import Point, Stall, standing_worker

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from tasks.arguments import PACK_NAME, TASK_NAME
+from lastword.contract.task import PACK_NAME, TASK_NAME
 from tests.celery_brokers import CeleryBroker
 from tests.faults.figures import measured
 from tests.faults.load import Load, publish

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-from bridge.dead_letters import PREFIX
-from bridge.headers import headers_of
+from bridge.letters.dead_letters import PREFIX
+from lastword.kafka.headers import headers_of
 from tests.faults.poison import KILLS, KILLS_LATE, RAISES
 from tests.flow import BEGIN_MS, PARTITIONS, Flow
 from tests.history.recorded_flow import RecordedFlow

@@ -8,7 +8,7 @@ import pytest
 from celery.worker import loops as celery_loops
 from kombu import Connection, Queue
 
-import tasks.consumer  # noqa: F401 - mends Celery's loop
+import tasks.broker.consumer  # noqa: F401 - mends Celery's loop
 from tests.celery_brokers import QUEUE, RabbitBroker
 from tests.faults.figures import measured
 from tests.faults.load import publish

@@ -7,7 +7,7 @@ import pytest
 import redis
 from redis.crc import key_slot
 
-from bridge.publisher import Publisher
+from lastword.publisher.publisher import Publisher
 from servers import RedisCluster
 from servers.redis_cluster import SLOTS
 from tests.celery_brokers import RedisBroker

@@ -12,8 +12,8 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from bridge.publisher import Publisher
-from bridge.rewind import MADE_ANEW, Marker
+from bridge.delivery.rewind import MADE_ANEW, Marker
+from lastword.publisher.publisher import Publisher
 from tests.faults.dead_letters import count_letters
 from tests.faults.figures import measured
 from tests.faults.load import is_visible, publish

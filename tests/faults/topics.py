@@ -3,7 +3,7 @@
 from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from bridge import coordinator
+from lastword.kafka import coordinator
 from tests.faults.load import not_fresh
 from tests.flow import PARTITIONS, Flow
 from tests.kafka_helpers import create_topic

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from kazoo.client import KazooClient
 from kazoo.protocol.states import ZnodeStat
 
-from tasks.grant import Grant
+from tasks.lock.grant import Grant
 from tests.flow import Flow
 from tests.lock_helpers import acquire_when_possible, direct_client, lock_count, lock_stat, open_locks
 from tests.waiting import DEADLINE_S, wait_until

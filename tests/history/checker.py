@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from itertools import accumulate, pairwise
 from typing import Final
 
-from tasks.lock_path import lock_path
-from tasks.version import Version
+from lastword.contract.version import Version
+from tasks.lock.path import lock_path
 from tests.history.events import Attempt, Commit, DataSet, History, Interval
 from tests.history.report import Report, Rule, Violation
 

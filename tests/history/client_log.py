@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tasks.version import Version
+from lastword.contract.version import Version
 from tests.history.events import Attempt
 
 

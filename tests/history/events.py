@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import NamedTuple
 
-from tasks.version import Version
+from lastword.contract.version import Version
 
 
 class Published(NamedTuple):

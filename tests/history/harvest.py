@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 import redis
 from redis.exceptions import RedisClusterException, RedisError
 
-from tasks.version import Version
+from lastword.contract.version import Version
 from tests.history.events import DataSet, Held, Written
 from tests.history.recorder import history_key
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from bridge.headers import headers_of
+from lastword.kafka.headers import headers_of
 from tests.history.events import Commit, Letter
 
 logger = logging.getLogger(__name__)

@@ -10,9 +10,9 @@ from typing import Final, cast
 import redis
 from confluent_kafka import KafkaError, Message, TopicPartition
 
-from bridge import coordinator
+from lastword.contract.version import Version
+from lastword.kafka import coordinator
 from servers import Reachable, ReachableRedis
-from tasks.version import Version
 from tests.flow import PARTITIONS, Flow, offset_of
 from tests.history import checker, kafka_log, recorder, zookeeper_log
 from tests.history.client_log import read_attempts

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from tasks import cache, write_script
-from tasks.cache import Cache, Write, Written
-from tasks.grant import Asked, Grant
-from tasks.lock import Locks
-from tasks.outcome import Outcome
-from tasks.version import Version
+from lastword.cache import cache, write_script
+from lastword.cache.cache import Cache, Write, Written
+from lastword.contract.outcome import Outcome
+from lastword.contract.version import Version
+from tasks.lock.grant import Asked, Grant
+from tasks.lock.locks import Locks
 
 FILE: Final = "HISTORY_FILE"
 PATCHES: Final = "HISTORY_PATCHES"

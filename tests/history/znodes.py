@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoNodeError
 
-from tasks.lock_path import SHARDS
+from tasks.lock.path import SHARDS
 
 CALL_TIMEOUT_S: Final = 10.0
 

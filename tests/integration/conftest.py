@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import redis
 
+from lastword.cache.cache import Cache
 from servers import Reachable, ReachableRedis, Redis
-from tasks.cache import Cache
-from tasks.lock import Locks
+from tasks.lock.locks import Locks
 from tests.kafka_helpers import Member, create_topic
 from tests.lock_helpers import open_locks
 from tests.task_helpers import Running, Site, TaskLog

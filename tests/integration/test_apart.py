@@ -12,20 +12,20 @@ import msgspec
 import pytest
 import redis
 
-from tasks.arguments import Arguments
-from tasks.cache import Cache, Failure, Write
-from tasks.contract import Update
-from tasks.errors import ApartError, NoLoaderError, RowBehindError
-from tasks.failures import LOADED
-from tasks.loader import Loader
-from tasks.lock import Locks
-from tasks.notices import Notices
-from tasks.outcome import Outcome
+from lastword.cache.cache import Cache, Failure, Write
+from lastword.cache.failures import LOADED
+from lastword.cache.started import Started
+from lastword.contract.errors import ApartError, NoLoaderError, RowBehindError
+from lastword.contract.outcome import Outcome
+from lastword.contract.record import Update
+from lastword.contract.task import Arguments
+from lastword.contract.version import APART, POSITIONS_FROM, Version
+from lastword.settings.shared import TaskSettings, load
+from tasks.lock.locks import Locks
+from tasks.notices.loader import Loader
+from tasks.notices.notices import Notices
 from tasks.refresh import Answer, refresh
 from tasks.resources import Resources
-from tasks.settings import TaskSettings, load
-from tasks.started import Started
-from tasks.version import APART, POSITIONS_FROM, Version
 from tasks.worker import tell_loaded
 from tests.driven_groups import Driven
 from tests.rows import Rows

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from redis.crc import key_slot
 
+from lastword.cache.cache import Cache, Failure, Write
+from lastword.cache.seal import Seal, Stamps
+from lastword.contract.errors import CacheUnavailableError
+from lastword.contract.outcome import Outcome
+from lastword.contract.record import Update
+from lastword.contract.version import Version
 from servers import Redis, RedisCluster
 from servers.ports import free_port
 from servers.redis_cluster import BUS, SLOTS
-from tasks.cache import Cache, Failure, Write
-from tasks.contract import Update
-from tasks.errors import CacheUnavailableError
-from tasks.outcome import Outcome
-from tasks.seal import Seal, Stamps
-from tasks.version import Version
 from tests.redis_forms import need
 from tests.waiting import wait_until
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from lastword.cache.cache import Cache, Write
+from lastword.contract.errors import CacheUnavailableError
+from lastword.contract.outcome import Outcome
+from lastword.contract.record import Update
+from lastword.contract.version import Version
+from lastword.process.reach import reach_cache
+from lastword.process.startup import UnreachableError, wait_for
 from servers import Redis, Tls
-from tasks.cache import Cache, Write
-from tasks.contract import Update
-from tasks.errors import CacheUnavailableError
-from tasks.outcome import Outcome
-from tasks.startup import UnreachableError, reach_cache, wait_for
-from tasks.version import Version
 from tests.redis_forms import ACL, make_tls, need
 
 USERS = (

@@ -11,12 +11,12 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 import redis
 
+from lastword.cache.cache import Cache, Failure, Write
+from lastword.contract.errors import CacheUnavailableError
+from lastword.contract.outcome import Outcome
+from lastword.contract.record import Update
+from lastword.contract.version import Version
 from servers import Redis
-from tasks.cache import Cache, Failure, Write
-from tasks.contract import Update
-from tasks.errors import CacheUnavailableError
-from tasks.outcome import Outcome
-from tasks.version import Version
 from tests.redis_forms import PROGRAMS, need
 from tests.waiting import wait_until
 
@@ -25,7 +25,7 @@ TOO_LONG_S = 60.0  # for a call with this timeout, on a machine that is busy
 
 FORKING = """
 import os, sys
-from tasks.cache import Cache
+from lastword.cache.cache import Cache
 
 cache = Cache.connect(sys.argv[1], key_prefix=sys.argv[2])
 assert list(cache.held(["parent", "child"])) == ["parent", "child"]

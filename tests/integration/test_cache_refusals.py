@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from lastword.cache.cache import Cache, Write
+from lastword.cache.opening import open_cache
+from lastword.cache.seal import Stamps
+from lastword.contract.errors import CacheUnavailableError
+from lastword.contract.outcome import Outcome
+from lastword.contract.record import Update
+from lastword.contract.version import Version
+from lastword.redis import server as redis_server
+from lastword.settings.shared import TaskSettings, load
 from servers import Redis, RedisCluster
 from servers.redis import RedisReplica
-from tasks import redis_server
-from tasks.cache import Cache, Write
-from tasks.contract import Update
-from tasks.errors import CacheUnavailableError
-from tasks.outcome import Outcome
-from tasks.resources import open_cache
-from tasks.seal import Stamps
-from tasks.settings import TaskSettings, load
-from tasks.version import Version
 from tests.blackhole import BlackHoleProxy
 from tests.redis_forms import PROGRAMS, need
 from tests.waiting import wait_until

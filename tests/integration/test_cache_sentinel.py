@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from lastword.cache.cache import Cache, Failure, Write
+from lastword.contract.errors import CacheUnavailableError
+from lastword.contract.outcome import Outcome
+from lastword.contract.record import Update
+from lastword.contract.version import Version
 from servers import Redis, RedisSentinels
 from servers.redis_sentinel import SERVICE
-from tasks.cache import Cache, Failure, Write
-from tasks.contract import Update
-from tasks.errors import CacheUnavailableError
-from tasks.outcome import Outcome
-from tasks.version import Version
 from tests.redis_forms import PROGRAMS, make_tls, need
 from tests.waiting import wait_until
 

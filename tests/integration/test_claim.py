@@ -4,13 +4,13 @@ import pytest
 import redis
 
 from bridge.claim import KEEP_EVERY_S, Claim
+from lastword.cache.cache import Cache
+from lastword.cache.flow_note import note_key, read_note
+from lastword.contract.errors import CacheUnavailableError
+from lastword.contract.flow import Destination
+from lastword.settings.shared import SettingsError
 from servers import ReachableRedis
-from tasks.cache import Cache
-from tasks.errors import CacheUnavailableError
-from tasks.flow import Destination
-from tasks.flow_note import note_key, read_note
-from tasks.settings import SettingsError
-from tasks.strays import Strays
+from tasks.broker.strays import Strays
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from bridge import coordinator
-from bridge.group import read_group
 from examples.names import remove_group
+from lastword.kafka import coordinator
+from lastword.kafka.group import read_group
 from servers import Kafka
 from tests.kafka_helpers import create_topic
 from tests.kafka_mock import OFFSET_FETCH, MockKafka, mock_kafka

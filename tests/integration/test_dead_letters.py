@@ -6,15 +6,15 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka import Message
 
-from bridge.dead_letters import PREFIX, DeadLetters, Letter
-from bridge.headers import headers_of
-from bridge.in_flight import InFlight
-from bridge.partition import Bounds
-from bridge.retransmit import Clocks
-from bridge.window import Window
+from bridge.delivery.in_flight import InFlight
+from bridge.delivery.partition import Bounds
+from bridge.delivery.retransmit import Clocks
+from bridge.delivery.window import Window
+from bridge.letters.dead_letters import PREFIX, DeadLetters, Letter
+from lastword.contract.record import VERSION_HEADER, Update
+from lastword.contract.version import Version
+from lastword.kafka.headers import headers_of
 from servers import Reachable
-from tasks.contract import VERSION_HEADER, Update
-from tasks.version import Version
 from tests.kafka_helpers import Given, create_topic, produce, read
 from tests.waiting import DEADLINE_S, wait_until
 
@@ -134,7 +134,7 @@ def test_a_letter_of_a_known_update_carries_its_version_once(
 def test_a_letter_that_finds_no_topic_is_delivered_once_there_is_one(
     kafka_server: Reachable, topic: str, window: Window, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridge.dead_letters.DELIVERY_TIMEOUT_MS", 300)
+    monkeypatch.setattr("bridge.letters.dead_letters.DELIVERY_TIMEOUT_MS", 300)
     letters = DeadLetters({"bootstrap.servers": kafka_server.address}, f"{topic}-dlt")
     create_topic(kafka_server.address, topic, 2)
     produce(kafka_server.address, topic, [Given(partition=1, value=b"kept")])
@@ -157,7 +157,7 @@ def test_a_letter_that_finds_no_topic_is_delivered_once_there_is_one(
 def test_a_letter_whose_partition_went_away_is_not_tried_again(
     kafka_server: Reachable, topic: str, window: Window, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridge.dead_letters.DELIVERY_TIMEOUT_MS", 300)
+    monkeypatch.setattr("bridge.letters.dead_letters.DELIVERY_TIMEOUT_MS", 300)
     letters = DeadLetters({"bootstrap.servers": kafka_server.address}, f"{topic}-dlt")
     create_topic(kafka_server.address, topic)
     produce(kafka_server.address, topic, [Given()])

@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 from confluent_kafka import Producer
 
-from bridge.cli import main
-from bridge.dead_letters import PREFIX
+from bridge.letters.dead_letters import PREFIX
+from lastword.commands.cli import main
+from lastword.contract.record import VERSION_HEADER
 from servers import Reachable
-from tasks.contract import VERSION_HEADER
 from tests.commands import BRIDGE, PASSWORD, REPOSITORY, Ended, clean_env
 from tests.kafka_helpers import create_topic
 

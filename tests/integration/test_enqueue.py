@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 import redis
 
-from bridge.enqueue import PACK_BYTES, EnqueueError, Enqueuer
-from bridge.in_flight import InFlight
-from bridge.partition import Bounds
-from bridge.retransmit import Clocks
-from bridge.window import Window
+from bridge.delivery.in_flight import InFlight
+from bridge.delivery.partition import Bounds
+from bridge.delivery.retransmit import Clocks
+from bridge.delivery.window import Window
+from bridge.enqueue.enqueue import PACK_BYTES, EnqueueError, Enqueuer
+from lastword.contract.record import Update
+from lastword.contract.task import PACK_NAME, TASK_NAME, Arguments, unpack, unpack_many
+from lastword.contract.task_id import record_id
+from lastword.contract.version import Version
 from servers import Redis
-from tasks.arguments import PACK_NAME, TASK_NAME, Arguments, unpack, unpack_many
-from tasks.contract import Update
-from tasks.task_id import record_id
-from tasks.version import Version
 from tests.kafka_helpers import at_most
 from tests.task_helpers import client_app
 

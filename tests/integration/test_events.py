@@ -8,7 +8,7 @@ import pytest
 from celery import Celery
 from kombu import Connection
 
-from tasks.events import Dispatcher
+from tasks.broker.events import Dispatcher
 from tests.celery_brokers import CeleryBroker
 from tests.programs import RABBITMQ
 from tests.waiting import DEADLINE_S, wait_until

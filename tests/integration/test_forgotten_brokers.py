@@ -6,12 +6,12 @@ in the words of the statistics of a client to which it did happen.
 
 import time
 
-from bridge.dead_letters import DeadLetters, Letter
-from bridge.kafka_client import WITHOUT, BrokerList
-from bridge.partition import Bounds
-from bridge.publisher import Publisher
-from bridge.retransmit import Clocks
-from bridge.window import Window
+from bridge.delivery.partition import Bounds
+from bridge.delivery.retransmit import Clocks
+from bridge.delivery.window import Window
+from bridge.letters.dead_letters import DeadLetters, Letter
+from lastword.kafka.client import WITHOUT, BrokerList
+from lastword.publisher.publisher import Publisher
 from servers import Reachable
 from tests.kafka_helpers import Member, create_topic, numbered, produce, read, values
 from tests.waiting import wait_until

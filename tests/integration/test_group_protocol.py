@@ -9,9 +9,9 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
 import bridge.records
-from bridge.group import read_group
-from bridge.reading import Beginning, Reading
-from bridge.refusal import KafkaRefusedError
+from lastword.kafka.group import read_group
+from lastword.kafka.reading import Beginning, Reading
+from lastword.kafka.refusal import KafkaRefusedError
 from servers import Kafka, Reachable
 from tests.kafka_helpers import PROTOCOLS, RUN_ID, Given, Member, committed, create_topic, numbered, produce, values
 from tests.waiting import wait_until

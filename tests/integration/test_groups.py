@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 import redis
 
+from lastword.cache.cache import Cache
+from lastword.contract.outcome import Outcome
 from servers import Reachable, Redis
-from tasks.cache import Cache
-from tasks.grouped import REMEMBERED
-from tasks.outcome import Outcome
+from tasks.groups.groups import REMEMBERED
 from tests.driven_groups import Driven, live
 from tests.lock_helpers import acquire_when_possible, open_locks
 

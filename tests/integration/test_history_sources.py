@@ -11,9 +11,9 @@ import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lastword.cache import write_script
+from lastword.contract.version import Version
 from servers import Redis, RedisCluster
-from tasks import write_script
-from tasks.version import Version
 from tests.history import recorder
 from tests.history.client_log import read_attempts
 from tests.history.harvest import Harvest
@@ -176,9 +176,9 @@ def test_what_a_killed_process_wrote_is_recorded(own_redis: Redis, client: redis
     file = tmp_path / "writes.jsonl"
     program = f"""
 import os, signal, sys
-from tasks.cache import Cache, Write
-from tasks.contract import Update
-from tasks.version import Version
+from lastword.cache.cache import Cache, Write
+from lastword.contract.record import Update
+from lastword.contract.version import Version
 cache = Cache.connect({own_redis.url(4)!r}, key_prefix={PREFIX!r})
 for sequence in (1, 2):
     cache.write([Write(Update(product_id="a", version=Version(1000, sequence), data=b"1"), f"{{sequence:016x}}")])

@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from lastword.contract.errors import LockExpiredError, SessionLostError
 from servers import Reachable
-from tasks.errors import LockExpiredError, SessionLostError
-from tasks.lock import Locks
-from tasks.lock_path import lock_path
+from tasks.lock.locks import Locks
+from tasks.lock.path import lock_path
 from tests.lock_helpers import V, direct_client, lock_count, lock_stat, open_locks, session_of
 from tests.waiting import wait_until
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from kazoo.client import KazooClient
 
+from lastword.contract.version import Version
 from servers import Reachable
-from tasks.grant import Grant
-from tasks.lock import Locks
-from tasks.version import Version
+from tasks.lock.grant import Grant
+from tasks.lock.locks import Locks
 from tests.lock_helpers import V, direct_client, lock_count, lock_stat, open_locks, session_of
 from tests.waiting import wait_until
 

@@ -6,13 +6,13 @@ import time
 
 import pytest
 
+from lastword.contract.errors import SessionLostError
+from lastword.settings.shared import TaskSettings, load
 from servers import Reachable, ZooKeeper
 from servers.ports import free_port
-from tasks.errors import SessionLostError
-from tasks.lock_holder import read_locking
-from tasks.lock_path import lock_path
-from tasks.settings import TaskSettings, load
-from tasks.zookeeper_client import Security
+from tasks.lock.holder import read_locking
+from tasks.lock.path import lock_path
+from tasks.lock.zookeeper_client import Security
 from tests.kafka_helpers import at_most
 from tests.lock_helpers import V, direct_client, open_locks
 

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from lastword.contract.errors import LockExpiredError, SessionLostError
 from servers import Reachable, ZooKeeper
-from tasks.errors import LockExpiredError, SessionLostError
-from tasks.lock_path import lock_path
+from tasks.lock.path import lock_path
 from tests.blackhole import BlackHoleProxy
 from tests.lock_helpers import (
     V,

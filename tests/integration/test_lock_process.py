@@ -10,11 +10,11 @@ import psutil
 import pytest
 from kazoo.client import KazooClient
 
+from lastword.contract.errors import SessionLostError
 from servers import Reachable
-from tasks.errors import SessionLostError
-from tasks.grant import Grant
-from tasks.lock import Locks
-from tasks.lock_path import lock_path
+from tasks.lock.grant import Grant
+from tasks.lock.locks import Locks
+from tasks.lock.path import lock_path
 from tests.blackhole import BlackHoleProxy
 from tests.lock_helpers import (
     V,

@@ -5,10 +5,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from servers import Reachable, Redis
-from tasks.cache import Cache
-from tasks.contract import Update
-from tasks.errors import (
+from lastword.cache.cache import Cache
+from lastword.contract.errors import (
     LoaderFailedError,
     LoaderSlowError,
     LoaderUnavailableError,
@@ -16,12 +14,14 @@ from tasks.errors import (
     RowBehindError,
     UnusableRowError,
 )
-from tasks.loader import Loader
-from tasks.lock import Locks
-from tasks.notices import Notices
-from tasks.outcome import Outcome
+from lastword.contract.outcome import Outcome
+from lastword.contract.record import Update
+from lastword.contract.version import Version
+from servers import Reachable, Redis
+from tasks.lock.locks import Locks
+from tasks.notices.loader import Loader
+from tasks.notices.notices import Notices
 from tasks.refresh import refresh
-from tasks.version import Version
 from tests.driven_groups import Driven, live
 from tests.lock_helpers import open_locks
 from tests.rows import Rows

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from lastword.contract.flow import Destination, flow_of
 from servers import Reachable, ReachableRedis
-from tasks.flow import Destination, flow_of
 from tests.lock_helpers import acquire_when_possible
 from tests.pools import POOLS
 from tests.task_helpers import Sender, Site, TaskLog, live, open_site

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from lastword.contract.task import PACK_NAME
 from servers import Reachable, ReachableRedis, Redis
-from tasks.arguments import PACK_NAME
 from tests.lock_helpers import acquire_when_possible
 from tests.pools import GROUP, PREFORK, THREADS
 from tests.task_helpers import Running, Site, TaskLog, live, open_site, task_events

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 import redis
 
+from lastword.contract.task import TASK_NAME
 from servers import Reachable, ReachableRedis, Redis
-from tasks.arguments import TASK_NAME
-from tasks.events import EVERY_S
+from tasks.broker.events import EVERY_S
 from tests.lock_helpers import acquire_when_possible
 from tests.task_helpers import Running, Site, TaskLog, live, open_site, task_events
 from tests.waiting import wait_until

@@ -8,10 +8,10 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from bridge.reading import Beginning, Committed, Newest, Offsets, Origin, Reading, Since, UnknownPartitionError
-from bridge.refusal import Properties
+from lastword.kafka.reading import Beginning, Committed, Newest, Offsets, Origin, Reading, Since, UnknownPartitionError
+from lastword.kafka.refusal import Properties
+from lastword.process.startup import UnreachableError
 from servers import Kafka, Reachable
-from tasks.startup import UnreachableError
 from tests.kafka_helpers import Member, at_most, committed, create_topic, numbered, produce
 from tests.waiting import wait_until
 

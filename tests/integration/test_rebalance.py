@@ -9,8 +9,8 @@ import pytest
 from confluent_kafka import Consumer, Message
 
 import bridge.records
+from bridge.delivery.window import CommitPoint
 from bridge.records import Records
-from bridge.window import CommitPoint
 from servers import Kafka, Reachable
 from tests.kafka_helpers import RUN_ID, Given, Member, at_most, committed, create_topic, numbered, produce, values
 from tests.waiting import wait_until

@@ -2,9 +2,9 @@
 
 import pytest
 
-from bridge.headers import RECORD_BYTES, headers_of, size_of
-from bridge.window import CommitPoint
-from tasks.contract import InvalidUpdateError
+from bridge.delivery.window import CommitPoint
+from lastword.contract.record import InvalidUpdateError
+from lastword.kafka.headers import RECORD_BYTES, headers_of, size_of
 from tests.kafka_helpers import (
     RUN_ID,
     Given,

@@ -3,9 +3,9 @@
 import pytest
 
 import bridge.records
-from bridge.records import NotAnsweredError
-from bridge.rewind import Standing
-from bridge.window import CommitPoint
+from bridge.delivery.rewind import Standing
+from bridge.delivery.window import CommitPoint
+from lastword.kafka.client import NotAnsweredError
 from servers import Kafka
 from tests.kafka_helpers import RUN_ID, Member, at_most, committed, create_topic, numbered, produce, values
 from tests.waiting import wait_until

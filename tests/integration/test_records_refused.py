@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.refusal import KafkaRefusedError
+from lastword.kafka.refusal import KafkaRefusedError
 from servers import Kafka
 from tests.commands import PASSWORD
 from tests.kafka_helpers import Member, create_topic

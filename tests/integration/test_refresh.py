@@ -9,10 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from servers import Reachable, Redis, ZooKeeper
-from tasks.cache import Cache, Write
-from tasks.contract import Update
-from tasks.errors import (
+from lastword.cache.cache import Cache, Write
+from lastword.contract.errors import (
     CacheUnavailableError,
     LockBusyError,
     LockExpiredError,
@@ -20,11 +18,13 @@ from tasks.errors import (
     TransientError,
     UnusableKeyError,
 )
-from tasks.grant import Grant
-from tasks.lock import Locks
-from tasks.outcome import Outcome
+from lastword.contract.outcome import Outcome
+from lastword.contract.record import Update
+from lastword.contract.version import Version
+from servers import Reachable, Redis, ZooKeeper
+from tasks.lock.grant import Grant
+from tasks.lock.locks import Locks
 from tasks.refresh import Answer, refresh
-from tasks.version import Version
 from tests.blackhole import BlackHoleProxy
 from tests.lock_helpers import direct_client, lock_count, open_locks, session_of
 from tests.waiting import wait_until

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from bridge.enqueue import Enqueuer
-from bridge.repair import Found, Repair
+from bridge.enqueue.enqueue import Enqueuer
 from bridge.run import open_window
-from bridge.settings import BridgeSettings
+from lastword.cache.cache import Write
+from lastword.commands.repair import Found, Repair
+from lastword.contract.record import Update
+from lastword.settings.bridge import BridgeSettings
+from lastword.settings.shared import load
 from servers import Redis, ZooKeeper
-from tasks.cache import Write
-from tasks.contract import Update
-from tasks.settings import load
 from tests.kafka_helpers import at_most
 from tests.task_helpers import Site, live, open_site
 from tests.worker_helpers import BROKER_DB, celery_worker

@@ -7,10 +7,10 @@ import pytest
 from celery import Celery
 from kombu import Connection
 
+from lastword.broker.reach import reach_broker
 from servers import ServerError
 from servers.ports import accepts
 from servers.rabbitmq import RabbitMQ
-from tasks.startup import reach_broker
 from tests.celery_brokers import RabbitBroker
 from tests.programs import RABBITMQ
 from tests.waiting import gone, wait_until

@@ -5,10 +5,11 @@ import time
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from bridge.group import read_group
-from bridge.reading import Committed, Reading
-from bridge.records import NotAnsweredError
-from bridge.topic_watch import LOOK_EVERY_S, MissingError, TopicIds, TopicWatch
+from bridge.topic.watch import LOOK_EVERY_S, TopicWatch
+from lastword.kafka.client import NotAnsweredError
+from lastword.kafka.group import read_group
+from lastword.kafka.reading import Committed, Reading
+from lastword.kafka.topic_ids import MissingError, TopicIds
 from servers import Reachable
 from tests.faults.topics import Administrator
 from tests.kafka_helpers import committed, numbered, produce

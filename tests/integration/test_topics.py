@@ -7,10 +7,10 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from bridge.topics import MissingTopicError, reach_kafka, refuse_early_expiry
+from lastword.kafka.topics import MissingTopicError, reach_kafka, refuse_early_expiry
+from lastword.settings.shared import SettingsError
 from servers import Kafka, Reachable
 from servers.ports import free_port
-from tasks.settings import SettingsError
 from tests.kafka_helpers import at_most
 
 pytestmark = pytest.mark.core
@@ -61,7 +61,7 @@ def test_a_topic_that_kafka_refuses_to_make_is_named(kafka_server: Reachable) ->
 
 
 def test_a_kafka_that_is_not_there_is_an_error_with_a_reason_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bridge.topics.CALL_TIMEOUT_S", 600.0)
+    monkeypatch.setattr("lastword.kafka.topics.CALL_TIMEOUT_S", 600.0)
     address = f"127.0.0.1:{free_port()}"
     with at_most(60, "noticing that nobody listens"), pytest.raises(ConnectionError, match="Connection refused"):
         reach_kafka({"bootstrap.servers": address}, read=["t"], create=None)
@@ -70,7 +70,7 @@ def test_a_kafka_that_is_not_there_is_an_error_with_a_reason_at_once(monkeypatch
 def test_a_kafka_that_does_not_answer_is_an_error_within_the_calls_timeout(
     own_kafka: Kafka, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridge.topics.CALL_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("lastword.kafka.topics.CALL_TIMEOUT_S", 1.0)
     own_kafka.pause()
     try:
         with at_most(60, "a call of a frozen Kafka"), pytest.raises(ConnectionError):

@@ -11,9 +11,9 @@ import redis
 from kombu import Connection, Consumer, Message, Queue
 
 import celeryconfig
+from lastword.broker.transport import FETCH_MAX, Channel
 from servers import Redis
 from servers.redis import Program, find_program
-from tasks.transport import FETCH_MAX, Channel
 from tests.redis_forms import need
 
 COUNT = 3 * FETCH_MAX

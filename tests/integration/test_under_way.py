@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from lastword.contract.task_id import repetition_id
 from servers import Redis, ZooKeeper
 from servers.ports import free_port
 from servers.rabbitmq import RabbitMQ
-from tasks.task_id import repetition_id
-from tasks.under_way import read_under_way
+from tasks.broker.under_way import read_under_way
 from tests.lock_helpers import acquire_when_possible
 from tests.programs import RABBITMQ
 from tests.task_helpers import Sender, Site, client_app, live, open_site

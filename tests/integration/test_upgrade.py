@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 import redis
 
-from tasks.arguments import Arguments, pack, unpack, unpack_many
-from tasks.cache import Cache
-from tasks.contract import Update
-from tasks.lock import Locks
-from tasks.outcome import Outcome
+from lastword.cache.cache import Cache
+from lastword.contract.outcome import Outcome
+from lastword.contract.record import Update
+from lastword.contract.task import Arguments, pack, unpack, unpack_many
+from lastword.contract.version import Version
+from tasks.lock.locks import Locks
 from tasks.refresh import refresh
-from tasks.version import Version
-from tests.unit.test_arguments import through_the_broker
+from tests.unit.lastword.contract.test_arguments import through_the_broker
 
 BEFORE: dict[str, Any] = {
     "id": "42",

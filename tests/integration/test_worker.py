@@ -6,11 +6,11 @@ from contextlib import contextmanager
 
 import pytest
 
+from lastword.cache.cache import Failure
+from lastword.cache.failures import failure_key
+from lastword.contract.record import Update
+from lastword.contract.task import TASK_NAME
 from servers import Reachable, ReachableRedis, Redis
-from tasks.arguments import TASK_NAME
-from tasks.cache import Failure
-from tasks.contract import Update
-from tasks.failures import failure_key
 from tests.faults.poison import RAISES
 from tests.lock_helpers import acquire_when_possible
 from tests.task_helpers import Running, Site, TaskLog, live, open_site, task_events

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from bridge.enqueue import EnqueueError
+from bridge.enqueue.enqueue import EnqueueError
+from lastword.broker.reach import broker_address, reach_broker
+from lastword.settings.shared import SettingsError
 from servers import Redis, RedisSentinels, Tls, ZooKeeper
 from servers.redis_sentinel import SERVICE
-from tasks.settings import SettingsError
-from tasks.startup import broker_address, reach_broker
 from tests.redis_forms import make_tls, need
 from tests.task_helpers import Sender, TaskLog, live
 from tests.waiting import wait_until
@@ -41,7 +41,7 @@ def configured_app(env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iter
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     app = Celery("test", set_as_current=False)
-    settings = runpy.run_path(str(REPOSITORY / "celeryconfig.py"))
+    settings = runpy.run_path(str(REPOSITORY / "lastword/celeryconfig.py"))
     app.conf.update({name: value for name, value in settings.items() if name.startswith(("broker", "task"))})
     yield app
     app.close()

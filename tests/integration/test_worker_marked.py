@@ -7,13 +7,13 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from bridge.task_message import TaskMessage, TaskMessages
+from bridge.enqueue.task_message import TaskMessage, TaskMessages
+from lastword.cache.failures import failure_key
+from lastword.cache.started import started_key
+from lastword.contract.record import Update
+from lastword.contract.task import Arguments, Send
+from lastword.contract.task_id import record_id
 from servers import ReachableRedis, Redis, ZooKeeper
-from tasks.arguments import Arguments, Send
-from tasks.contract import Update
-from tasks.failures import failure_key
-from tasks.started import started_key
-from tasks.task_id import record_id
 from tests.faults.poison import RAISES
 from tests.lock_helpers import acquire_when_possible
 from tests.task_helpers import MARKED, Running, Site, TaskLog, live, open_site

@@ -11,11 +11,11 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import NoAuthError
 from kazoo.security import ACL, OPEN_ACL_UNSAFE, make_digest_acl
 
+from lastword.contract.errors import SessionLostError, ZnodeForbiddenError
 from servers import ZooKeeper
-from tasks.errors import SessionLostError, ZnodeForbiddenError
-from tasks.lock import Locks
-from tasks.lock_path import SHARDS, lock_path
-from tasks.zookeeper_client import Security
+from tasks.lock.locks import Locks
+from tasks.lock.path import SHARDS, lock_path
+from tasks.lock.zookeeper_client import Security
 from tests.lock_helpers import (
     V,
     acquire_when_possible,
@@ -249,7 +249,7 @@ def test_a_server_that_wants_another_authentication(
 def test_the_password_is_seen_nowhere(
     zookeeper_server: ZooKeeper, zookeeper_root: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(1), caplog.at_level(1, "tasks.zookeeper_client.kazoo"):
+    with caplog.at_level(1), caplog.at_level(1, "tasks.lock.zookeeper_client.kazoo"):
         for auth in (SHOP.auth, f"other:{PASSWORD}"):
             with open_locks(zookeeper_server.address, zookeeper_root, security=Security(auth=auth)) as locks:
                 try:

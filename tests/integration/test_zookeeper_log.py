@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from servers import ZooKeeper, ZooKeeperEnsemble
-from tasks.lock_path import lock_path
+from tasks.lock.path import lock_path
 from tests.history.events import End
 from tests.history.zookeeper_log import LogError, Transaction, gaps, lock_intervals, read_log
 from tests.java_programs import run_java

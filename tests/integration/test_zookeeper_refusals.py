@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from lastword.contract.errors import SessionLostError
 from servers import Reachable, ReachableRedis, ZooKeeper
 from servers.ports import free_port
-from tasks.errors import SessionLostError
 from tests.commands import ONE_SECOND, WORKER, run
 from tests.lock_helpers import V, open_locks
 from tests.waiting import wait_until

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from lastword.contract.errors import SessionLostError
 from servers import Redis, ZooKeeper
 from servers.zookeeper import Tls
-from tasks.errors import SessionLostError
-from tasks.zookeeper_client import Security, _Handler, tls_context
+from tasks.lock.zookeeper_client import Security, _Handler, tls_context
 from tests.certificates import Authority
 from tests.commands import ONE_SECOND, PASSWORD, WORKER, run
 from tests.lock_helpers import V, is_held, open_locks, session_of

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from bridge.formats.placeholders import DEFAULT
-from bridge.formats.record import Record
+from lastword.formats.placeholders import DEFAULT
+from lastword.formats.record import Record
 
 PARTITIONS: Final = 3
 EPOCH_MS: Final = 1_763_800_000_000

@@ -5,9 +5,9 @@ import msgspec
 from hypothesis import given
 from kombu.serialization import loads
 
-from tasks.arguments import Arguments, UnknownFormatError, pack, unpack
-from tasks.contract import Update
-from tasks.version import VERSION_LIMIT, Version
+from lastword.contract.record import Update
+from lastword.contract.task import Arguments, UnknownFormatError, pack, unpack
+from lastword.contract.version import VERSION_LIMIT, Version
 
 numbers = st.integers(0, VERSION_LIMIT - 1)
 times = st.floats(0, 1e11)

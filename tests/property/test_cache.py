@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.cache import Cache, Write
-from tasks.contract import Update
-from tasks.errors import UnusableKeyError
-from tasks.outcome import Outcome
-from tasks.version import VERSION_LIMIT, Version
+from lastword.cache.cache import Cache, Write
+from lastword.contract.errors import UnusableKeyError
+from lastword.contract.outcome import Outcome
+from lastword.contract.record import Update
+from lastword.contract.version import VERSION_LIMIT, Version
 from tests.redis_forms import RedisForm, fresh_prefix
 
 Fields = dict[Any, Any]  # bytes to bytes

@@ -7,8 +7,8 @@ from itertools import pairwise
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
-from tasks.contract import VERSION_HEADER, InvalidUpdateError, KeyForm, Kind, Rules, Update, decode
-from tasks.version import VERSION_LIMIT, Version
+from lastword.contract.record import VERSION_HEADER, InvalidUpdateError, KeyForm, Kind, Rules, Update, decode
+from lastword.contract.version import VERSION_LIMIT, Version
 
 # How long an example takes says more about the machine's other tenants than about the contract.
 

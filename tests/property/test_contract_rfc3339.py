@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tasks.rfc3339 import format_rfc3339, parse_rfc3339
+from lastword.contract.rfc3339 import format_rfc3339, parse_rfc3339
 
 # How long an example takes says more about the machine's other tenants than about the parser.
 

@@ -13,15 +13,15 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from bridge.evidence import hopeless, is_marked, marked_sends
-from bridge.in_flight import InFlight, State
-from bridge.partition import Bounds
-from bridge.retransmit import Clocks
-from bridge.window import Window
-from tasks.cache import Look
-from tasks.contract import Update
-from tasks.errors import CacheUnavailableError
-from tasks.version import Version
+from bridge.delivery.evidence import hopeless, is_marked, marked_sends
+from bridge.delivery.in_flight import InFlight, State
+from bridge.delivery.partition import Bounds
+from bridge.delivery.retransmit import Clocks
+from bridge.delivery.window import Window
+from lastword.cache.cache import Look
+from lastword.contract.errors import CacheUnavailableError
+from lastword.contract.record import Update
+from lastword.contract.version import Version
 
 CLOCKS = Clocks(floor_s=2.0, max_s=2.0, silence_max_s=2.0, task_life_s=600.0, probes=3)
 WORKING_S = 30.0

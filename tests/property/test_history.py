@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tasks.lock_path import lock_path
-from tasks.version import Version
+from lastword.contract.version import Version
+from tasks.lock.path import lock_path
 from tests.history.checker import check
 from tests.history.events import Attempt, Commit, DataSet, End, Held, History, Interval, Published, Written
 from tests.history.report import Rule

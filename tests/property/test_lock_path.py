@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from kazoo.protocol.paths import normpath
 
-from tasks.lock_path import SHARDS, lock_path
+from tasks.lock.path import SHARDS, lock_path
 
 # Lone surrogates too: no product id has one, but nothing here must rely on that.
 ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=300)

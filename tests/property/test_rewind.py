@@ -17,21 +17,22 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from bridge.back_off import BackOff
 from bridge.checkpoints import SEAL_EVERY_S, Checkpoints
-from bridge.identity import Identity
-from bridge.partition import Bounds
-from bridge.records import NotAnsweredError, Records
-from bridge.retransmit import Clocks
-from bridge.rewind import Marker, Standing
-from bridge.topic_watch import TopicWatch
-from bridge.window import CommitPoint, Window
-from tasks.cache import Cache, Look
-from tasks.contract import Update
-from tasks.errors import CacheUnavailableError
-from tasks.redis_pipeline import Command
-from tasks.seal import Seal, Stamps
-from tasks.version import Version
+from bridge.delivery.back_off import BackOff
+from bridge.delivery.partition import Bounds
+from bridge.delivery.retransmit import Clocks
+from bridge.delivery.rewind import Marker, Standing
+from bridge.delivery.window import CommitPoint, Window
+from bridge.records import Records
+from bridge.topic.watch import TopicWatch
+from lastword.cache.cache import Cache, Look
+from lastword.cache.seal import Seal, Stamps
+from lastword.contract.errors import CacheUnavailableError
+from lastword.contract.record import Update
+from lastword.contract.version import Version
+from lastword.kafka.client import NotAnsweredError
+from lastword.kafka.identity import Identity
+from lastword.redis.pipeline import Command
 
 PARTITIONS = (0, 1)
 PRODUCTS = "abcd"

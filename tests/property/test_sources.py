@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bridge.decoding import decode
-from tasks.contract import InvalidUpdateError, Rules, Update
+from lastword.contract.record import InvalidUpdateError, Rules, Update
+from lastword.formats.decoding import decode
 from tests.property.source_model import PARTITIONS, Database, Key, key_of, topic
 
 KEYS = st.sampled_from([(1, 1), (1, 2), (2, 1)])

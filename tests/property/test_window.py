@@ -20,12 +20,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from bridge.in_flight import InFlight, State
-from bridge.partition import Bounds
-from bridge.retransmit import Clocks
-from bridge.window import Window
-from tasks.contract import Update
-from tasks.version import Version
+from bridge.delivery.in_flight import InFlight, State
+from bridge.delivery.partition import Bounds
+from bridge.delivery.retransmit import Clocks
+from bridge.delivery.window import Window
+from lastword.contract.record import Update
+from lastword.contract.version import Version
 
 PARTITIONS = (0, 1, 2)
 BOUNDS = Bounds(updates=18, bytes=120, waiting=30)

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tasks import interrupt
+from lastword.process import interrupt
 from tests.soak.run import Outcome, soak
 from tests.soak.schedule import LONG_S
 from tests.soak.watch import highest

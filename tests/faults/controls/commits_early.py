@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from bridge.in_flight import InFlight
-from bridge.window import Window
+from bridge.delivery.in_flight import InFlight
+from bridge.delivery.window import Window
 
 sent = Window.sent
 

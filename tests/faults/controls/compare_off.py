@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from tasks import write_script
-from tasks.cache import Cache, Standing
-from tasks.contract import Update
+from lastword.cache import write_script
+from lastword.cache.cache import Cache, Standing
+from lastword.contract.record import Update
 
 KEPT, OVERWRITTEN = b"  return apart(held_us, us) and 'apart' or 'stale'\n", b"  write()\n  return 'applied'\n"
 

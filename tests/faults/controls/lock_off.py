@@ -6,8 +6,8 @@ from contextlib import AbstractContextManager, nullcontext
 from types import SimpleNamespace
 from typing import Any
 
-from tasks.lock import Locks
-from tasks.version import Version
+from lastword.contract.version import Version
+from tasks.lock.locks import Locks
 
 
 class Granted(nullcontext[Any]):

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from kazoo.interfaces import IAsyncResult
 
-from tasks.lock_path import lock_path
-from tasks.session import Session
+from tasks.lock.path import lock_path
+from tasks.lock.session import Session
 
 create_locks = Session.create_locks
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tasks.cache import Cache
+from lastword.cache.cache import Cache
 from tests.redis_forms import Raw, RedisForm
 
 

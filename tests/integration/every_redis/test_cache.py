@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tasks.cache import Cache, Write
-from tasks.contract import Update
-from tasks.errors import UnusableKeyError
-from tasks.outcome import Outcome
-from tasks.version import VERSION_LIMIT, Version
+from lastword.cache.cache import Cache, Write
+from lastword.contract.errors import UnusableKeyError
+from lastword.contract.outcome import Outcome
+from lastword.contract.record import Update
+from lastword.contract.version import VERSION_LIMIT, Version
 from tests.redis_forms import Raw, RedisForm
 
 OLDER, NEWER = "00000001000000a9", "000000010000010a"  # ZooKeeper transaction ids

@@ -4,12 +4,12 @@ import logging
 
 import pytest
 
-from tasks.cache import Cache, Failure, Write
-from tasks.contract import Update
-from tasks.failures import FAILURE_PREFIX
-from tasks.outcome import Outcome
-from tasks.startup import reach_cache
-from tasks.version import Version
+from lastword.cache.cache import Cache, Failure, Write
+from lastword.cache.failures import FAILURE_PREFIX
+from lastword.contract.outcome import Outcome
+from lastword.contract.record import Update
+from lastword.contract.version import Version
+from lastword.process.reach import reach_cache
 from tests.redis_forms import Raw, RedisForm
 
 V1, V2, V3 = Version(9, 5), Version(10, 0), Version(10, 1)
@@ -106,7 +106,7 @@ def test_an_unreadable_failure_is_logged_and_ignored(
     task_id = f"{key_prefix}task"
     raw.set(f"{FAILURE_PREFIX}{task_id}", stored)
 
-    with caplog.at_level(logging.WARNING, logger="tasks.cache"):
+    with caplog.at_level(logging.WARNING, logger="lastword.cache.cache"):
         assert cache.look([], [task_id]).failures == {}
 
     assert task_id in caplog.text

@@ -3,14 +3,14 @@
 import pytest
 from redis.exceptions import NoPermissionError, RedisError
 
+from lastword.cache.cache import Cache, Write
+from lastword.cache.held import Held, held_of, read_held, read_started
+from lastword.cache.started import started_key
+from lastword.contract.errors import CacheUnavailableError
+from lastword.contract.record import Update
+from lastword.contract.version import Version
+from lastword.settings.shared import TaskSettings, load
 from servers.ports import free_port
-from tasks.cache import Cache, Write
-from tasks.contract import Update
-from tasks.errors import CacheUnavailableError
-from tasks.held import Held, held_of, read_held, read_started
-from tasks.settings import TaskSettings, load
-from tasks.started import started_key
-from tasks.version import Version
 from tests.redis_forms import Raw, RedisForm
 
 V = Version(1_763_800_000_000_123, 4)

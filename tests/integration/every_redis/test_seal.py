@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from tasks.cache import Cache
-from tasks.errors import CacheUnavailableError
-from tasks.seal import Seal, Stamps
+from lastword.cache.cache import Cache
+from lastword.cache.seal import Seal, Stamps
+from lastword.contract.errors import CacheUnavailableError
 from tests.redis_forms import Raw, RedisForm
 
 NAME = "topic:0:group"

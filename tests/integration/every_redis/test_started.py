@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from tasks.cache import Cache
-from tasks.errors import CacheUnavailableError
-from tasks.redis_pipeline import Command
-from tasks.started import Started, started_key
+from lastword.cache.cache import Cache
+from lastword.cache.started import Started, started_key
+from lastword.contract.errors import CacheUnavailableError
+from lastword.redis.pipeline import Command
 from tests.redis_forms import Raw
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from bridge.publisher import Publisher
 from examples.shop import relay, service
+from lastword.publisher.publisher import Publisher
 
 
 def _stand_still() -> None:

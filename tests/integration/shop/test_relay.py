@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
 
-from bridge.publisher import Publisher
 from examples.shop.catalog import Catalog, UnknownProductError
 from examples.shop.relay import relay_once, run
 from examples.shop.tables import Outbox
+from lastword.publisher.publisher import Publisher
 from servers import Kafka
 from tests.integration.shop.postgres import Postgres
 from tests.integration.shop.running import relay, service

@@ -1,0 +1,258 @@
+"""Everything on its way between Kafka and the cache: what to send, to look for, to commit. Pure: no I/O, no clock.
+
+Source: docs/decisions/0001-end-to-end-acknowledgement.md
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import count
+from typing import NamedTuple
+
+from bridge.delivery.in_flight import InFlight, InHand, State
+from bridge.delivery.looks import Looks
+from bridge.delivery.partition import Bounds, Partition
+from bridge.delivery.retransmit import Clocks, Retransmission
+from lastword.contract.record import Update
+from lastword.contract.version import Version
+
+
+class CommitPoint(NamedTuple):
+    """The next offset to read of a partition, in the assignment in which it was found."""
+
+    partition: int
+    epoch: int
+    offset: int
+
+
+class Window:
+    """All records in hand, their updates, and the prefix of each partition that may be committed."""
+
+    def __init__(self, bounds: Bounds, clocks: Clocks, *, look_first_s: float = 0.01, look_max_s: float = 1.0) -> None:
+        self.bounds = bounds
+        self.retransmission: Retransmission[InFlight] = Retransmission(clocks, is_overtaken=self._is_overtaken)
+        self.looks: Looks[InFlight] = Looks(look_first_s, look_max_s)
+        self._partitions: dict[int, Partition] = {}
+        self._epochs = count(1)
+        self._unsent: dict[InFlight, None] = {}
+        self._in_hand = InHand()
+        self._share = bounds
+
+    # Partitions come and go.
+
+    def assign(self, numbers: Iterable[int]) -> None:
+        """Begin a new assignment of these partitions; whatever an earlier one left behind is dropped."""
+        numbers = list(numbers)
+        self.revoke(numbers)
+        for number in numbers:
+            self._partitions[number] = Partition(number, next(self._epochs))
+        self._divide()
+
+    def revoke(self, numbers: Iterable[int]) -> None:
+        """Drop all that is in hand of these partitions; nothing of this assignment is committed any more."""
+        for number in numbers:
+            if number in self._partitions:
+                self._partitions.pop(number).gone = True
+        self._divide()
+        self._leave([entry for entry in self._in_hand if entry.record.partition.gone], State.DONE)
+
+    def look_up_until(self, number: int, offset: int) -> None:
+        """Look for the updates of a partition's records before this offset before they are sent."""
+        self._partitions[number].seen_until = offset
+
+    def begin(self, number: int, offset: int) -> None:
+        """Note from where a partition is read."""
+        self._partitions[number].next = offset
+
+    @property
+    def assigned(self) -> frozenset[int]:
+        """The partitions that are assigned."""
+        return frozenset(self._partitions)
+
+    def epoch(self, number: int) -> int | None:
+        """The partition's assignment, None where it is not assigned."""
+        partition = self._partitions.get(number)
+        return partition.epoch if partition else None
+
+    # Bounds.
+
+    @property
+    def updates(self) -> int:
+        """How many updates are neither confirmed nor in the dead-letter topic."""
+        return sum(p.updates for p in self._partitions.values())
+
+    def admits(self, number: int, size: int, updates: int = 1) -> bool:
+        """Whether a record may go in; one that may not makes its partition full, until half of its share is free."""
+        partition = self._partitions[number]
+        if partition.full or partition.letters_refused:
+            return False
+        fits = partition.has_room(updates, size, self._share) and (not partition.updates or self._fits(updates, size))
+        partition.full = not fits
+        return fits
+
+    def paused(self) -> frozenset[int]:
+        """The partitions to be paused: the full ones, and those whose dead letters cannot be delivered."""
+        for partition in self._partitions.values():
+            partition.full = partition.full and not partition.is_half_empty(self._share)
+        return frozenset(p.number for p in self._partitions.values() if p.full or p.letters_refused)
+
+    def _divide(self) -> None:
+        parts = max(1, len(self._partitions))
+        self._share = replace(self.bounds, updates=self.bounds.updates // parts, bytes=self.bounds.bytes // parts)
+
+    def _fits(self, updates: int, size: int) -> bool:
+        # Shares shrink when partitions are added; what is already in hand does not.
+        in_hand = sum(p.bytes for p in self._partitions.values())
+        return self.updates + updates <= self.bounds.updates and in_hand + size <= self.bounds.bytes
+
+    # Records come in.
+
+    def add(self, number: int, offset: int, updates: Sequence[Update], *, size: int, source: object) -> None:
+        """Take in a record as delivered: its updates are to be sent. Of several of one product the last counts."""
+        # What is loaded for one that is apart is all that there is to say.
+        last = {update.product_id: update for update in sorted(updates, key=lambda update: update.version.asks)}
+        partition = self._partitions[number]
+        record = partition.deliver(offset, len(last), size, source)
+        for position, update in enumerate(last.values()):
+            entry = InFlight(record=record, update=update, position=position)
+            self._in_hand.add(entry, update)
+            if offset < partition.seen_until:
+                entry.state = State.SOUGHT
+                self.looks.at_once(entry)
+            else:
+                self._to_be_sent(entry)
+
+    def add_letter(self, number: int, offset: int, *, size: int, source: object) -> InFlight:
+        """Take in a record that is no update; it is finished when ``finish`` is called, its dead letter delivered."""
+        record = self._partitions[number].deliver(offset, 1, size, source)
+        return InFlight(record=record, update=None, state=State.LETTER)
+
+    def reach(self, number: int, offset: int) -> None:
+        """Note that a partition was delivered up to this offset, which is its end: there may be no record before it."""
+        if number in self._partitions:
+            self._partitions[number].reach(offset)
+
+    # Updates go out.
+
+    def unsent(self, most: int) -> list[InFlight]:
+        """Return up to ``most`` updates to be sent, in order; they stay unsent until ``sent`` is called.
+
+        Of one product only the newest in hand: it confirms the others too.
+        """
+        found: list[InFlight] = []
+        overtaken: list[InFlight] = []
+        for entry in self._unsent:
+            if len(found) == most:
+                break
+            (overtaken if self._is_overtaken(entry) else found).append(entry)
+        for entry in overtaken:
+            del self._unsent[entry]
+            entry.state = State.OVERTAKEN
+            self.looks.stop(entry)
+        return found
+
+    def sent(self, entries: Sequence[InFlight], now: float) -> None:
+        """Note that these left just now; the first look at each follows soon."""
+        self.looks.usual_s = self.retransmission.timeout.smoothed_s
+        left = [entry for entry in entries if entry.state is State.UNSENT]
+        for entry in left:
+            del self._unsent[entry]
+            entry.state = State.SENT
+            self.retransmission.sent(entry, now)
+        confirming = [entry for entry in left if self._in_hand.confirms_many(entry)]
+        self.looks.soon(left, now)
+        self.looks.soon(confirming, now, often=True)
+
+    def uncertain(self, entries: Sequence[InFlight], now: float) -> None:
+        """Note that sending these failed: they stay unsent, but may have left all the same and are looked for."""
+        unsure = [entry for entry in entries if entry.state is State.UNSENT]
+        for entry in unsure:
+            self.retransmission.attempted(entry, now)
+        self.looks.soon(unsure, now)
+
+    def presume_lost(self, now: float) -> int:
+        """Put what is presumed lost back among the unsent, and return how many those are."""
+        lost = self.retransmission.lost(now)
+        for entry in lost:
+            self._to_be_sent(entry)
+        return len(lost)
+
+    # Updates arrive, or never will.
+
+    def looked_for(self, entries: Sequence[InFlight], now: float) -> None:
+        """Note that the cache was asked about these: of those sought, what is not confirmed by now is to be sent."""
+        for entry in [*entries, *self.looks.looked_for(now)]:
+            if entry.state is State.SOUGHT:
+                self.looks.stop(entry)
+                self._to_be_sent(entry)
+
+    def observe(self, product_id: str, held: Version, now: float) -> int:
+        """Confirm every update of a product that is not newer than what the cache holds; return how many those are."""
+        return self._confirm(
+            [e for e in self._in_hand.of(product_id) if e.update and held.covers(e.update.version)], held, now
+        )
+
+    def loaded(self, entry: InFlight, now: float) -> int:
+        """Confirm an update for which a row was loaded, and what came before it in its partition; how many they are."""
+        record, update = entry.record, entry.update
+        if update is None:
+            return 0
+        of_product = self._in_hand.of(update.product_id)
+        before = [e for e in of_product if e.record.partition is record.partition and e.record.offset <= record.offset]
+        return self._confirm(before, update.version, now)
+
+    def _confirm(self, confirmed: Sequence[InFlight], held: Version, now: float) -> int:
+        for entry in confirmed:
+            if entry.state is not State.SOUGHT:
+                itself = entry.update is not None and entry.update.version == held
+                self.retransmission.confirmed(entry, now, itself=itself)
+            entry.record.partition.finish_one(entry.record)
+        self._leave(confirmed, State.DONE)
+        return len(confirmed)
+
+    def give_up(self, entry: InFlight) -> bool:
+        """Stop sending an update that has failed for good; its record is finished when ``finish`` is called."""
+        if entry.state not in (State.UNSENT, State.OVERTAKEN, State.SENT):
+            return False
+        self._leave([entry], State.LETTER)
+        return True
+
+    def finish(self, entry: InFlight) -> None:
+        """Note that the dead letter is delivered: this one is done. Nothing happens after its partition went away."""
+        if entry.state is State.LETTER and not entry.record.partition.gone:
+            entry.state = State.DONE
+            entry.record.partition.finish_one(entry.record)
+
+    def refuse_letters(self, number: int, *, refused: bool) -> None:
+        """Pause a partition whose dead letters cannot, or must not, be delivered; or let it go on."""
+        if number in self._partitions:
+            self._partitions[number].letters_refused = refused
+
+    def in_hand(self) -> list[InFlight]:
+        """All updates that are neither confirmed nor given up."""
+        return list(self._in_hand)
+
+    def commit_points(self, numbers: Iterable[int] | None = None) -> list[CommitPoint]:
+        """Return how far these partitions, or all, have come since they were last asked for."""
+        points = []
+        for number in self.assigned if numbers is None else self.assigned.intersection(numbers):
+            partition = self._partitions[number]
+            if partition.committable is not None:
+                points.append(CommitPoint(number, partition.epoch, partition.committable))
+                partition.committable = None
+        return points
+
+    def _is_overtaken(self, entry: InFlight) -> bool:
+        return entry.update is not None and self._in_hand.overtaken(entry.update)
+
+    def _to_be_sent(self, entry: InFlight) -> None:
+        entry.state = State.UNSENT
+        self._unsent[entry] = None
+
+    def _leave(self, entries: Sequence[InFlight], state: State) -> None:
+        for entry in entries:
+            entry.state = state
+            self._unsent.pop(entry, None)
+            self.retransmission.forget(entry)
+            self.looks.stop(entry)
+        for entry in self._in_hand.remove(entries):
+            self._to_be_sent(entry)

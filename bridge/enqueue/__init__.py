@@ -1,0 +1,1 @@
+"""Celery tasks out: the messages, the outbox, what is sent again."""

@@ -1,6 +1,0 @@
-"""Text from elsewhere, for a terminal or a log."""
-
-
-def printable(text: str) -> str:
-    """The text in one line, what a terminal would obey written as an escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

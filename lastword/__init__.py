@@ -1,0 +1,32 @@
+"""Makes Redis hold every row's last word: the library, and the command of the same name."""
+
+from lastword.process import interrupt
+
+# As typing has it. Importing that takes a moment, in which Ctrl-C would be a traceback.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lastword.contract.change import Change
+    from lastword.contract.record import InvalidUpdateError
+    from lastword.publisher.delivery import BufferFullError, DeliveryError, Failure, PublishError
+    from lastword.publisher.publisher import Publisher
+
+__all__ = [
+    "BufferFullError",
+    "Change",
+    "DeliveryError",
+    "Failure",
+    "InvalidUpdateError",
+    "PublishError",
+    "Publisher",
+]
+
+interrupt.stand_behind_import(__name__, script="lastword")
+
+
+def __getattr__(name: str) -> object:
+    """Import what is asked for, when it is asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from lastword.publisher import publisher  # noqa: PLC0415
+
+    return getattr(publisher, name)

@@ -1,0 +1,1 @@
+"""What bridge, workers and commands need of Celery's broker: the transport, who consumes, whether it answers."""

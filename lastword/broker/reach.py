@@ -1,0 +1,54 @@
+"""Whether Celery's broker can be reached, and takes this flow's queue."""
+
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from lastword.broker.transport import reason
+from lastword.settings.shared import SettingsError
+
+
+def broker_address(app: Celery) -> str:
+    """Return the broker's address without its password; SettingsError when the URL cannot be used."""
+    try:
+        connection = app.connection_for_write()
+        connection.get_transport_cls()
+    except (KeyError, ImportError, AttributeError) as error:
+        scheme = str(app.conf.broker_url).partition(":")[0]
+        raise SettingsError(
+            f"setting CELERY_BROKER_URL: given the scheme {scheme!r}; redis, rediss, sentinel and amqp are allowed"
+        ) from error
+    except (ValueError, TypeError):  # the latter: a ?password=
+        raise _unreadable_broker_url() from None
+    if connection.transport_cls == "sentinel" and not app.conf.broker_transport_options.get("master_name"):
+        raise SettingsError(
+            "setting CELERY_BROKER_URL: Sentinels are given, but not the name of their service; wanted is "
+            'CELERY_BROKER_TRANSPORT_OPTIONS=\'{"master_name": "mymaster"}\''
+        )
+    return str(connection.as_uri())
+
+
+def _unreadable_broker_url() -> SettingsError:
+    # Python's and kombu's own messages quote what they take for the port or the database: a piece of the password.
+    return SettingsError(
+        "setting CELERY_BROKER_URL: unreadable host, port or database; in its user and password, before the @, "
+        "write / ? # @ [ ] as %2F %3F %23 %40 %5B %5D"
+    )
+
+
+def reach_broker(app: Celery) -> None:
+    """Return when the Celery broker takes our queue; ConnectionError with a reason when not, SettingsError for its URL.
+
+    A replica, a full server, or one that does not allow us enough, answers and is of no use.
+    """
+    connection: Any  # kombu's stubs lack half of it
+    with app.connection_for_write() as connection:
+        try:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=5)
+            app.amqp.queues[app.conf.task_default_queue](connection.default_channel).declare()
+        # What kombu does not try again comes as RabbitMQ's own: a wrong password, a virtual host that is not there.
+        except (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
+            raise ConnectionError(reason(error)) from error
+        except ValueError:
+            raise _unreadable_broker_url() from None

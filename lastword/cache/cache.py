@@ -1,0 +1,286 @@
+"""The Redis cache: one hash per product, written by ``write_if_newer.lua`` alone, and the recorded failures."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Self
+
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from lastword.cache.failures import Failure, decode, encode, failure_key
+from lastword.cache.seal import Seal
+from lastword.cache.started import started_key
+from lastword.cache.write_script import LOAD, Write, outcome_of, script_call
+from lastword.contract.errors import ApartError, CacheUnavailableError, UnusableKeyError
+from lastword.contract.outcome import Outcome
+from lastword.contract.record import Kind, Update
+from lastword.contract.version import Version
+from lastword.redis.client import open_client
+from lastword.redis.errors import CACHE_PERMISSIONS, explain, where
+from lastword.redis.pipeline import Client, Command
+
+__all__ = ["Cache", "Failure", "Look", "Write", "Written"]
+
+logger = logging.getLogger(__name__)
+
+KEY_PREFIX: Final = "product:"
+FAILURE_TTL_S: Final = 86_400  # a day: the bridge's sweep reads a failure within seconds
+MAX_TTL_S: Final = 10**10  # about three centuries; past 2**63 ms Redis would refuse EXPIRE with the hash written
+
+_RELOADS: Final = 2  # one is enough, unless another SCRIPT FLUSH comes between loading and calling
+
+Written = Outcome | ApartError | CacheUnavailableError | UnusableKeyError
+Standing = Outcome | ApartError | CacheUnavailableError | None
+
+
+class Look(NamedTuple):
+    """What a sweep saw in one round trip.
+
+    ``versions`` by product id and ``failures`` by task id hold only what there is. ``started``, by task id: of the
+    sends that have begun and not come to an end, the nonce and who began it when. ``missed`` is the first error, where
+    a part could not be read or did not take the seal.
+    """
+
+    versions: dict[str, Version]
+    failures: dict[str, Failure]
+    started: dict[str, dict[str, str]]
+    missed: CacheUnavailableError | None = None
+
+
+class Cache:
+    """The products in Redis; safe to share between threads and to carry over a fork.
+
+    Where Redis does not answer, or with an error, there is a CacheUnavailableError: as the answer for a product in
+    ``write`` and ``holds``, so that a shard of a Cluster that is down stops no product of another; raised by the rest.
+    No call is repeated by itself, and each ends when Redis has been silent for the client's socket timeout.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        key_prefix: str = KEY_PREFIX,
+        ttl_s: int | None = None,
+        tombstone_ttl_s: int | None = None,
+        failure_ttl_s: int = FAILURE_TTL_S,
+    ) -> None:
+        for name, value in (("ttl_s", ttl_s), ("tombstone_ttl_s", tombstone_ttl_s), ("failure_ttl_s", failure_ttl_s)):
+            if value is not None and not 1 <= value <= MAX_TTL_S:
+                raise ValueError(f"{name} is {value!r}; allowed are 1 to {MAX_TTL_S} seconds")
+        self.address = client.address
+        self._client = client
+        self._key_prefix = key_prefix
+        self._ttl_s = ttl_s
+        self._tombstone_ttl_s = tombstone_ttl_s
+        self._failure_ttl_s = failure_ttl_s
+
+    @classmethod
+    def connect(
+        cls,
+        url: str,
+        *,
+        call_timeout_s: float = 5.0,
+        key_prefix: str = KEY_PREFIX,
+        ttl_s: int | None = None,
+        tombstone_ttl_s: int | None = None,
+        url_now: Callable[[], str | None] | None = None,
+    ) -> Self:
+        """A cache on the Redis at ``url``, to which it connects at the first call.
+
+        ``call_timeout_s`` bounds Redis's silence, while connecting and while answering. Options in the URL's query are
+        redis-py's and win. ``url_now``: as in open_client. ValueError when the URL cannot be used; it quotes nothing of
+        the user or the password.
+        """
+        client = open_client(url, call_timeout_s=call_timeout_s, url_now=url_now)
+        return cls(client, key_prefix=key_prefix, ttl_s=ttl_s, tombstone_ttl_s=tombstone_ttl_s)
+
+    def held(self, product_ids: Sequence[str]) -> dict[str, Version]:
+        """The versions held, by product id, in one round trip; a key that holds no readable version is left out."""
+        answers = self._read(product_ids, "HGET", "version")
+        self._refuse_errors(answers.values())
+        return _versions(answers)
+
+    def holds(self, updates: Sequence[Update]) -> list[Standing]:
+        """What a write of each update would come to, as far as reading tells: STALE, DUPLICATE, or None: write it.
+
+        A notice, whose data is not known yet, is never a duplicate. ApartError where the held version tells nothing of
+        the update's: what there is to write must be loaded. Takes a second round trip, for the contents, only if some
+        update's own version is held.
+        """
+        answers = self._read([update.product_id for update in updates], "HGET", "version")
+        versions = _versions(answers)
+        same = [update.product_id for update in updates if versions.get(update.product_id) == update.version]
+        # A newer version written between the two reads makes a duplicate stale; both mean that it is held.
+        answers |= self._read(same, "HMGET", "data", "deleted")
+        return [
+            self._unavailable(error)
+            if (error := _error(answers[update.product_id]))
+            else _standing(update, versions.get(update.product_id), answers[update.product_id])
+            for update in updates
+        ]
+
+    def write(self, writes: Sequence[Write]) -> list[Written]:
+        """Write each update unless a newer version is held, in one round trip: an outcome or an error each, in order.
+
+        Raises nothing of Redis's: where it did not answer, or with an error, there stands a CacheUnavailableError (the
+        write may have happened; repeating it is harmless), and where a key holds something else an UnusableKeyError.
+        ValueError, with nothing written, when one of the updates is a notice whose data has not been loaded.
+        """
+        keys = [self._key(write.update.product_id) for write in writes]
+        calls = [
+            script_call(write, key, ttl_s=self._ttl_s, tombstone_ttl_s=self._tombstone_ttl_s)
+            for write, key in zip(writes, keys, strict=True)
+        ]
+        answers = self._client.run(calls).answers
+        for _ in range(_RELOADS):
+            unknown = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+            if not unknown:
+                break
+            loaded, again = self._client.run([calls[index] for index in unknown], on_each=LOAD)
+            refusal = next((answer for answer in loaded if isinstance(answer, ResponseError)), None)
+            for index, answer in zip(unknown, again, strict=True):
+                answers[index] = refusal if refusal and isinstance(answer, NoScriptError) else answer
+        return [
+            self._unavailable(answer) if isinstance(answer, RedisError) else outcome_of(answer, key, self.address)
+            for key, answer in zip(keys, answers, strict=True)
+        ]
+
+    def look(
+        self,
+        product_ids: Sequence[str],
+        task_ids: Sequence[str],
+        sends: Mapping[str, Sequence[str]] | None = None,
+        *,
+        seal: Seal | None = None,
+    ) -> Look:
+        """The held versions and the recorded failures, in one round trip, which ``seal`` ends on every primary.
+
+        ``sends``: for task ids the nonces of the sends of which to tell whether they have begun. A key that holds no
+        readable version, or no readable failure (which is logged), is left out, and so is what a part of Redis did not
+        answer; CacheUnavailableError only when nothing did.
+        """
+        products, tasks = list(dict.fromkeys(product_ids)), list(dict.fromkeys(task_ids))
+        reads: list[Command] = [("HGET", self._key(product_id), "version") for product_id in products]
+        reads += [("GET", failure_key(task_id)) for task_id in tasks]
+        sends = sends or {}
+        reads += [("HMGET", started_key(task_id), *nonces) for task_id, nonces in sends.items()]
+        judged, answers = self._client.run(reads, seal=seal)
+        errors = [error for error in judged if error] + [error for answer in answers if (error := _error(answer))]
+        if errors and len(errors) == len(judged) + len(answers):
+            raise self._unavailable(errors[0]) from errors[0]
+        held = zip(products, answers[: len(products)], strict=True)
+        failures = zip(tasks, answers[len(products) : len(products) + len(tasks)], strict=True)
+        marks = zip(sends.items(), answers[len(products) + len(tasks) :], strict=True)
+        return Look(
+            versions=_versions(dict(held)),
+            failures={task_id: read for task_id, stored in failures if (read := _failure(task_id, stored))},
+            started={task_id: begun for (task_id, nonces), stored in marks if (begun := _begun(nonces, stored))},
+            missed=self._unavailable(errors[0]) if errors else None,
+        )
+
+    def record_failure(self, failure: Failure) -> None:
+        """Record, for a day by default, that the failure's task can never succeed; the last record of a task stays."""
+        self.note([("SET", failure_key(failure.task_id), encode(failure), "EX", self._failure_ttl_s)])
+
+    def note(self, commands: Sequence[Command]) -> None:
+        """Run commands that tell the bridge something, in one round trip; CacheUnavailableError unless all succeed."""
+        self.ask(commands)
+
+    def ask(self, commands: Sequence[Command]) -> list[Any]:
+        """What Redis answers to commands, in one round trip; CacheUnavailableError unless all succeed."""
+        answers = self._client.run(commands).answers
+        for answer in answers:
+            if isinstance(answer, RedisError):
+                raise self._unavailable(answer) from answer
+        return answers
+
+    def eviction_policy(self) -> str:
+        """What Redis does when its memory is full: anything but ``noeviction`` may forget a version.
+
+        CacheUnavailableError only when no primary answered: the products of the others can be kept fresh.
+        """
+        answers = self._client.run([], on_each=("INFO", "memory")).each
+        told = [info for info in answers if not isinstance(info, RedisError)]
+        if not told:
+            self._refuse_errors(answers)
+        policies = {str(info.get("maxmemory_policy", "unknown")) for info in told}
+        return ", ".join(sorted(policies - {"noeviction"})) or "noeviction"
+
+    def ping(self) -> None:
+        """Return when every primary answers; otherwise CacheUnavailableError names its address."""
+        self._ask_each("PING")
+
+    def close(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        self._client.close()
+
+    def _key(self, product_id: str) -> str:
+        return f"{self._key_prefix}{product_id}"
+
+    def _read(self, product_ids: Iterable[str], command: str, *fields: str) -> dict[str, Any]:
+        """What Redis answers for each product, errors among it, in one round trip."""
+        products = list(dict.fromkeys(product_ids))
+        reads: list[Command] = [(command, self._key(product_id), *fields) for product_id in products]
+        return dict(zip(products, self._client.run(reads).answers, strict=True))
+
+    def _ask_each(self, *command: str) -> list[Any]:
+        answers = self._client.run([], on_each=command).each
+        self._refuse_errors(answers)
+        return answers
+
+    def _refuse_errors(self, answers: Iterable[object]) -> None:
+        for answer in answers:
+            if error := _error(answer):
+                raise self._unavailable(error) from error
+
+    def _unavailable(self, error: RedisError) -> CacheUnavailableError:
+        told = explain(error, permissions=CACHE_PERMISSIONS)
+        return CacheUnavailableError(f"Redis at {where(error, self.address)}: {told}")
+
+
+def _error(answer: object) -> RedisError | None:
+    """The error in an answer; that a key is of another type is none."""
+    return answer if isinstance(answer, RedisError) and not str(answer).startswith("WRONGTYPE") else None
+
+
+def _standing(update: Update, held: Version | None, content: Any) -> Standing:  # noqa: ANN401 - Redis's answer
+    if held is not None and held.tells_nothing_of(update.version):
+        return None if update.version.asks else ApartError(f"product {update.product_id!r}")
+    if held is None or held < update.version:
+        return None
+    if held > update.version:
+        return Outcome.STALE
+    if update.kind is Kind.NOTICE or isinstance(content, ResponseError):
+        return None
+    data, deleted = content
+    same = deleted is not None if update.deleted else deleted is None and data == update.data
+    return Outcome.DUPLICATE if same else None
+
+
+def _versions(answers: Mapping[str, object]) -> dict[str, Version]:
+    return {product_id: read for product_id, stored in answers.items() if (read := _version(stored)) is not None}
+
+
+def _version(stored: object) -> Version | None:
+    """The version in a field as Redis answered it; None when it is absent, unreadable or the key no hash."""
+    if not isinstance(stored, bytes):
+        return None
+    try:
+        return Version.parse(stored.decode())
+    except ValueError:
+        return None
+
+
+def _begun(nonces: Sequence[str], stored: object) -> dict[str, str]:
+    if not isinstance(stored, list):
+        return {}
+    return {nonce: who.decode(errors="replace") for nonce, who in zip(nonces, stored, strict=True) if who is not None}
+
+
+def _failure(task_id: str, stored: object) -> Failure | None:
+    if not isinstance(stored, bytes):
+        return None
+    try:
+        return decode(stored)
+    except ValueError as error:
+        logger.warning("ignored the recorded failure of task %s, which is unreadable: %s", task_id, error)
+        return None

@@ -1,0 +1,128 @@
+"""Dead letters as a person or a script reads them: a table, lines with tabs, JSON, and one letter in full."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lastword.commands.letter import StoredLetter
+from lastword.contract.printable import printable
+from lastword.contract.record import Rules
+from lastword.contract.rfc3339 import format_rfc3339
+
+PRODUCT_MAX: Final = 80
+
+
+class Row(NamedTuple):
+    """What a list says of one letter; all of it is text."""
+
+    id: str
+    at: str
+    product_id: str
+    version: str
+    topic: str
+    record: str
+    stage: str
+    error: str
+    reason: str
+    omitted: str
+
+
+def row_of(letter: StoredLetter, rules: Rules) -> Row:
+    """The letter without its contents: a list of many takes little memory."""
+    return Row(
+        id=str(letter.place),
+        at=clock(letter.at_ms),
+        product_id=letter.product_id(rules),
+        version="" if letter.version is None else str(letter.version),
+        topic=letter.topic,
+        record="" if letter.origin is None else str(letter.origin),
+        stage=letter.stage,
+        error=letter.error,
+        reason=letter.reason,
+        omitted=",".join(letter.omitted),
+    )
+
+
+def clock(time_ms: int | None) -> str:
+    """A time in milliseconds as RFC 3339; empty where there is none."""
+    return "" if time_ms is None else format_rfc3339(time_ms * 1_000)
+
+
+def print_json(rows: Iterable[Row]) -> None:
+    """Print one JSON object a line, as they come; what is not known is empty."""
+    for row in rows:
+        # In ASCII: whatever the terminal's or the pipe's encoding is, a script reads it back.
+        click.echo(json.dumps(row._asdict()))
+
+
+def print_lines(rows: Iterable[Row]) -> None:
+    """Print one letter a line, as they come, with tabs between and the names in the first line."""
+    click.echo("\t".join(Row._fields))
+    for row in rows:
+        click.echo("\t".join(map(printable, row)))
+
+
+def print_table(rows: Iterable[Row], title: str) -> None:
+    """Print a table for a terminal."""
+    table = Table(title=title, title_justify="left")
+    for name in ("id", "when", "product", "version", "record", "why"):
+        # Nothing is cut off: an id is there to be copied, and a long word of the reason may be what is wrong.
+        table.add_column(name, no_wrap=name in ("id", "record"), overflow="fold")
+    for row in rows:
+        why = f"{row.stage}: {row.error}: {row.reason}" if row.stage else row.reason
+        why += f" (omitted: {row.omitted})" if row.omitted else ""
+        product = row.product_id if len(row.product_id) <= PRODUCT_MAX else f"{row.product_id[:PRODUCT_MAX]}…"
+        cells = (row.id, f"{row.at[:19]}Z", product, row.version, row.record, why)
+        # Text, since rich would obey what stands in brackets.
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    Console(file=sys.stdout).print(table)
+
+
+def print_letter(letter: StoredLetter, rules: Rules, *, as_json: bool) -> None:
+    """Print everything that is known of one letter."""
+    if as_json:
+        told: dict[str, object] = {**row_of(letter, rules)._asdict(), "timestamp": clock(letter.timestamp_ms)}
+        told |= {
+            "key": _text(letter.key),
+            "headers": [[name, _text(value)] for name, value in letter.headers],
+            "value": _text(letter.value),
+            "omitted": dict(letter.omitted),
+        }
+        click.echo(json.dumps(told))
+        return
+    for line in _lines(letter, rules):
+        click.echo(line)
+
+
+def _lines(letter: StoredLetter, rules: Rules) -> Iterator[str]:
+    origin = letter.origin
+    where = f"partition {origin.partition} offset {origin.offset}" if origin else "not known"
+    yield f"letter    {letter.place}, written {clock(letter.at_ms)}"
+    yield f"record    {where} of topic {letter.topic!r}, written {clock(letter.timestamp_ms) or 'at an unknown time'}"
+    yield f"product   {printable(letter.product_id(rules))}"
+    yield f"version   {letter.version or 'not known'}"
+    yield f"stage     {printable(letter.stage)}"
+    yield f"class     {printable(letter.error)}"
+    yield f"message   {printable(letter.reason)}"
+    yield f"key       {_shown(letter, 'key', letter.key)}"
+    yield f"headers   {_shown(letter, 'headers', None) if 'headers' in letter.omitted else len(letter.headers)}"
+    for name, value in letter.headers:
+        yield f"          {printable(name)}: {'null' if value is None else printable(_text(value) or '')}"
+    yield f"value     {_shown(letter, 'value', letter.value)}"
+
+
+def _shown(letter: StoredLetter, part: str, content: bytes | None) -> str:
+    size = letter.omitted.get(part)
+    if size is not None:
+        return f"omitted, its {size:,} bytes were too large for the dead-letter topic; the record has it"
+    return "null" if content is None else printable(_text(content) or "")
+
+
+def _text(content: bytes | None) -> str | None:
+    return None if content is None else content.decode(errors="backslashreplace")

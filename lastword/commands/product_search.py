@@ -1,0 +1,132 @@
+"""Looking for one product: its records in the topic, and its dead letters."""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from confluent_kafka import Message
+
+from lastword.commands.letter import StoredLetter
+from lastword.commands.parameters import Place
+from lastword.contract.change import key_of
+from lastword.contract.record import JSON, InvalidUpdateError, KeyForm, Rules
+from lastword.contract.version import Version
+from lastword.formats.decoding import products_named, record_of, updates_of
+from lastword.kafka.headers import timestamp_of
+from lastword.kafka.murmur2 import partition_of
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A record that names the product; ``version`` is None, and ``invalid`` the reason, for one that is no update."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int | None
+    version: Version | None = None
+    deleted: bool = False
+    data: bytes | None = None
+    invalid: str = ""
+
+    @property
+    def place(self) -> Place:
+        """Where it is on the topic."""
+        return Place(self.partition, self.offset)
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a search of the topic has come to so far.
+
+    ``newest`` has the greatest version, and of those that have it the last; ``others`` are the contents that came with
+    that same version. ``latest`` are the last that came, the last one first. ``looked_at`` counts records, of whatever
+    product, in ``partitions``; ``complete`` says whether there are none before them.
+    """
+
+    product_id: str
+    rules: Rules
+    keep: int
+    newest: Sighting | None = None
+    others: list[tuple[bool, bytes | None]] = field(default_factory=list)
+    count: int = 0
+    looked_at: int = 0
+    partitions: list[int] = field(default_factory=list)
+    complete: bool = True
+    _latest: deque[Sighting] = field(default_factory=deque)
+    _key: bytes | None = None
+
+    def __post_init__(self) -> None:
+        self._key = _only_key(self.product_id, self.rules)
+
+    @property
+    def version(self) -> Version | None:
+        """The greatest version, if there is any."""
+        return None if self.newest is None else self.newest.version
+
+    @property
+    def latest(self) -> list[Sighting]:
+        """The last records that came, the last one first: by their time across partitions, by offset within one."""
+        in_order = sorted(self._latest, key=lambda found: (found.timestamp_ms or 0, found.offset), reverse=True)
+        return in_order[: self.keep]
+
+    def take(self, message: Message) -> None:
+        """Look at one record."""
+        self.looked_at += 1
+        key = message.key()
+        if key is not None and self._key is not None and key != self._key:
+            return
+        found = _read(message, self.product_id, self.rules)
+        if found is not None:
+            self.add(found)
+
+    def add(self, found: Sighting) -> None:
+        """Take in a record of the product."""
+        self.count += 1
+        same = [one for one in self._latest if one.partition == found.partition]
+        if len(same) >= self.keep:
+            self._latest.remove(same[0])
+        self._latest.append(found)
+        if found.version is None:
+            return
+        newest = self.newest
+        if newest is None or newest.version is None or found.version > newest.version:
+            self.newest, self.others = found, []
+        elif found.version == newest.version:
+            if (newest.deleted, newest.data) != (found.deleted, found.data):
+                self.others.append((newest.deleted, newest.data))
+            self.newest = found
+
+
+def home_partition(product_id: str, rules: Rules, partitions: int) -> int | None:
+    """The partition in which the product's records lie if their key is its id; None where that is not certain."""
+    key = _only_key(product_id, rules)
+    return None if key is None else partition_of(key, partitions)
+
+
+def letters_of(letters: Iterable[StoredLetter], product_id: str, rules: Rules, topic: str) -> list[StoredLetter]:
+    """Those of the dead letters that name the product and came from ``topic``, the last one first."""
+    found = [
+        letter for letter in letters if letter.topic == topic and product_id in products_named(letter.record, rules)
+    ]
+    return sorted(found, key=lambda letter: (letter.at_ms or 0, letter.place.offset), reverse=True)
+
+
+def _only_key(product_id: str, rules: Rules) -> bytes | None:
+    """The one form in which a key can name the product; None if there are several, or keys do not count."""
+    if rules.format != JSON or not rules.key_must_agree or rules.key_form is KeyForm.JSON:
+        return None
+    try:
+        return key_of(product_id, rules.key_form)
+    except InvalidUpdateError:
+        return None
+
+
+def _read(message: Message, product_id: str, rules: Rules) -> Sighting | None:
+    place = (message.partition() or 0, message.offset() or 0, timestamp_of(message))
+    try:
+        updates = updates_of(message, rules)
+    except InvalidUpdateError as error:
+        named = products_named(record_of(message, ()), rules)
+        return Sighting(*place, invalid=str(error)) if product_id in named else None
+    ours = [update for update in updates if update.product_id == product_id]
+    return Sighting(*place, ours[-1].version, ours[-1].deleted, ours[-1].data) if ours else None

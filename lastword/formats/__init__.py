@@ -1,0 +1,1 @@
+"""From a record to its updates: JSON, Debezium, Canal, Maxwell, CloudEvents. Pure."""

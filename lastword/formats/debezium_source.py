@@ -1,0 +1,129 @@
+"""Where a change is in its source's order, and when it was committed, as Debezium tells both.
+
+Source: docs/decisions/0021-positions-before-clocks.md and
+https://debezium.io/documentation/reference/stable/connectors/postgresql.html#postgresql-events
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+from lastword.contract.fields import shown
+from lastword.contract.rfc3339 import format_rfc3339
+from lastword.contract.version import Position
+
+POSTGRESQL: Final = "postgresql"
+ALIGNED: Final = 8
+"""PostgreSQL's positions are bytes, and its records begin at each eighth."""
+
+DECIMAL: Final = "org.apache.kafka.connect.data.Decimal"
+BITS: Final = "io.debezium.data.Bits"
+_REMEDIES: Final = {
+    DECIMAL: "is a number that the connector writes as bytes: set decimal.handling.mode=string; for a BIGINT UNSIGNED "
+    "of MySQL and MariaDB bigint.unsigned.handling.mode=long",
+    BITS: "is bits, which the connector writes as bytes, the last ones first: take another column, or make it a number",
+}
+_SEQUENCE: Final[msgspec.json.Decoder[list[str | int | None]]] = msgspec.json.Decoder(list[str | int | None])
+
+
+class Source(msgspec.Struct):
+    """When the database committed it, and where that is in the log of PostgreSQL: the ``lsn``, or in ``sequence``."""
+
+    connector: str | None = None
+    snapshot: str | bool | None = None
+    ts_ms: int | None = None
+    ts_us: int | None = None
+    ts_ns: int | None = None
+    lsn: int | str | msgspec.UnsetType | None = msgspec.UNSET
+    sequence: str | list[str | int | None] | None = None
+
+    @property
+    def names_the_log(self) -> bool:
+        """Whether it has what only PostgreSQL's connector tells, empty as it may be."""
+        return self.lsn is not msgspec.UNSET or self.sequence is not None
+
+    @property
+    def is_read(self) -> bool:
+        """Whether a snapshot has read it: ``false`` and ``last`` … are words of Debezium's, and may be missing."""
+        return self.snapshot is True or (isinstance(self.snapshot, str) and self.snapshot not in ("", "false"))
+
+    @property
+    def is_postgresql(self) -> bool:
+        """Whether its changes are ordered by the log of PostgreSQL."""
+        return self.connector == POSTGRESQL or (self.connector is None and self.names_the_log)
+
+
+def position_of(source: Source, offset: int, *, is_read: bool) -> Position:
+    """Where the change is in its database's log, if that is told by numbers that grow, else in its partition.
+
+    Debezium writes the changes of a key in their order, and into one partition. Only PostgreSQL has such numbers: the
+    last commit before the change's own transaction, then the change itself. The latter alone does not do: a transaction
+    that was open while a row was read, and commits afterwards, has changes from before. A row that was read, and not
+    from the log, comes right after the last commit. Of the others, MySQL's files and GTIDs begin anew on another
+    primary, and SQL Server's and Oracle's numbers are shared by many changes.
+    """
+    if not source.is_postgresql or (isinstance(source.lsn, str) and not _is_number(source.lsn)):
+        return offset  # a relative of PostgreSQL's may have an lsn that is no number
+    lsn = int(source.lsn) if isinstance(source.lsn, (int, str)) else None
+    committed, change = _sequence(source.sequence)
+    if lsn is None and change is None:
+        raise ValueError(
+            "source has neither an lsn nor a sequence, so that nothing tells where the row is in PostgreSQL's log; "
+            "behind ExtractNewRecordState: add.fields=op,source.lsn,source.sequence"
+        )
+    if committed is None:
+        committed = lsn or change or 0
+        return committed // ALIGNED, lsn or 0
+    return committed // ALIGNED, 0 if is_read else lsn or 0
+
+
+def time_of(source: Source, else_ms: int | None) -> str | int | None:
+    """The most exact of the times that are told and not 0: milliseconds, or as RFC 3339; else the one of the record."""
+    if source.ts_ns:
+        return format_rfc3339(source.ts_ns // 1_000)
+    return format_rfc3339(source.ts_us) if source.ts_us else source.ts_ms or else_ms
+
+
+def _sequence(given: str | list[str | int | None] | None) -> tuple[int | None, int | None]:
+    """The last commit and the change, which are JSON in a text; each is None where it is not told."""
+    try:
+        numbers = _SEQUENCE.decode(given) if isinstance(given, str) else given
+    except msgspec.DecodeError as error:
+        raise ValueError(f"source.sequence is not JSON of two numbers: {shown(str(given))}") from error
+    committed, change, *_ = [*(numbers or []), None, None]
+    return _number(committed), _number(change)
+
+
+def _number(given: str | int | None) -> int | None:
+    if given is None or isinstance(given, int):
+        return given
+    return int(given) if _is_number(given) else None
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
+
+
+def refuse_encoded_id(schema: bytes, names: Iterable[str]) -> None:
+    """ValueError where the schema says that one of these columns is a number written as bytes: no id can be told."""
+    for name in names:
+        if kind := _encoded(schema).get(name):
+            raise ValueError(f"column {shown(name)}, the product id, {_REMEDIES[kind]}")
+
+
+@lru_cache(maxsize=256)
+def _encoded(schema: bytes) -> dict[str, str]:
+    """Of the columns that are written as bytes and are something else, what they are, anywhere in a Connect schema."""
+    if not any(kind.encode() in schema for kind in _REMEDIES):
+        return {}
+    found: dict[str, str] = {}
+    open_: list[object] = [msgspec.json.decode(schema)]
+    while open_:
+        part = open_.pop()
+        if isinstance(part, dict):
+            if (kind := part.get("name")) in _REMEDIES:
+                found[str(part.get("field"))] = str(kind)
+            open_ += part.get("fields") or []
+    return found

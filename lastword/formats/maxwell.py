@@ -1,0 +1,81 @@
+"""Maxwell's daemon: a row of one change.
+
+Source: https://maxwells-daemon.io/dataformat/
+"""
+
+import re
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from lastword.contract.change import Change
+from lastword.contract.fields import read_json, shown
+from lastword.contract.record import Rules
+from lastword.formats.record import Decoder, Record
+from lastword.formats.rows import ROW, IdColumns, deletion_of, former_id, moved, placed, state_of
+
+WRITES: Final = frozenset({"insert", "update", "bootstrap-insert"})
+WITHOUT_ROW: Final = re.compile(r"(table|database)-(create|alter|drop)|bootstrap-(start|complete)")
+"""Of a table's definition, or the beginning or the end of a bootstrap."""
+
+NOTHING: Final = frozenset({b"", b"null", b"{}"})
+
+
+class _Row(msgspec.Struct):
+    """``ts``: when the database wrote it, in whole seconds. ``old``: what an update's row had before.
+
+    Its ``position`` starts anew on another primary, its ``xid`` with each start of MySQL, and a bootstrap's rows have
+    neither: the order is that of the partition.
+    """
+
+    type: str = ""
+    ts: int | None = None
+    data: msgspec.Raw = msgspec.Raw()
+    old: dict[str, msgspec.Raw] | None = None
+    primary_key_columns: list[str] | None = None
+    primaryKeyColumns: list[str] | None = None  # noqa: N815 - as output_naming_strategy spells it
+    encrypted: msgspec.Raw = msgspec.Raw()
+
+    @property
+    def keys(self) -> list[str] | None:
+        """The columns of the primary key, if they are told, spelled as those of the row are."""
+        if self.primaryKeyColumns is None:
+            return self.primary_key_columns
+        return [_UNDERSCORE.sub(lambda found: found[1].upper(), name) for name in self.primaryKeyColumns]
+
+
+_UNDERSCORE: Final = re.compile("_([a-z0-9])")
+_ROW: Final = msgspec.json.Decoder(_Row)
+
+
+def maxwell(rules: Rules) -> Decoder:
+    """The decoder."""
+    return partial(_changes, rules, IdColumns.of(rules))
+
+
+def _changes(rules: Rules, ids: IdColumns, record: Record) -> list[Change]:
+    if record.value is None:
+        raise ValueError("the value is null: Maxwell writes none")
+    row = read_json(record.value, _ROW, "the value")
+    if row.encrypted:
+        raise ValueError("the row is encrypted, and is not read: set encrypt=none at Maxwell")
+    if row.type not in WRITES and row.type != "delete":
+        if WITHOUT_ROW.fullmatch(row.type) or (row.type and bytes(row.data) in NOTHING):
+            return []
+        raise ValueError(
+            f"type is {shown(row.type)}, with a row; insert, update, delete and bootstrap-insert are known"
+        )
+    if bytes(row.data) in NOTHING:
+        raise ValueError(f"{row.type} without a row: data is missing")
+    time_ms = row.ts * 1_000 if row.ts else record.timestamp_ms
+    columns = read_json(bytes(row.data), ROW, "data")
+    ids.refuse_part_of(row.keys)
+    product_id = ids.needed(columns)
+    if row.type == "delete":
+        gone = deletion_of(product_id, updated_at=time_ms, position=record.offset)
+        return [placed(gone, ids, row.keys, rules)]
+    state = state_of(columns, row.data, rules)
+    change = Change(product_id=product_id, updated_at=time_ms, position=record.offset, data=state)
+    former = former_id(columns, row.old, ids)
+    return [placed(change, ids, row.keys, rules)] if former is None else moved(former, change, rules)

@@ -1,0 +1,1 @@
+"""What every client of Kafka needs: properties, topics, groups, reading once, refusals."""

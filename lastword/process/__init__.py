@@ -1,0 +1,1 @@
+"""What each process needs: to start, to wait for its servers, to end, to show that it is alive."""

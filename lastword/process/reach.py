@@ -1,0 +1,18 @@
+"""Whether the cache can be reached, and keeps what it is given."""
+
+from lastword.cache.cache import Cache
+from lastword.contract.errors import CacheUnavailableError
+from lastword.process.startup import complain
+
+
+def reach_cache(cache: Cache) -> None:
+    """Return when Redis answers, with a warning if it may evict keys; ConnectionError with a reason when not."""
+    try:
+        policy = cache.eviction_policy()
+    except CacheUnavailableError as error:
+        raise ConnectionError(str(error)) from error
+    if policy != "noeviction":
+        complain(
+            f"Redis at {cache.address} has the maxmemory-policy {policy!r}: it may forget a version, and then an older "
+            "update wins; freshness is not guaranteed"
+        )

@@ -1,0 +1,1 @@
+"""Clients of Redis: of one server, behind Sentinels, of a Cluster; what its refusals mean."""

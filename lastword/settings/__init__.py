@@ -1,0 +1,1 @@
+"""The environment and the settings file, read and checked."""

@@ -1,0 +1,1 @@
+"""The worker's side of the broker: consumer, events, remote control, Flower."""

@@ -1,0 +1,1 @@
+"""The product locks in ZooKeeper: ``Locks``."""

@@ -1,0 +1,1 @@
+"""Notices: updates without data, and the loader that fetches their rows."""

@@ -1,0 +1,73 @@
+"""Positions that begin anew stop their partition; what is written again, or read, does not."""
+
+import pytest
+
+from bridge.topic.positions import Positions
+from lastword.contract.record import Update
+from lastword.contract.version import Position, Version
+
+COMMIT = 112_709_328 // 8
+T_MS = 1_763_800_000_123
+LATER = 10 + 60_000_001
+
+
+def update(position: Position, time_us: int, *, generation: int = 0) -> Update:
+    return Update(product_id="42", version=Version.at(position, generation), data=b"1", time_us=time_us)
+
+
+def test_commits_in_their_order_follow_though_their_changes_do_not() -> None:
+    positions = Positions()
+    for commit, change, time_us in (
+        (1_000, 9_000, 5),
+        (1_100, 8_100, 6),
+        (1_100, 8_090, 6),
+        (1_200, 3, 4),
+        (1_300, 9, 9),
+    ):
+        assert positions.follow(0, [update((commit, change), time_us)], T_MS)
+    assert not positions.stopped(0)
+
+
+def test_a_commit_before_the_last_one_that_was_made_later_stops_the_partition(caplog: pytest.LogCaptureFixture) -> None:
+    positions = Positions()
+    assert positions.follow(0, [update((COMMIT, 112_709_384), 10)], T_MS)
+    assert not positions.follow(0, [update((COMMIT - 100, 112_000_000), LATER)], T_MS)
+    assert not positions.follow(0, [update((COMMIT + 1, 113_000_000), LATER)], T_MS), "nothing more is let by"
+    assert positions.follow(1, [update((5, 112), LATER)], T_MS)
+    assert positions.stopped(0.0) == {0}
+    assert positions.stopped(1.0) == {0}
+    [said] = [one.getMessage() for one in caplog.records]
+    assert "add 2025-11-22T08:26:40.123000Z to LASTWORD_POSITIONS_ANEW" in said
+
+
+@pytest.mark.parametrize(
+    "read", [update((5_000_000 // 8, 5_000_000), LATER), update((5_000_000 // 8, 5_000_100), LATER)]
+)
+def test_a_snapshot_of_a_restored_database_stops_it_too(read: Update) -> None:
+    positions = Positions()
+    assert positions.follow(0, [update((COMMIT, 112_709_384), 10)], T_MS)
+    assert not positions.follow(0, [read], T_MS)
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        pytest.param(update((COMMIT - 5, 112_000_000), 10), id="written again"),
+        pytest.param(update((COMMIT - 5, 112_000_000), 10 + 60_000_000), id="committed at nearly the same time"),
+        pytest.param(update((COMMIT - 5, 0), LATER), id="read"),
+        pytest.param(update(7, LATER), id="an offset"),
+        pytest.param(Update(product_id="42", version=Version(99, 7), data=b"1"), id="a time"),
+        pytest.param(update((5, 113), LATER, generation=1), id="a new generation"),
+    ],
+)
+def test_what_tells_nothing_of_the_commits_follows(again: Update) -> None:
+    positions = Positions()
+    assert positions.follow(0, [update((COMMIT, 112_709_384), 10)], T_MS)
+    assert positions.follow(0, [again], T_MS)
+    assert not positions.stopped(0)
+
+
+def test_where_no_commit_is_told_nothing_is_known() -> None:
+    positions = Positions()
+    assert positions.follow(0, [update((112_709_384 // 8, 112_709_384), 10)], T_MS)
+    assert positions.follow(0, [update((112_000_000 // 8, 112_000_000), LATER)], T_MS)
