@@ -55,25 +55,44 @@ class _Job:
 def refresh(
     updates: Sequence[Update], cache: Cache, locks: Locks, notices: Notices = NO_NOTICES, *, lock_wait_s: float = 1.0
 ) -> list[Answer]:
-    """Make the cache hold each update's version or a newer one; return what became of each, in order.
+    """Drive a group to its end, and return its answers: ``refresh_group`` for whoever has nothing else to do meanwhile.
 
-    An update that could not be applied is answered with the error that says whether another try can help. The busy lock
-    of a lone product is waited for, up to ``lock_wait_s``.
+    The busy lock of a lone product is waited for, up to ``lock_wait_s``.
     """
-    jobs = _jobs(updates)
-    try:
-        _refresh(jobs, cache, locks, notices, lock_wait_s)
-    except TransientError as error:
-        _answer(_open(jobs), error)
-    return _answers(jobs)
+    product_ids = {update.product_id for update in updates}
+    until = time.monotonic() + (lock_wait_s if len(product_ids) == 1 else 0.0)
+    while True:
+        # Whoever held the lock may have written this version or a newer one: look before contending.
+        answers = _drive(refresh_group(updates, cache, locks, notices, lock_wait_s=_left(until)))
+        if not (_left(until) and any(isinstance(answer, LockBusyError) for answer in answers)):
+            return answers
+        locks.wait(updates[0].product_id, _left(until))
+
+
+def _drive(steps: Generator[Awaited, None, list[Answer]]) -> list[Answer]:
+    """Go through a group's steps, each of which waits for what it needs."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            answers: list[Answer] = end.value
+            return answers
 
 
 def refresh_group(
-    updates: Sequence[Update], cache: Cache, locks: Locks, notices: Notices = NO_NOTICES, *, look_first: bool = True
+    updates: Sequence[Update],
+    cache: Cache,
+    locks: Locks,
+    notices: Notices = NO_NOTICES,
+    *,
+    look_first: bool = True,
+    lock_wait_s: float | None = None,
 ) -> Generator[Awaited, None, list[Answer]]:
-    """Do as ``refresh`` does for a group, in which nobody waits for a busy lock; return its answers.
+    """Make the cache hold each update's version or a newer one; return what became of each, in order.
 
-    Without ``look_first`` the locks are asked for at once, and what the cache holds already is found out by the write.
+    An update that could not be applied is answered with the error that says whether another try can help. Without
+    ``look_first`` the locks are asked for at once, and what the cache holds already is found out by the write. With
+    ``lock_wait_s`` a lock that another thread of this process has is waited for.
 
     Between asking for the locks and using them it yields, so that other work can be done while ZooKeeper answers, and
     again while rows are loaded. One that is closed there, and not gone on with, holds nothing.
@@ -84,7 +103,7 @@ def refresh_group(
             _drop_held(jobs, cache)
         newest = _newest(_open(jobs))
         if newest:
-            asked = locks.ask(newest)
+            asked = locks.ask(newest, wait_s=lock_wait_s)
             try:
                 yield asked
             except GeneratorExit:
@@ -102,36 +121,11 @@ def refresh_group(
     return _answers(jobs)
 
 
-def _refresh(jobs: Sequence[_Job], cache: Cache, locks: Locks, notices: Notices, lock_wait_s: float) -> None:
-    _drop_held(jobs, cache)
-    alone = len({job.update.product_id for job in jobs}) == 1
-    until = time.monotonic() + (lock_wait_s if alone else 0.0)
-    busy = _write_locked(_open(jobs), cache, locks, notices, until)
-    while busy and alone and _left(until):
-        locks.wait(busy[0], _left(until))
-        # Whoever held the lock may have written this version or a newer one: look before contending.
-        _drop_held(_open(jobs), cache)
-        busy = _write_locked(_open(jobs), cache, locks, notices, until)
-
-
 def _drop_held(jobs: Sequence[_Job], cache: Cache) -> None:
     """Answer the updates that the cache holds already; they need no lock."""
     if jobs:
         for job, standing in zip(jobs, cache.holds([job.update for job in jobs]), strict=True):
             _settle(job, standing)
-
-
-def _write_locked(jobs: Sequence[_Job], cache: Cache, locks: Locks, notices: Notices, until: float) -> Sequence[str]:
-    """Write the updates whose products' locks are to be had; return the products whose locks are busy."""
-    if not jobs:
-        return []
-    with locks.acquire(_newest(jobs), wait_s=_left(until)) as grant:
-        _write_ready(jobs, cache, grant)
-        while missing := _notices(jobs, grant):
-            if loading := _load(missing, cache, notices):
-                _take_rows(missing, notices, loading.rows(), grant)
-            _write_ready(jobs, cache, grant)
-        return grant.busy
 
 
 def _newest(jobs: Sequence[_Job]) -> dict[str, Version]:

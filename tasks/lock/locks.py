@@ -1,6 +1,6 @@
 """The lock of a product in ZooKeeper: guarded by its session, garbage-free, taken in groups."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from lastword.contract.version import Version
@@ -54,29 +54,23 @@ class Locks:
         Raises SessionLostError when there is no usable session, or when it had to be abandoned because the reply did
         not come; ZnodeForbiddenError when ZooKeeper forbids one of the locks, or the session: nothing is held then.
         """
+        return self.ask(wanted, wait_s=wait_s).grant()
+
+    def ask(self, wanted: Mapping[str, Version], *, wait_s: float | None = None) -> Asked:
+        """Ask for the locks like ``acquire``, not waiting for ZooKeeper's answer.
+
+        Without ``wait_s`` no thread of this process is waited for either: a lock of ours that is still being released
+        counts as busy too. Raises SessionLostError when there is no usable session.
+        """
         session = self._keeper.current()
         grant = Grant(session)
         with self._certain(session):
             slots = self._claim(session, grant, wanted, wait_s)
-        return self._ask(session, grant, slots).grant()
-
-    def ask(self, wanted: Mapping[str, Version]) -> "Asked":
-        """Ask for the locks like ``acquire``, not waiting for ZooKeeper's answer, nor for any thread of this process.
-
-        A lock of ours that is still being released counts as busy too. Raises SessionLostError when there is no usable
-        session.
-        """
-        session = self._keeper.current()
-        grant = Grant(session)
-        slots = []
+        acquiring = [slot for slot in slots if slot.state is State.ACQUIRING]
         with self._certain(session):
-            for product_id in wanted:
-                slot = session.table.claim_now(product_id, grant)
-                if slot is None:
-                    grant.busy.append(product_id)
-                else:
-                    slots.append(slot)
-        return self._ask(session, grant, slots)
+            return Asked(
+                session, grant, acquiring, self._certain, life_s=self._life_s, call_timeout_s=self._call_timeout_s
+            )
 
     def wait(self, product_id: str, wait_s: float) -> bool:
         """Wait up to ``wait_s`` until the product's lock is free as far as we know; False when the time ran out.
@@ -98,11 +92,13 @@ class Locks:
         """Close the session for good, waiting no longer than the call timeout; ``acquire`` raises from then on."""
         self._keeper.close()
 
-    def _claim(self, session: Session, grant: Grant, wanted: Mapping[str, Version], wait_s: float) -> list[Slot]:
+    def _claim(self, session: Session, grant: Grant, wanted: Mapping[str, Version], wait_s: float | None) -> list[Slot]:
         """Ask the other threads of this process first: what one of them has, the grant gets from it or not at all."""
         slots = []
         for product_id, version in wanted.items():
-            if len(wanted) == 1 and wait_s > 0:
+            if wait_s is None:
+                slot = session.table.claim_now(product_id, grant)
+            elif len(wanted) == 1 and wait_s > 0:
                 slot = session.table.claim_or_wait(product_id, version, grant, wait_s)
             else:
                 slot = session.table.claim(product_id, grant)
@@ -113,13 +109,6 @@ class Locks:
             if slot.state is State.HELD:
                 grant.add(slot)
         return slots
-
-    def _ask(self, session: Session, grant: Grant, slots: Sequence[Slot]) -> "Asked":
-        acquiring = [slot for slot in slots if slot.state is State.ACQUIRING]
-        with self._certain(session):
-            return Asked(
-                session, grant, acquiring, self._certain, life_s=self._life_s, call_timeout_s=self._call_timeout_s
-            )
 
     @contextmanager
     def _certain(self, session: Session) -> Iterator[None]:

@@ -13,9 +13,7 @@ from typing import Final
 from lastword.cache import cache, write_script
 from lastword.cache.cache import Cache, Write, Written
 from lastword.contract.outcome import Outcome
-from lastword.contract.version import Version
 from tasks.lock.grant import Asked, Grant
-from tasks.lock.locks import Locks
 
 FILE: Final = "HISTORY_FILE"
 PATCHES: Final = "HISTORY_PATCHES"
@@ -59,7 +57,7 @@ def install(file: str) -> None:
     """Wrap the script, and the calls of this process that acquire and write. Forked children are recorded too."""
     log = _Log(file)
     _wrap_script()
-    _wrap_acquire()
+    _wrap_grant()
     _wrap_write(log)
 
 
@@ -81,22 +79,14 @@ def _wrap_script() -> None:
         vars(module)["LOAD"] = ("SCRIPT LOAD", script)
 
 
-def _wrap_acquire() -> None:
-    acquire = Locks.acquire
-
-    def noting_acquire(self: Locks, wanted: Mapping[str, Version], *, wait_s: float = 0.0) -> Grant:
-        grant = acquire(self, wanted, wait_s=wait_s)
-        _session.id = grant._session._id  # the same thread writes under this grant
-        return grant
-
+def _wrap_grant() -> None:
     granting = Asked.grant
 
     def noting_grant(self: Asked) -> Grant:
         grant = granting(self)
-        _session.id = grant._session._id  # a group's locks, which were asked for before
+        _session.id = grant._session._id  # the same thread writes under this grant
         return grant
 
-    Locks.acquire = noting_acquire  # type: ignore[method-assign]
     Asked.grant = noting_grant  # type: ignore[method-assign]
 
 

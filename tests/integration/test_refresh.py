@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -22,7 +22,7 @@ from lastword.contract.outcome import Outcome
 from lastword.contract.record import Update
 from lastword.contract.version import Version
 from servers import Reachable, Redis, ZooKeeper
-from tasks.lock.grant import Grant
+from tasks.lock.grant import Asked, Grant
 from tasks.lock.locks import Locks
 from tasks.refresh import Answer, refresh
 from tests.blackhole import BlackHoleProxy
@@ -312,14 +312,14 @@ def test_locks_that_come_too_late_are_not_written_under(
 def test_nothing_is_written_under_locks_whose_time_is_over(
     cache: Cache, locks: Locks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    acquire = locks.acquire
+    granting = Asked.grant
 
-    def too_late(wanted: Mapping[str, Version], *, wait_s: float = 0.0) -> Grant:
-        grant = acquire(wanted, wait_s=wait_s)
+    def too_late(asked: Asked) -> Grant:
+        grant = granting(asked)
         grant._deadline = time.monotonic()
         return grant
 
-    monkeypatch.setattr(locks, "acquire", too_late)
+    monkeypatch.setattr(Asked, "grant", too_late)
     [answer] = refresh([live("a", 1)], cache, locks)
     assert isinstance(answer, LockExpiredError)
     assert cache.held(["a"]) == {}

@@ -26,9 +26,20 @@ class Granted(nullcontext[Any]):
         """There is nothing to give back."""
 
 
-def granted(_: Locks, wanted: Mapping[str, Version], *, wait_s: float = 0.0) -> AbstractContextManager[Any]:
+class Asked:
+    """Locks that nobody was asked for."""
+
+    def __init__(self, wanted: Mapping[str, Version]) -> None:
+        self._wanted = wanted
+
+    def grant(self) -> AbstractContextManager[Any]:
+        """All of them."""
+        return Granted(self._wanted)
+
+
+def ask(_: Locks, wanted: Mapping[str, Version], *, wait_s: float | None = None) -> Asked:
     del wait_s
-    return Granted(wanted)
+    return Asked(wanted)
 
 
-Locks.acquire = granted  # type: ignore[assignment,method-assign]
+Locks.ask = ask  # type: ignore[assignment,method-assign]
