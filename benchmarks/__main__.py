@@ -39,6 +39,7 @@ PAGE: Final = ROOT / "docs" / "performance.md"
 MODES_PAGE: Final = ROOT / "docs" / "decisions" / "0005-pool-and-acknowledgement.md"
 PLOTS: Final = ROOT / "docs" / "plots"
 LIVE_S: Final = 10.0
+QUICK_LIVE_S: Final = 1.0
 SECTIONS: Final = ("peers", "latency", "growth", "scaling")
 
 console = Console()
@@ -49,14 +50,14 @@ class Bench:
     """One command: where it runs, how much, and what it has found so far."""
 
     def __init__(
-        self, site: Site, rabbitmq: RabbitMQ | None, *, updates: int, products: int, rounds: int, live_s: float
+        self, site: Site, rabbitmq: RabbitMQ | None, *, updates: int, products: int, rounds: int, quick: bool
     ) -> None:
         self.site = site
         self._rabbitmq = rabbitmq
         self._updates = updates
         self._products = products
         self._rounds = rounds
-        self._live_s = live_s
+        self._quick = quick
         self.latencies: list[Latency] = []
         self.reports: dict[str, Report] = {}
 
@@ -67,20 +68,25 @@ class Bench:
 
     def latency(self) -> None:
         """Run a live producer at rising rates."""
+        if self._quick:
+            self.latencies = go_through("latency", sections.live_steps(self.site, sections.QUICK_LIVE, QUICK_LIVE_S))
+            return
         peers = self.reports.get("peers")
         if peers is None:
             drained = pipeline(self.site, uniform(self._updates, self._products)).rate
         else:
             drained = statistics.median(one.rate for one in peers.of("uniform", "pipeline"))
-        self.latencies = go_through("latency", sections.live_steps(self.site, drained, self._live_s))
+        rates = sorted({*sections.LIVE, *(round(share * drained) for share in sections.LIVE_SHARES)})
+        self.latencies = go_through("latency", sections.live_steps(self.site, rates, LIVE_S))
 
     def growth(self) -> None:
         """Drain topics with more and more products."""
-        self._add("growth", sections.GROWTH_BASE, sections.growth_steps(self.site, self._updates), 1)
+        self._add("growth", sections.GROWTH_BASE, sections.growth_steps(self.site, self._updates, quick=self._quick), 1)
 
     def scaling(self) -> None:
         """Drain a topic with more and more workers and bridges."""
-        self._add("scaling", sections.SCALING_BASE, sections.scaling_steps(self.site, self._updates, self._products), 1)
+        steps = sections.scaling_steps(self.site, self._updates, self._products, quick=self._quick)
+        self._add("scaling", sections.SCALING_BASE, steps, 1)
 
     def modes(self, only: str) -> None:
         """Run the pipeline in each of the worker's modes."""
@@ -157,8 +163,7 @@ def main(
     try:
         with tempfile.TemporaryDirectory(prefix="lastword-bench-") as directory, ExitStack() as stack:
             site, rabbitmq = prepare(Path(directory), stack)
-            live_s = 1.0 if quick else LIVE_S
-            bench = Bench(site, rabbitmq, updates=updates, products=products, rounds=rounds, live_s=live_s)
+            bench = Bench(site, rabbitmq, updates=updates, products=products, rounds=rounds, quick=quick)
             about = report.describe(bench.site)
             if compare_modes:
                 bench.modes(only or "")

@@ -1,6 +1,6 @@
 """The parts of a benchmark: which runs there are in each, in their order."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Final
 
@@ -26,6 +26,13 @@ SCALED: Final = 3
 LIVE: Final = (10, 100, 1_000, 2_000)
 LIVE_SHARES: Final = (0.25, 0.5, 0.7)
 """Rates of a live producer: updates a second, and shares of the rate at which a full topic is drained."""
+
+PRODUCTS: Final = (1_000, 10_000, 100_000, 1_000_000)
+COPIES: Final = ((1, 1), (2, 1), (2, 2))
+"""Workers and bridges beside each other on this machine."""
+
+QUICK_LIVE, QUICK_PRODUCTS, QUICK_COPIES = (100, 1_000), PRODUCTS[2:], (COPIES[0], COPIES[2])
+"""Where only that everything works is to be shown."""
 
 
 def peer_steps(site: Site, rabbitmq: RabbitMQ | None, updates: int, products: int) -> list[Step]:
@@ -55,15 +62,17 @@ def _peers(
     return steps
 
 
-def live_steps(site: Site, drained: float, seconds: float) -> list[LiveStep]:
-    """A live producer at several rates; ``drained`` is how many updates a second a full topic is drained by."""
-    rates = sorted({*LIVE, *(round(share * drained) for share in LIVE_SHARES)})
+def live_steps(site: Site, rates: Iterable[int], seconds: float) -> list[LiveStep]:
+    """A live producer at several rates, updates a second."""
     return [(f"live, {rate:,}/s", partial(live, site, rate, seconds)) for rate in rates]
 
 
-def growth_steps(site: Site, updates: int) -> list[Step]:
+def growth_steps(site: Site, updates: int, *, quick: bool) -> list[Step]:
     """More and more products; the last have ten times as many updates as ``updates``, for as many products."""
-    counts = [*((products, updates * SCALED) for products in (1_000, 10_000, 100_000)), (1_000_000, updates * LONGER)]
+    counts = [
+        (products, updates * (LONGER if products == PRODUCTS[-1] else SCALED))
+        for products in (QUICK_PRODUCTS if quick else PRODUCTS)
+    ]
     return [(f"{products:,} products", partial(_grown, site, products, count)) for products, count in counts]
 
 
@@ -75,11 +84,11 @@ def _grown(site: Site, products: int, updates: int) -> Measurement:
 GROWTH_BASE: Final = f"{100_000:,} products"
 
 
-def scaling_steps(site: Site, updates: int, products: int) -> list[Step]:
+def scaling_steps(site: Site, updates: int, products: int, *, quick: bool) -> list[Step]:
     """More workers and bridges beside each other on this machine: ``2 + 1`` are two workers and one bridge."""
     found: list[Step] = []
     modes_and_loads = [(mode, uniform(updates * n, products)) for mode, n in ((Mode(), SCALED), (PACKED, LONGER))]
-    for workers, bridges in ((1, 1), (2, 1), (2, 2)):
+    for workers, bridges in QUICK_COPIES if quick else COPIES:
         for mode, load in modes_and_loads:
             name = f"{workers} + {bridges}{', 200 a task' if mode is PACKED else ''}"
             copies = Mode(

@@ -7,6 +7,8 @@ reached or a topic is missing; 4 Kafka refuses us (a wrong password, no permissi
 import importlib
 import io
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import Final, NamedTuple
 
@@ -57,19 +59,9 @@ class Commands(click.Group):
         return sorted(ENTRIES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command; NotInstalledError or ForeignError where what it needs is not there."""
+        """The command, imported; NotInstalledError or ForeignError where what it needs is not there."""
         del ctx
-        entry = ENTRIES.get(cmd_name)
-        if entry is None:
-            return None
-        if entry.pipeline:
-            refuse_foreign()
-            missing = next((name for name in PIPELINE if name not in sys.modules and find_spec(name) is None), None)
-            if missing:
-                raise NotInstalledError(cmd_name, missing)
-        module = importlib.import_module(f"lastword.commands.{entry.module}")
-        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
-        return command
+        return command(cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List them without importing them."""
@@ -78,10 +70,35 @@ class Commands(click.Group):
             formatter.write_dl([(name, ENTRIES[name].summary) for name in sorted(ENTRIES)])
 
 
-@click.group(cls=Commands)
+def command(name: str) -> click.Command | None:
+    """Import a subcommand; None where there is none of this name. NotInstalledError, ForeignError."""
+    entry = ENTRIES.get(name)
+    if entry is None:
+        return None
+    if entry.pipeline:
+        refuse_foreign()
+        missing = next((each for each in PIPELINE if each not in sys.modules and find_spec(each) is None), None)
+        if missing:
+            raise NotInstalledError(name, missing)
+    module = importlib.import_module(f"lastword.commands.{entry.module}")
+    found: click.Command = getattr(module, name.replace("-", "_"))
+    return found
+
+
+def import_command(arguments: Sequence[str]) -> None:
+    """Import what these arguments will call, before it is called: what Ctrl-C does is another thing then."""
+    name = next((each for each in arguments if not each.startswith("-")), "")
+    with suppress(click.ClickException):  # the call itself will say it
+        command(name)
+
+
+@click.group(cls=Commands, invoke_without_command=True)
 @click.version_option(package_name="lastword")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Make Redis hold every product's last word: never an older one, never none."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What the terminal's or the pipe's encoding lacks is an escape there, as it is on standard error.
         sys.stdout.reconfigure(errors="backslashreplace")
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())

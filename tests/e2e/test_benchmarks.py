@@ -63,14 +63,14 @@ def test_every_contender_carries_every_load(given: dict[str, str], tmp_path: Pat
 def test_latency_growth_and_scaling_are_measured(given: dict[str, str], tmp_path: Path) -> None:
     sections = [part for name in ("latency", "growth", "scaling") for part in ("--section", name)]
     stored, said = bench(given, tmp_path / "results", *sections)
-    assert {10, 100, 1_000, 2_000} <= {one["rate"] for one in stored["latency"]}
+    assert [one["rate"] for one in stored["latency"]] == [100, 1_000]
     for one in stored["latency"]:
         assert 0 < one["p50_ms"] <= one["p99_ms"] <= one["most_ms"]
         assert one["usage"].keys() == {"worker", "bridge"}
     [growth] = stored["growth"]["rounds"]
-    assert [one["updates"] for one in growth] == [600, 600, 600, 2_000]
+    assert [one["updates"] for one in growth] == [600, 2_000]
     [scaling] = stored["scaling"]["rounds"]
-    assert len(scaling) == 6
+    assert len(scaling) == 4
     assert scaling[-1]["usage"].keys() == {"worker", "worker 2", "bridge", "bridge 2"}
     assert all(one["wrong"] == 0 for one in (*growth, *scaling))
     assert "p50 ms" in said
