@@ -7,7 +7,8 @@
 # make faults  every part of a real cluster killed, paused, cut off and wiped under load, and what must hold
 # make soak    faults at random under load, for MINUTES=10, by SEED=… or one that it prints; then the checker's report
 # make bench   the pipeline's speed beside that of its peers, on servers started for it
-# make check   style, types, borders between the rooms, spelling
+# make check   style, types, borders between the rooms, spelling, the documents' links
+# make docs    the documentation as a site, in build/site
 # Everything is installed into .venv by the first of them. Needed beforehand: Python 3.11 or later, and make.
 
 PYTHON ?= python3
@@ -21,7 +22,9 @@ FETCH := $(BIN)/python -m servers.fetch
 JOBS ?= 4
 PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder
 
-.PHONY: set-up demo cdc shop test test-all faults soak bench check format lock settings up clean
+DOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict # the variable: without a notice of its makers' plans
+
+.PHONY: set-up demo cdc shop test test-all faults soak bench check docs format lock settings up clean
 
 set-up: $(INSTALLED)
 	@$(FETCH)
@@ -65,6 +68,11 @@ check: $(INSTALLED)
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(DOCS)
+
+docs: $(INSTALLED)
+	$(DOCS)
+	@echo "the site is in build/site/index.html"
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
