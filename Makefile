@@ -18,9 +18,10 @@ INSTALLED := $(VENV)/.installed
 MINUTES ?= 10
 # The servers' programs, once and visibly; nothing when they are here.
 FETCH := $(BIN)/python -m servers.fetch
-# Side by side, each with servers of its own: most of a test is waiting.
+# Side by side, each with servers of its own: most of a test is waiting, of those with faults even more.
 JOBS ?= 4
-PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder
+JOBS_OF_ALL ?= 6
+PYTEST := $(BIN)/python -m pytest --dist loadscope --no-loadscope-reorder --numprocesses
 
 DOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict # the variable: without a notice of its makers' plans
 
@@ -43,15 +44,15 @@ shop: $(INSTALLED)
 
 test: $(INSTALLED)
 	@$(FETCH)
-	@$(PYTEST) -m core
+	@$(PYTEST) $(JOBS) -m core
 
 test-all: $(INSTALLED)
 	@$(FETCH)
-	@$(PYTEST) $(if $(WITHOUT),-m "not $(WITHOUT)")
+	@$(PYTEST) $(JOBS_OF_ALL) $(if $(WITHOUT),-m "not ($(WITHOUT))")
 
 faults: $(INSTALLED)
 	@$(FETCH)
-	@$(PYTEST) tests/faults
+	@$(PYTEST) $(JOBS_OF_ALL) tests/faults
 
 soak: $(INSTALLED)
 	@$(FETCH)

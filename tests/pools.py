@@ -14,6 +14,16 @@ POOLS: Final = pytest.mark.parametrize(
     [pytest.param(GROUP, id="group"), pytest.param(THREADS, id="threads"), pytest.param(PREFORK, id="prefork")],
 )
 
+POOLS_WHERE_A_SERVER_FAILS: Final = pytest.mark.parametrize(
+    "pool",
+    [
+        pytest.param(GROUP, id="group"),
+        pytest.param(THREADS, id="threads", marks=pytest.mark.threads_as_well),
+        pytest.param(PREFORK, id="prefork"),
+    ],
+)
+"""Threads run the code of prefork's processes, and in one process as the group pool does: CI leaves them out."""
+
 CELERYS_POOLS: Final = pytest.mark.parametrize(
     "pool", [pytest.param(THREADS, id="threads"), pytest.param(PREFORK, id="prefork")]
 )

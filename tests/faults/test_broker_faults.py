@@ -9,7 +9,7 @@ from tests.celery_brokers import CeleryBroker, RabbitBroker
 from tests.faults.figures import measured
 from tests.faults.load import Load, publish
 from tests.flow import Flow
-from tests.pools import CELERYS_POOLS, GROUP, POOLS, THREADS, name_of
+from tests.pools import CELERYS_POOLS, GROUP, POOLS_WHERE_A_SERVER_FAILS, THREADS, name_of
 from tests.programs import RABBITMQ
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
@@ -33,7 +33,7 @@ def broker(request: pytest.FixtureRequest, flow: Flow) -> Iterator[CeleryBroker]
     broker.wipe()
 
 
-@POOLS
+@POOLS_WHERE_A_SERVER_FAILS
 def test_broker_killed_under_load(flow: Flow, broker: CeleryBroker, pool: tuple[str, ...]) -> None:
     with celery_worker(flow.environment, *pool) as worker, flow.bridge() as bridge, Load(flow) as changes:
         changes.wait_until_flowing()

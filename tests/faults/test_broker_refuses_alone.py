@@ -14,7 +14,7 @@ from tests.faults.broker_refusals import disconnect_all, permit
 from tests.faults.logs import LOST, SERVES, Heard, no_traceback
 from tests.flower_helpers import Flower, http_get, running_flower
 from tests.lock_helpers import acquire_when_possible
-from tests.pools import GROUP, POOLS, PREFORK, SOLO, THREADS
+from tests.pools import GROUP, POOLS_WHERE_A_SERVER_FAILS, PREFORK, SOLO, THREADS
 from tests.task_helpers import Site, TaskLog, live, open_site
 from tests.waiting import wait_until
 from tests.worker_helpers import CeleryWorker, celery_worker
@@ -106,7 +106,7 @@ def test_an_outage_that_lasts_is_said_once_and_the_worker_can_be_stopped(
         no_traceback(worker)
 
 
-@POOLS
+@POOLS_WHERE_A_SERVER_FAILS
 def test_retries_that_the_broker_refuses_are_left_to_the_bridge(site: Site, raw: Client, pool: tuple[str, ...]) -> None:
     with celery_worker(site.env, *pool) as worker:
         with site.other_locks() as locks, acquire_when_possible(locks, "a"):

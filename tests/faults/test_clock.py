@@ -8,7 +8,7 @@ from tests.faults.figures import measured
 from tests.faults.load import Load, is_visible, publish
 from tests.flow import Flow
 from tests.lock_helpers import V, open_locks
-from tests.pools import POOLS, THREADS, name_of
+from tests.pools import POOLS_WHERE_A_SERVER_FAILS, THREADS, name_of
 from tests.programs import FAKETIME, faketime_library
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
@@ -57,7 +57,7 @@ def clock(tmp_path: Path) -> Clock:
 
 
 @DIRECTIONS
-@POOLS
+@POOLS_WHERE_A_SERVER_FAILS
 def test_the_workers_clock_is_set_under_load(flow: Flow, clock: Clock, pool: tuple[str, ...], by_s: int) -> None:
     with (
         celery_worker(flow.environment | clock.environment, *pool) as worker,

@@ -10,7 +10,7 @@ from servers.zookeeper_ensemble import ZooKeeperMember
 from tests.faults.figures import measured
 from tests.faults.load import Load
 from tests.flow import Flow
-from tests.pools import POOLS, THREADS, name_of
+from tests.pools import POOLS_WHERE_A_SERVER_FAILS, THREADS, name_of
 from tests.waiting import wait_until
 from tests.worker_helpers import SESSION_TIMEOUT_S, CeleryWorker, celery_worker
 
@@ -85,7 +85,7 @@ def test_the_leader_paused_under_load(flow: Flow, zookeeper_ensemble: ZooKeeperE
         flow.wait_until_all_is_committed()
 
 
-@POOLS
+@POOLS_WHERE_A_SERVER_FAILS
 def test_quorum_lost_for_two_session_timeouts(
     flow: Flow, zookeeper_ensemble: ZooKeeperEnsemble, pool: tuple[str, ...]
 ) -> None:

@@ -9,14 +9,14 @@ from tests.faults.poison import RAISES
 from tests.flow import BEGIN_MS
 from tests.history.kafka_log import read_letters
 from tests.history.recorded_flow import RecordedFlow
-from tests.pools import POOLS
+from tests.pools import POOLS_WHERE_A_SERVER_FAILS
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
 WRONG, RAISING = "wrong-type", f"{RAISES}always"
 
 
-@POOLS
+@POOLS_WHERE_A_SERVER_FAILS
 def test_a_product_whose_task_always_fails_is_dead_lettered_beside_good_traffic(
     flow: RecordedFlow, pool: tuple[str, ...]
 ) -> None:

@@ -14,7 +14,7 @@ from tests.faults.dead_letters import count_letters
 from tests.faults.figures import measured
 from tests.faults.load import Load
 from tests.flow import Flow
-from tests.pools import GROUP, POOLS, THREADS, name_of
+from tests.pools import GROUP, POOLS_WHERE_A_SERVER_FAILS, THREADS, name_of
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
@@ -38,7 +38,7 @@ def cache(own_redis: Redis) -> Iterator[Redis]:
         client.config_set("maxmemory", "0")
 
 
-@POOLS
+@POOLS_WHERE_A_SERVER_FAILS
 def test_redis_down_and_back_under_load(flow: Flow, cache: Redis, pool: tuple[str, ...]) -> None:
     """Shut down in order: what it holds, it saves."""
     with celery_worker(flow.environment, *pool) as worker, flow.bridge() as bridge, Load(flow) as changes:
@@ -76,7 +76,7 @@ def seals(client: redis.Redis) -> int:
     return sum(int(client.get(key) or 0) for key in client.keys("lastword:stamp:*"))
 
 
-@POOLS
+@POOLS_WHERE_A_SERVER_FAILS
 def test_redis_paused_under_load(flow: Flow, cache: Redis, pool: tuple[str, ...]) -> None:
     """Nothing tells but the deadline of each call."""
     with celery_worker(flow.environment, *pool) as worker, flow.bridge() as bridge, Load(flow) as changes:
@@ -116,7 +116,7 @@ def refused_scripts(client: redis.Redis) -> int:
     return errors.get("errorstat_NOSCRIPT", {"count": 0})["count"]
 
 
-@POOLS
+@POOLS_WHERE_A_SERVER_FAILS
 def test_redis_out_of_memory_under_load(flow: Flow, cache: Redis, pool: tuple[str, ...]) -> None:
     with celery_worker(flow.environment, *pool) as worker, flow.bridge() as bridge, Load(flow) as changes:
         changes.wait_until_flowing()

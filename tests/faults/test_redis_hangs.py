@@ -14,7 +14,7 @@ from tests.faults.figures import measured
 from tests.faults.load import Load
 from tests.faults.test_redis_fails_over import is_primary
 from tests.flow import Flow
-from tests.pools import POOLS, name_of
+from tests.pools import POOLS_WHERE_A_SERVER_FAILS, name_of
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
@@ -33,7 +33,7 @@ def sentinels(tmp_path: Path, flow: Flow, redis_broker: RedisBroker) -> Iterator
     redis_broker.wipe()
 
 
-@POOLS
+@POOLS_WHERE_A_SERVER_FAILS
 def test_a_primary_that_hangs_behind_sentinels(flow: Flow, sentinels: RedisSentinels, pool: tuple[str, ...]) -> None:
     """Nothing tells a client but that a call gets no answer; until another is elected, the Sentinels name it still."""
     with celery_worker(flow.environment, *pool) as worker, flow.bridge() as bridge, Load(flow) as changes:

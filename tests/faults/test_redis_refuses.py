@@ -22,7 +22,7 @@ from tests.faults.losses import publish_and_confirm, wait_until_all_is_back
 from tests.faults.refusals import NOWHERE, REFUSALS, Site
 from tests.faults.test_redis_fails_over import cut_off
 from tests.flow import Bridge, Flow
-from tests.pools import GROUP, POOLS, name_of
+from tests.pools import GROUP, POOLS_WHERE_A_SERVER_FAILS, name_of
 from tests.waiting import wait_until
 from tests.worker_helpers import CeleryWorker, celery_worker
 
@@ -63,7 +63,7 @@ def relay(flow: Flow, old: Redis) -> Iterator[BlackHoleProxy]:
         yield relay
 
 
-@POOLS
+@POOLS_WHERE_A_SERVER_FAILS
 def test_a_demoted_primary_that_keeps_our_connections(
     flow: Flow, relay: BlackHoleProxy, old: Redis, new: Redis, pool: tuple[str, ...]
 ) -> None:

@@ -9,7 +9,7 @@ from tests.faults.load import Load, is_visible, not_fresh, publish, times_to_vis
 from tests.faults.stall import standing_worker
 from tests.faults.znodes import locked_elsewhere, znodes_of
 from tests.flow import Flow
-from tests.pools import GROUP, POOLS, POOLS_OF_WHICH_ONE_IS_CORE, long_run, name_of
+from tests.pools import GROUP, POOLS, POOLS_OF_WHICH_ONE_IS_CORE, POOLS_WHERE_A_SERVER_FAILS, long_run, name_of
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
@@ -66,7 +66,7 @@ def test_a_worker_killed_with_all_that_it_has_fetched(flow: Flow) -> None:
         flow.wait_until_all_is_committed()
 
 
-@POOLS
+@POOLS_WHERE_A_SERVER_FAILS
 def test_ten_updates_stuck_and_the_broker_wiped(flow: Flow, pool: tuple[str, ...]) -> None:
     with flow.bridge(), celery_worker(flow.environment, *pool) as worker:
         with locked_elsewhere(flow, *STUCK):
@@ -82,7 +82,7 @@ def test_ten_updates_stuck_and_the_broker_wiped(flow: Flow, pool: tuple[str, ...
         flow.wait_until_all_is_committed()
 
 
-@POOLS
+@POOLS_WHERE_A_SERVER_FAILS
 def test_updates_that_can_never_be_confirmed_slow_no_other(flow: Flow, pool: tuple[str, ...]) -> None:
     with flow.bridge(), celery_worker(flow.environment, *pool[:2], "-c", "2") as worker:
         usual_s = median(times_to_visible(flow, "before"))
