@@ -1,7 +1,8 @@
 # make demo    the whole flow on real servers, started and stopped for you
 # make cdc     a PostgreSQL and Debezium in front of it; Redis is compared with the database, row by row
 # make shop    a shop that changes its database, and a page on which one sees Redis follow, until Ctrl-C
-# make up      servers, worker, bridge and Flower at their usual ports, until Ctrl-C
+# make up      servers, worker, bridge and Flower at their usual ports, until Ctrl-C; it keeps its data
+# make clean-data  which this deletes
 # make test    within minutes: would every broken guarantee be noticed? On real servers, with nothing else installed
 # make test-all  all tests, all faults among them; with WITHOUT=core those that `make test` leaves
 # make faults  every part of a real cluster killed, paused, cut off and wiped under load, and what must hold
@@ -25,7 +26,7 @@ PYTEST := $(BIN)/python -m pytest --dist loadscope --no-loadscope-reorder --nump
 
 DOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict # the variable: without a notice of its makers' plans
 
-.PHONY: set-up demo cdc shop test test-all faults soak bench check docs format lock settings up clean
+.PHONY: set-up demo cdc shop test test-all faults soak bench check docs format lock settings up clean-data clean
 
 set-up: $(INSTALLED)
 	@$(FETCH)
@@ -95,6 +96,9 @@ settings: $(INSTALLED)
 up: $(INSTALLED)
 	@$(FETCH)
 	@$(BIN)/python -m servers up -- "$(CURDIR)/$(BIN)/python" -m examples.up
+
+clean-data: $(INSTALLED)
+	@$(BIN)/python -m servers clean
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -4,6 +4,7 @@ Exit codes: 0 done; 1 it failed, or a server is not up; 2 wrong usage. ``up -- C
 """
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -33,6 +34,10 @@ HELP: Final[dict[Action, str]] = {
     "resume": "Let paused servers go on (SIGCONT).",
     "start": "Start servers again that were stopped or killed, with their ports and their data.",
 }
+
+
+LOCK: Final = "up.lock"
+"""Held by the ``up`` of a directory."""
 
 
 def default_directory() -> Path:
@@ -120,7 +125,7 @@ def up(
                 redis_program=redis_program,
             )
         )
-        with exclusive(directory / "up.lock", wait=False):
+        with exclusive(directory / LOCK, wait=False):
             Up(servers, directory).run(command)
     except BlockingIOError as error:
         raise click.ClickException(
@@ -158,6 +163,30 @@ def down(directory: Path) -> None:
         time.sleep(0.05)
     remove_state(directory)
     click.echo(f"Stopped the servers in {directory}.")
+
+
+@main.command()
+@directory_option
+def clean(directory: Path) -> None:
+    """Delete what the servers have kept, once none of them runs: the next `up` begins with nothing."""
+    if not (directory / LOCK).is_file():
+        click.echo(f"No servers have kept anything in {directory}.")
+        return
+    up = click.ClickException(
+        f"Servers are up in {directory}: `python -m servers down --directory {directory}` stops them."
+    )
+    if _read(directory) is not None:
+        raise up
+    try:
+        with exclusive(directory / LOCK, wait=False):
+            for each in directory.iterdir():
+                if each.is_dir() and not each.is_symlink():
+                    shutil.rmtree(each)
+                elif each.name != LOCK:
+                    each.unlink()
+    except BlockingIOError as error:
+        raise up from error
+    click.echo(f"Emptied {directory}.")
 
 
 def _add_command(action: Action) -> None:

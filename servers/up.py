@@ -53,6 +53,7 @@ class Up:
             print_table(self._directory, self._state.servers)
             for name, value in self._servers.environment.items():
                 click.echo(f"export {name}={value}")
+            click.echo(f"Data and logs stay in {self._directory}; `python -m servers clean` deletes them.")
             if command:
                 self._run_beside(command)
             else:

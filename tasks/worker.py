@@ -49,6 +49,7 @@ from lastword.process.startup import (
     wait_for,
 )
 from lastword.settings.shared import SettingsError, TaskSettings, refuse_misspelt_settings
+from tasks.broker.worker_name import take_free_name
 from tasks.groups.groups import GROUP_MAX, Prepared, prepared
 from tasks.groups.packed import PreparedPack, summary
 from tasks.groups.pool import GroupPool
@@ -74,12 +75,13 @@ class GivenUpError(TransientError):
 
 
 @signals.celeryd_init.connect
-def get_ready(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
+def get_ready(instance: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     """Before a worker starts: refuse a wrong setting, and wait until its servers can be reached."""
     at_once = interrupt.stands()
     try:
         if at_once:
             interrupt.raise_once()  # a session of ZooKeeper is to be ended
+        take_free_name(instance, app)
         refuse_misspelt_settings()
         mind_foreign_settings(app)
         take_over_remote_control()

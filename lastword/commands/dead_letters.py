@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from lastword.commands.letter import read_letter
-from lastword.commands.letter_lines import Row, clock, print_json, print_letter, print_lines, print_table, row_of
+from lastword.commands.letter_lines import Row, clock, print_json, print_letter, print_lines, print_list, row_of
 from lastword.commands.opening import Opened, watched
 from lastword.commands.original import RecordGoneError, find_letter, restored
 from lastword.commands.parameters import PLACE, TIME, Place
@@ -54,7 +54,7 @@ def dead_letters(context: click.Context, *, limit: int | None, since_ms: int | N
         if not rows:
             complain(f"no dead letters in {topic!r}" + ("" if since_ms is None else f" since {clock(since_ms)}"))
         elif sys.stdout.isatty() and not as_json:
-            print_table(rows, f"dead letters in {topic!r}")
+            print_list(rows, f"dead letters in {topic!r}")
         else:
             printing(rows)
         if len(rows) == most:

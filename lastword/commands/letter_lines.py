@@ -1,14 +1,12 @@
-"""Dead letters as a person or a script reads them: a table, lines with tabs, JSON, and one letter in full."""
+"""Dead letters as a person or a script reads them: a list, lines with tabs, JSON, and one letter in full."""
 
 import json
-import sys
+import shutil
+import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from lastword.commands.letter import StoredLetter
 from lastword.contract.printable import printable
@@ -16,6 +14,8 @@ from lastword.contract.record import Rules
 from lastword.contract.rfc3339 import format_rfc3339
 
 PRODUCT_MAX: Final = 80
+REASON_MAX: Final = 600
+INDENT: Final = "    "
 
 
 class Row(NamedTuple):
@@ -68,20 +68,35 @@ def print_lines(rows: Iterable[Row]) -> None:
         click.echo("\t".join(map(printable, row)))
 
 
-def print_table(rows: Iterable[Row], title: str) -> None:
-    """Print a table for a terminal."""
-    table = Table(title=title, title_justify="left")
-    for name in ("id", "when", "product", "version", "record", "why"):
-        # Nothing is cut off: an id is there to be copied, and a long word of the reason may be what is wrong.
-        table.add_column(name, no_wrap=name in ("id", "record"), overflow="fold")
+def print_list(rows: Iterable[Row], title: str) -> None:
+    """Print the letters for a terminal, each in a few lines as wide as that is; no word is cut, however long."""
+    width = shutil.get_terminal_size().columns
+    click.echo(title)
     for row in rows:
         why = f"{row.stage}: {row.error}: {row.reason}" if row.stage else row.reason
         why += f" (omitted: {row.omitted})" if row.omitted else ""
-        product = row.product_id if len(row.product_id) <= PRODUCT_MAX else f"{row.product_id[:PRODUCT_MAX]}…"
-        cells = (row.id, f"{row.at[:19]}Z", product, row.version, row.record, why)
-        # Text, since rich would obey what stands in brackets.
-        table.add_row(*(Text(printable(cell)) for cell in cells))
-    Console(file=sys.stdout).print(table)
+        parts = [row.id, f"{row.at[:19]}Z", f"product {shortened(row.product_id, PRODUCT_MAX)}"]
+        parts += [f"version {row.version}"] if row.version else []
+        parts += [f"record {row.record}"] if row.record else []
+        for line, indent in (("  ".join(parts), ""), (shortened(why, REASON_MAX), INDENT)):
+            click.echo(_wrapped(printable(line), width, indent))
+
+
+def shortened(text: str, length: int) -> str:
+    """The text, or its beginning with the number of characters that are left out."""
+    left_out = len(text) - length
+    return text if left_out <= 0 else f"{text[:length]}… ({left_out:,} more characters)"
+
+
+def _wrapped(line: str, width: int, indent: str) -> str:
+    return textwrap.fill(
+        line,
+        width,
+        initial_indent=indent,
+        subsequent_indent=INDENT,
+        break_long_words=False,  # an id is there to be copied, and a long word of the reason may be what is wrong
+        break_on_hyphens=False,
+    )
 
 
 def print_letter(letter: StoredLetter, rules: Rules, *, as_json: bool) -> None:

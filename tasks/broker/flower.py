@@ -21,6 +21,11 @@ from lastword.settings.shared import SettingsError
 
 ADDRESS: Final = "127.0.0.1"
 USER: Final = "lastword"
+FLOWERS_COLUMNS: Final = "name,uuid,state,received,runtime,worker"
+"""What Flower shows unless it is told otherwise."""
+
+COLUMNS: Final = "uuid,args,state,result,retries,received,runtime,worker"
+"""Of the page of tasks: which record, which product and version, what became of it, and how often it was tried."""
 
 
 @signals.import_modules.connect
@@ -38,6 +43,8 @@ def protect(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     _ask_redis_as_celery_does()
     from flower.options import options  # noqa: PLC0415 - the worker need not load Flower
 
+    if options.tasks_columns == FLOWERS_COLUMNS:
+        options.tasks_columns = COLUMNS
     if not options.address and not options.unix_socket:
         options.address = ADDRESS
     open_to_all = os.environ.get("FLOWER_UNAUTHENTICATED_API", "").lower() in {"1", "true", "yes", "on"}

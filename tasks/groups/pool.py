@@ -47,6 +47,7 @@ class _Task(NamedTuple):
     succeeded: Callable[[Any], None]
     failed: Callable[[ExceptionInfo], None]
     traced: Callable[[], bool]
+    begun: float
 
     def run(self, ready: Prepared | PreparedPack | None) -> None:
         """Run it to its end; a task that takes down the worker still takes no other one with it."""
@@ -56,7 +57,7 @@ class _Task(NamedTuple):
             if result is None or self.traced() or self._is_followed():
                 self._trace(ready)
             else:
-                self.succeeded((0, repr(result), 0.0))
+                self.succeeded((0, repr(result), self._runtime()))
         except Exception:
             # What escapes from here would restart the consumer, or leave the group's other tasks unfinished.
             logger.exception("task %s is left to the broker", self.args[1])
@@ -64,15 +65,19 @@ class _Task(NamedTuple):
     def _trace(self, ready: Prepared | PreparedPack | None) -> None:
         token = prepared.set(ready)
         try:
-            returned = self.target(*self.args)
+            failed, outcome, _ = self.target(*self.args)
         except (WorkerShutdown, WorkerTerminate):
             raise
         except BaseException:  # noqa: BLE001 - SystemExit too is the task's failure
             self.failed(ExceptionInfo())
         else:
-            self.succeeded(returned)
+            self.succeeded((failed, outcome, self._runtime()))
         finally:
             prepared.reset(token)
+
+    def _runtime(self) -> float:
+        """Seconds since the worker was handed the task: what it has waited for its group is part of it."""
+        return time.monotonic() - self.begun
 
     def _is_followed(self) -> bool:
         """Whether Celery has been asked to do something afterwards: callbacks, a chain."""
@@ -123,7 +128,15 @@ class GroupPool(BasePool):
         # Decoded once already: without a content type Celery takes the body as it is.
         decoded = told["callback"].__self__.message.payload
         args = (name, task_id, request, decoded, None, None)
-        task = _Task(target, args, told["accept_callback"], told["callback"], told["error_callback"], self._is_traced)
+        task = _Task(
+            target,
+            args,
+            told["accept_callback"],
+            told["callback"],
+            told["error_callback"],
+            self._is_traced,
+            time.monotonic(),
+        )
         waiting = _waiting(task)
         if not waiting:
             task.run(None)

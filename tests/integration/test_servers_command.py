@@ -40,6 +40,21 @@ def test_up_status_and_ctrl_c(terminal: Callable[..., Terminal]) -> None:
     assert shell.run("status").returncode == 1
 
 
+def test_what_is_kept_is_said_and_deleted_when_nothing_runs(terminal: Callable[..., Terminal]) -> None:
+    shell = terminal()
+    nothing = shell.run("clean")
+    assert nothing.stdout.startswith("No servers have kept anything in ")
+    shell.start()
+    assert f"Data and logs stay in {shell.directory}; " in shell.output.read_text()
+    refused = shell.run("clean")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("Error: Servers are up in ")
+    assert shell.run("down").returncode == 0
+    assert len(list(shell.directory.iterdir())) > 1
+    assert shell.run("clean").stdout == f"Emptied {shell.directory}.\n"
+    assert [path.name for path in shell.directory.iterdir()] == ["up.lock"]
+
+
 def test_down_stops_what_up_started_in_another_shell(terminal: Callable[..., Terminal]) -> None:
     shell = terminal()
     up = shell.start()

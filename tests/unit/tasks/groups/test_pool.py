@@ -21,7 +21,7 @@ class Told:
             self.accepted += 1
 
         args = ("tasks.update_product", "id")
-        return _Task(target, args, accept, self.succeeded.append, self.failed.append, lambda: True)
+        return _Task(target, args, accept, self.succeeded.append, self.failed.append, lambda: True, 0.0)
 
 
 def raising(error: BaseException) -> Any:  # noqa: ANN401 - what Celery would call
@@ -49,7 +49,7 @@ def test_what_ends_the_worker_ends_it() -> None:
 
 def test_an_error_in_telling_celery_takes_no_other_task_with_it(caplog: pytest.LogCaptureFixture) -> None:
     told = Told()
-    task = told.task(lambda *_: "applied")._replace(succeeded=raising(OSError("the broker is gone")))
+    task = told.task(lambda *_: (0, "applied", 0.0))._replace(succeeded=raising(OSError("the broker is gone")))
     task.run(None)
     assert "is left to the broker" in caplog.text
     assert prepared.get() is None
