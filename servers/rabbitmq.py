@@ -22,6 +22,8 @@ CONTROL_TIMEOUT_S = 60.0
 # epmd, which names Erlang's nodes, would go into the background and stay: here it is a child like any other.
 COMMAND = 'epmd -address 127.0.0.1 -port "$ERL_EPMD_PORT" & exec "$0"'
 
+QUIET = "+sbwt none +sbwtdcpu none +sbwtdio none"
+
 
 class RabbitMQ(Server):
     """A standalone RabbitMQ with a node, a cookie and an epmd of its own; never the system's service."""
@@ -77,6 +79,9 @@ class RabbitMQ(Server):
             "RABBITMQ_ENABLED_PLUGINS_FILE": plugins,
             "RABBITMQ_MNESIA_BASE": self.directory / "mnesia",
             "RABBITMQ_LOG_BASE": self.directory / "log",
+            # By itself Erlang spins for a while when it has nothing to do: here others want the machine's few cores.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": QUIET,
+            "RABBITMQ_CTL_ERL_ARGS": QUIET,
             # Otherwise the child is a shell that waits for Erlang, and to pause or kill it leaves the server as it is.
             "RUNNING_UNDER_SYSTEMD": "true",
         }
