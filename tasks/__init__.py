@@ -1,11 +1,11 @@
-"""The update contract, the product locks, the cache, and the Celery task that brings them together."""
+"""The Celery worker: takes the product lock, checks freshness, writes Redis, and releases the lock."""
 
 from lastword.process import interrupt
 
 # As typing has it. Importing that takes a moment, in which Ctrl-C would be a traceback.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from tasks.worker import app
+    from tasks.celery_app import app
 
 __all__ = ["app"]
 
@@ -17,7 +17,8 @@ def __getattr__(name: str) -> object:
         command = interrupt.celery_command()
         if command:
             interrupt.leave_at_once()
-        from tasks.worker import app  # noqa: PLC0415
+        import tasks.worker  # noqa: F401, PLC0415 - what a worker does at its start
+        from tasks.celery_app import app  # noqa: PLC0415
 
         if command not in {"worker", "flower"}:  # which say themselves when they have begun something
             interrupt.as_python_does()

@@ -1,42 +1,14 @@
-"""The Celery application and its tasks, for one update or for many: ``celery -A tasks worker``."""
+"""How a worker starts, and what it minds: ``celery -A tasks worker``."""
 
-import logging
-import random
-import time
 from typing import Any
 
-import msgspec
-from celery import Celery, Task, signals
+from celery import signals
 from celery.concurrency import get_implementation
-from celery.exceptions import Reject, Retry
-from kombu.exceptions import OperationalError
 
 import tasks.broker.flower  # noqa: F401 - makes `celery flower` safe
 from lastword.broker.config import mind_foreign_settings
 from lastword.broker.reach import broker_address, reach_broker
-from lastword.cache.cache import Failure
-from lastword.cache.failures import LOADED
-from lastword.contract.errors import (
-    CacheUnavailableError,
-    LoaderFailedError,
-    LockBusyError,
-    PermanentError,
-    TransientError,
-)
-from lastword.contract.outcome import Outcome
-from lastword.contract.task import (
-    PACK_NAME,
-    TASK_NAME,
-    Arguments,
-    Send,
-    UnknownFormatError,
-    destination,
-    pack,
-    shown,
-    unpack,
-    unpack_many,
-)
-from lastword.contract.task_id import record_id
+from lastword.contract.errors import TransientError
 from lastword.process import interrupt
 from lastword.process.heartbeat import Heartbeat
 from lastword.process.reach import reach_cache
@@ -50,28 +22,18 @@ from lastword.process.startup import (
 )
 from lastword.settings.shared import SettingsError, TaskSettings, refuse_misspelt_settings
 from tasks.broker.worker_name import take_free_name
-from tasks.groups.groups import GROUP_MAX, Prepared, prepared
-from tasks.groups.packed import PreparedPack, summary
+from tasks.celery_app import app
+from tasks.groups.groups import GROUP_MAX
 from tasks.groups.pool import GroupPool
-from tasks.groups.ungrouped import MACHINE_ERRORS, run, run_many
 from tasks.groups.worker_options import mind_options
 from tasks.lock.opening import open_locks
 from tasks.resources import Resources, close_locks, resources
-
-logger = logging.getLogger(__name__)
 
 GROUP_POOL = "tasks.groups.pool:GroupPool"
 THREAD_POOL = "tasks.groups.thread_pool:ThreadPool"
 CELERYS_THREADS = "celery.concurrency.thread"
 PREFETCH = 2 * GROUP_MAX
 """Two full groups: of one update per task, what is under way and what gathers meanwhile."""
-
-app = Celery("tasks", events="tasks.broker.events:Events")
-app.config_from_object("celeryconfig")
-
-
-class GivenUpError(TransientError):
-    """The task's time is over: it is not retried any longer, the bridge sends the update again."""
 
 
 @signals.celeryd_init.connect
@@ -147,180 +109,3 @@ def fit_to_pool(sender: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's signa
 def end_session(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     """End the ZooKeeper session at once, so that nothing waits for it to expire."""
     close_locks()
-
-
-@app.task(
-    bind=True,
-    name=TASK_NAME,
-    max_retries=None,
-    throws=(GivenUpError, PermanentError, UnknownFormatError),
-)
-def update_product(self: "Task[Any, Any]", number: int, body: object, unexpected: int = 0) -> str:
-    """Make the cache hold one update's version or a newer one, and return the outcome.
-
-    ``unexpected`` counts the retries after errors that nobody foresaw.
-    """
-    ready = prepared.get()
-    if not isinstance(ready, Prepared):
-        ready = None
-    arguments = ready.arguments if ready else unpack(number, body)
-    here = resources()
-    if not ready and (reason := here.strays.reason(arguments.to)):
-        return here.strays.drop(reason)
-    try:
-        if ready:
-            answer = ready.answer
-        else:
-            answer = run(record_id(str(self.request.id)), arguments, here, retries=self.request.retries)
-    except MACHINE_ERRORS as error:
-        countdown_s = pause_s(TransientError(), self.request.retries, here.settings)
-        raise again(self, arguments, error, countdown_s, unexpected=unexpected) from error
-    except Exception as error:  # the edge of the process
-        raise unforeseen(self, arguments, here, error, unexpected) from error
-    if isinstance(answer, LoaderFailedError):
-        raise unforeseen(self, arguments, here, answer, unexpected) from answer
-    if isinstance(answer, Outcome):
-        warn_of_conflict(arguments, answer)
-        try:
-            tell_loaded(str(self.request.id), arguments, here, answer)
-        except TransientError as untold:
-            countdown_s = pause_s(untold, self.request.retries, here.settings)
-            raise again(self, arguments, untold, countdown_s, unexpected=unexpected) from untold
-        return answer.value
-    if isinstance(answer, PermanentError):
-        raise fail(self, arguments, here, answer, unexpected)
-    raise again(self, arguments, answer, pause_s(answer, self.request.retries, here.settings), unexpected=unexpected)
-
-
-@app.task(bind=True, name=PACK_NAME, throws=(GivenUpError, UnknownFormatError))
-def update_products(self: "Task[Any, Any]", number: int, body: object) -> str:
-    """Make the cache hold many updates' versions or newer ones, and return how many had which outcome.
-
-    One that fails goes on as the task that would have carried it alone, which is retried, or fails, like any other.
-    """
-    ready = prepared.get()
-    if isinstance(ready, PreparedPack):
-        sends, answers = ready.sends, list(ready.answers)
-    else:
-        sends = unpack_many(number, body)
-        answers = [None] * len(sends)
-    here = resources()
-    if not isinstance(ready, PreparedPack) and (reason := here.strays.reason(destination(sends))):
-        return here.strays.drop(reason, len(sends))
-    left = [place for place, answer in enumerate(answers) if answer is None]
-    if left:
-        done = run_many([sends[place].arguments for place in left], here)
-        for place, found in zip(left, done, strict=True):
-            answers[place] = found
-    failed: list[tuple[Send, Exception | None]] = []
-    for send, answer in zip(sends, answers, strict=True):
-        if not isinstance(answer, Outcome):
-            failed.append((send, answer))
-            continue
-        warn_of_conflict(send.arguments, answer)
-        try:
-            tell_loaded(send.task_id, send.arguments, here, answer)
-        except TransientError as untold:
-            failed.append((send, untold))
-    try:
-        for send, error in failed:
-            hand_over(self, send, error, here.settings)
-    except broker_errors(self.app) as unsent:
-        what = f"some of {len(failed)} of {len(sends)} updates"
-        raise GivenUpError(f"{what} are not handed over: {unsent}; they are sent again") from unsent
-    return summary(answers)
-
-
-def broker_errors(app: Celery) -> tuple[type[Exception], ...]:
-    """What a broker that does not take a task may raise; RabbitMQ's refusals kombu leaves as they are."""
-    connection: Any = app.connection_for_write()
-    return (OperationalError, *connection.connection_errors, *connection.channel_errors)
-
-
-def hand_over(task: "Task[Any, Any]", send: Send, error: Exception | None, settings: TaskSettings) -> None:
-    """Enqueue an update of many as a task of its own, for after a pause unless that is of no use."""
-    update = send.arguments.update
-    countdown_s = pause_s(error, 0, settings) if isinstance(error, TransientError) else 0
-    logger.info("product %r, version %s: alone in %d s: %s", update.product_id, update.version, countdown_s, error)
-    task.app.send_task(
-        TASK_NAME,
-        args=msgspec.to_builtins(pack(send.arguments)),
-        task_id=send.task_id,
-        countdown=countdown_s,
-        argsrepr=shown(send.arguments),
-        ignore_result=True,
-    )
-
-
-def warn_of_conflict(arguments: Arguments, outcome: Outcome) -> None:
-    """Say so when one version of a product has come with two contents."""
-    update = arguments.update
-    if outcome is Outcome.CONFLICT and not update.is_notice:  # of its product two changes had one time: the later stays
-        logger.warning(
-            "product %r: version %s came with two contents; one of them stays", update.product_id, update.version
-        )
-
-
-def tell_loaded(task_id: str, arguments: Arguments, here: Resources, outcome: Outcome) -> None:
-    """Tell the bridge what no version does: that what was loaded for the update is held. CacheUnavailableError."""
-    if outcome is Outcome.LOADED:
-        told = Failure(record_id(task_id), arguments.update.version, arguments.nonce, LOADED, "")
-        here.cache.record_failure(told)
-
-
-def pause_s(error: TransientError, retries: int, settings: TaskSettings) -> int:
-    """Return the whole seconds to the next retry, at least one, with jitter."""
-    if isinstance(error, LockBusyError):
-        return random.randint(1, settings.lock_busy_retry_s)  # noqa: S311 - jitter
-    longest_s = min(2 ** min(retries, 30), settings.retry_max_s)
-    return random.randint(max(1, longest_s // 2), max(1, longest_s))  # noqa: S311 - jitter
-
-
-def again(
-    task: "Task[Any, Any]", arguments: Arguments, error: Exception, countdown_s: int, *, unexpected: int
-) -> Exception:
-    """Return what to raise so that Celery retries the task; past its ``not_after`` it is given up instead."""
-    what = f"product {arguments.update.product_id!r}, version {arguments.update.version}"
-    if time.time() >= arguments.not_after:
-        return GivenUpError(f"{what}: {error}; it is sent again")
-    # Of a cache that does not serve it is said once for all of them, and Celery tells each retry with its reason.
-    level = logging.DEBUG if isinstance(error, CacheUnavailableError) else logging.INFO
-    logger.log(level, "%s: again in %d s: %s", what, countdown_s, error)
-    # Without it Celery would show all of the arguments, the product's data too, where the bridge shows id and version.
-    as_before: dict[str, Any] = {"argsrepr": task.request.get("argsrepr")}
-    try:
-        task.retry(countdown=countdown_s, kwargs={"unexpected": unexpected}, exc=error, **as_before)
-    except Retry as retry:
-        return retry
-    except Reject as unsent:  # which Celery would log with a long traceback, for each task in hand
-        return GivenUpError(f"{what}: {error}; its retry was not enqueued: {unsent.__context__}; it is sent again")
-    raise AssertionError("Task.retry returned")
-
-
-def unforeseen(
-    task: "Task[Any, Any]", arguments: Arguments, here: Resources, error: Exception, unexpected: int
-) -> Exception:
-    """Return what to raise for an error that nobody foresaw: it is retried a few times, then recorded."""
-    update = arguments.update
-    logger.error("product %r, version %s", update.product_id, update.version, exc_info=error)
-    if unexpected >= here.settings.unexpected_retries:
-        return fail(task, arguments, here, error, unexpected)
-    countdown_s = min(2**unexpected, here.settings.retry_max_s)
-    return again(task, arguments, error, countdown_s, unexpected=unexpected + 1)
-
-
-def fail(task: "Task[Any, Any]", arguments: Arguments, here: Resources, error: Exception, unexpected: int) -> Exception:
-    """Record a permanent failure for the bridge to find, and return what to raise: a retry if that did not succeed."""
-    failure = Failure(
-        task_id=record_id(str(task.request.id)),
-        version=arguments.update.version,
-        nonce=arguments.nonce,
-        error=type(error).__name__,
-        message=str(error),
-    )
-    try:
-        here.cache.record_failure(failure)
-    except TransientError as unrecorded:
-        countdown_s = pause_s(unrecorded, task.request.retries, here.settings)
-        return again(task, arguments, unrecorded, countdown_s, unexpected=unexpected)
-    return error if isinstance(error, PermanentError) else PermanentError(f"{failure.error}: {error}")

@@ -21,12 +21,12 @@ from lastword.contract.record import Update
 from lastword.contract.task import Arguments
 from lastword.contract.version import APART, POSITIONS_FROM, Version
 from lastword.settings.shared import TaskSettings, load
+from tasks.celery_app import tell_loaded
 from tasks.lock.locks import Locks
 from tasks.notices.loader import Loader
 from tasks.notices.notices import Notices
 from tasks.refresh import Answer, refresh
 from tasks.resources import Resources
-from tasks.worker import tell_loaded
 from tests.driven_groups import Driven
 from tests.rows import Rows
 
