@@ -35,7 +35,13 @@ from lastword.process.heartbeat import Heartbeat
 logger = logging.getLogger(__name__)
 
 IDLE_S: Final = 0.1
+FETCH_MAX: Final = 500
+"""The most records taken from Kafka's client in a turn."""
+
 BATCH: Final = 1_000
+BACK_OFF_MAX_S: Final = 5.0
+"""The longest pause after a server failed."""
+
 REPORT_EVERY_S: Final = 10.0
 
 OpenRecords = Callable[["Bridge"], Records]
@@ -66,10 +72,8 @@ class Bridge:
         letters: DeadLetters,
         topic: TopicWatch,
         rules: Rules,
-        fetch_max: int = 500,
         undecodable_max: int = 100,
         started_max_s: float = 30.0,
-        back_off_max_s: float = 5.0,
         heartbeat: Heartbeat | None = None,
     ) -> None:
         self._window = window
@@ -81,13 +85,12 @@ class Bridge:
         self._undecodable = Undecodable(undecodable_max)
         self._rules = rules
         self._started_max_s = started_max_s
-        self._fetch_max = fetch_max
         self._inbox: dict[int, deque[Arrived]] = {}
         self._partly = False
         self._ended: dict[int, int] = {}
         self._next_complaint = 0.0
-        self._outbox = Outbox(window, enqueuer, BackOff(back_off_max_s))
-        self._sweep_back_off = BackOff(back_off_max_s)
+        self._outbox = Outbox(window, enqueuer, BackOff(BACK_OFF_MAX_S))
+        self._sweep_back_off = BackOff(BACK_OFF_MAX_S)
         self._next_report = 0.0
         self._without_row = 0
         self._positions = Positions()
@@ -99,7 +102,7 @@ class Bridge:
             stamps,
             self._records,
             window,
-            BackOff(back_off_max_s),
+            BackOff(BACK_OFF_MAX_S),
             topic=topic,
             generation=lambda: rules.generation(round(time.time() * 1_000)),
             claim=claim.take,
@@ -114,7 +117,7 @@ class Bridge:
         """
         try:
             while not stopping():
-                self._take_in(self._records.fetch(self._fetch_max, self._idle_s()))
+                self._take_in(self._records.fetch(FETCH_MAX, self._idle_s()))
                 self._ended.update(self._records.ends)
                 self._turn()
             self._drain(leaving, time.monotonic() + shutdown_deadline_s)

@@ -129,25 +129,22 @@ def _assemble(
         letters=DeadLetters(properties, settings.letters_topic),
         topic=TopicWatch(TopicIds(properties, settings.topic)),
         rules=task_settings.rules,
-        fetch_max=settings.fetch_max,
         undecodable_max=settings.undecodable_max,
         started_max_s=settings.started_max_s,
-        back_off_max_s=settings.back_off_max_s,
         heartbeat=heartbeat,
     )
 
 
 def open_window(settings: BridgeSettings) -> Window:
     """An empty window with the bounds and clocks of the settings."""
-    bounds = Bounds(settings.in_flight_max, settings.in_flight_bytes_max, settings.waiting_offsets_max)
+    bounds = Bounds(settings.in_flight_max, settings.in_flight_bytes_max)
     clocks = Clocks(
         floor_s=settings.timeout_floor_s,
         max_s=settings.timeout_max_s,
         silence_max_s=settings.silence_max_s,
         task_life_s=settings.task_life_s,
-        probes=settings.probes,
     )
-    return Window(bounds, clocks, look_first_s=settings.look_first_s, look_max_s=settings.look_max_s)
+    return Window(bounds, clocks)
 
 
 class Signals:

@@ -101,7 +101,6 @@ class Repair:
             cache=cache,
             deadline_s=deadline_s,
             started_max_s=settings.started_max_s,
-            back_off_max_s=settings.back_off_max_s,
         )
 
     def apply(self, updates: Iterable[Found]) -> None:

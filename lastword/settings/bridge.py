@@ -42,10 +42,6 @@ class BridgeSettings(Settings):
 
     in_flight_max: int = Field(10_000, ge=1, description="The most updates sent and not yet seen in Redis")
     in_flight_bytes_max: int = Field(64 * 2**20, ge=1, description="The most memory for them")
-    waiting_offsets_max: int = Field(
-        1_000_000, ge=1, description="The most offsets of a partition that wait behind one that is not confirmed"
-    )
-    fetch_max: int = Field(500, ge=1, le=10_000, description="The most records taken from Kafka's client at once")
 
     updates_per_task: int = Field(
         1,
@@ -60,9 +56,6 @@ class BridgeSettings(Settings):
     )
     timeout_floor_s: float = Field(2.0, gt=0, description="The shortest time until an update may be sent again")
     timeout_max_s: float = Field(600.0, gt=0, description="The longest, to which it grows with each send")
-    probes: int = Field(10, ge=1, description="How many updates are sent again at a time while nothing is confirmed")
-    look_first_s: float = Field(0.010, gt=0, description="When Redis is first asked whether it holds an update")
-    look_max_s: float = Field(1.0, gt=0, description="The longest pause between such questions, which doubles")
     wait_replicas: int = Field(
         0, ge=0, description="How many replicas of Redis must have a write before it counts as visible (`WAIT`)"
     )
@@ -79,7 +72,6 @@ class BridgeSettings(Settings):
         description="How many records in a row of a partition may be invalid; with one more it pauses until a restart",
     )
 
-    back_off_max_s: float = Field(5.0, gt=0, description="The longest pause after a server failed")
     shutdown_deadline_s: float = Field(
         20.0, ge=0, description="How long a bridge that is stopped waits for the updates in hand"
     )

@@ -25,7 +25,7 @@ def env(
 @pytest.mark.parametrize(
     ("command", "setting", "given", "said"),
     [
-        (BRIDGE, "LASTWORD_FETCH_MAX", "0", "given '0'; it should be greater than or equal to 1"),
+        (BRIDGE, "LASTWORD_IN_FLIGHT_MAX", "0", "given '0'; it should be greater than or equal to 1"),
         (PUBLISH, "LASTWORD_KEY_FORM", "binary", "given 'binary'; it should be 'text', 'json' or 'int64'"),
         (WORKER, "LASTWORD_LOCK_WAIT_S", "soon", "given 'soon'; it should be a valid number"),
         (BRIDGE, "REDIS_URL", f"http://:{PASSWORD}@127.0.0.1", "it should start with one of redis://"),
@@ -58,10 +58,10 @@ def test_a_wrong_setting_is_one_line_that_names_it(command: list[str], setting: 
 
 @pytest.mark.core
 def test_every_wrong_setting_has_a_line_of_its_own() -> None:
-    ended = run(BRIDGE, {"LASTWORD_FETCH_MAX": "0", "LASTWORD_TOPIC": "a topic"})
+    ended = run(BRIDGE, {"LASTWORD_IN_FLIGHT_MAX": "0", "LASTWORD_TOPIC": "a topic"})
     assert ended.code == 2
     assert sorted(line.split(":")[0] for line in ended.complaints) == [
-        "setting LASTWORD_FETCH_MAX",
+        "setting LASTWORD_IN_FLIGHT_MAX",
         "setting LASTWORD_TOPIC",
     ]
 

@@ -89,9 +89,7 @@ def test_defaults_of_the_bridge() -> None:
     assert settings.consumer_group == "lastword"
     assert (settings.create_topics, settings.partitions_to_create) == (False, None)
     assert (settings.in_flight_max, settings.in_flight_bytes_max) == (10_000, 64 * 1024 * 1024)
-    assert settings.waiting_offsets_max == 1_000_000
     assert (settings.timeout_floor_s, settings.timeout_max_s, settings.task_life_s) == (2, 600, 600)
-    assert (settings.probes, settings.look_first_s, settings.look_max_s) == (10, 0.01, 1)
     assert settings.shutdown_deadline_s == 20
 
 

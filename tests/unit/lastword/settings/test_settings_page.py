@@ -17,6 +17,6 @@ def test_every_setting_has_a_meaning() -> None:
 
 def test_a_table_that_is_out_of_date_is_seen() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    old = page.replace("| `LASTWORD_PROBES` | `10` |", "| `LASTWORD_PROBES` | `11` |")
+    old = page.replace("| `LASTWORD_UNDECODABLE_MAX` | `100` |", "| `LASTWORD_UNDECODABLE_MAX` | `101` |")
     assert old != page
     assert page_with(tables(), old) == page
