@@ -29,12 +29,12 @@ class Entry(NamedTuple):
 
 
 ENTRIES: Final = {
-    "dead-letters": Entry("dead_letters", "Show the records that could not be applied, newest last."),
-    "inspect": Entry("inspect", "Show how fresh one product is, and what keeps its newest update."),
+    "dead-letters": Entry("replaying.dead_letters", "Show the records that could not be applied, newest last."),
+    "inspect": Entry("inspecting.inspect", "Show how fresh one product is, and what keeps its newest update."),
     "publish": Entry("publish", "Publish changes from a file with one JSON object a line.", pipeline=False),
-    "replay": Entry("replay", "Bring back what Redis has lost, or what was dead-lettered."),
+    "replay": Entry("replaying.replay", "Bring back what Redis has lost, or what was dead-lettered."),
     "run": Entry("run", "Bridge the topic to Celery until SIGTERM or Ctrl-C."),
-    "verify": Entry("verify", "Compare what Redis holds with the topic, and repair it."),
+    "verify": Entry("verifying.verify", "Compare what Redis holds with the topic, and repair it."),
     "worker": Entry("worker", "Run a Celery worker: celery -A tasks worker, with what follows."),
 }
 

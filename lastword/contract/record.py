@@ -32,7 +32,7 @@ from lastword.contract.rfc3339 import format_rfc3339
 from lastword.contract.version import Version
 
 JSON: Final = "json"
-"""The name of our own format, among those that bridge/formats has."""
+"""The name of our own format, among those that lastword/formats has."""
 
 VERSION_HEADER: Final = "lastword-version"
 """The header in which a replayed record carries its version, as ``str(version)``."""
@@ -109,7 +109,7 @@ class Rules:
     notices: bool = False
     """Whether an update may come without data: only where a loader can fetch it."""
     format: str = JSON
-    """What records are written in: see bridge/formats."""
+    """What records are written in: see lastword/formats."""
     id_field: str = "id"
     """The column of a row, in the formats that carry rows, that is the product id; or several, with commas between."""
     columns: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ import redis
 from bridge.enqueue.enqueue import Enqueuer
 from bridge.run import open_window
 from lastword.cache.cache import Write
-from lastword.commands.repair import Found, Repair
+from lastword.commands.verifying.repair import Found, Repair
 from lastword.contract.record import Update
 from lastword.settings.bridge import BridgeSettings
 from lastword.settings.shared import load

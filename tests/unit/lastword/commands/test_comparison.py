@@ -5,7 +5,7 @@ import json
 import pytest
 from confluent_kafka import Message
 
-from lastword.commands.comparison import Missing, NewestRecord, NewestVersions, sort_out
+from lastword.commands.verifying.comparison import Missing, NewestRecord, NewestVersions, sort_out
 from lastword.contract.record import Rules
 from lastword.contract.version import VERSION_LIMIT, Version
 from lastword.kafka.group import Group, Progress

@@ -5,7 +5,7 @@ import json
 import pytest
 from confluent_kafka import Message
 
-from lastword.commands.product_search import Findings, home_partition
+from lastword.commands.inspecting.product_search import Findings, home_partition
 from lastword.contract.change import key_of
 from lastword.contract.record import KeyForm, Rules
 from lastword.contract.version import Version

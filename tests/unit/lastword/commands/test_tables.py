@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lastword.commands import letter_lines
-from lastword.commands.letter_lines import Row
+from lastword.commands.replaying import letter_lines
+from lastword.commands.replaying.letter_lines import Row
 from servers import status
 from servers.state import Process, ServerState
 from servers.status import Status

@@ -9,12 +9,12 @@ import pytest
 from lastword.cache.cache import Failure
 from lastword.cache.flow_note import FlowNote
 from lastword.cache.held import Held
-from lastword.commands.facts import Facts
-from lastword.commands.inspect_report import show
-from lastword.commands.letter import StoredLetter
+from lastword.commands.inspecting.facts import Facts
+from lastword.commands.inspecting.inspect_report import show
+from lastword.commands.inspecting.product_search import Findings, Sighting
+from lastword.commands.inspecting.verdict import Code, judge
 from lastword.commands.parameters import Place
-from lastword.commands.product_search import Findings, Sighting
-from lastword.commands.verdict import Code, judge
+from lastword.commands.replaying.letter import StoredLetter
 from lastword.contract.record import Rules
 from lastword.contract.version import Version
 from lastword.kafka.group import Group, Progress

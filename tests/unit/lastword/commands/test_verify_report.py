@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from lastword.commands.comparison import Missing, NewestRecord
-from lastword.commands.verify_report import Report, show
+from lastword.commands.verifying.comparison import Missing, NewestRecord
+from lastword.commands.verifying.verify_report import Report, show
 from lastword.contract.version import Version
 
 

@@ -14,7 +14,11 @@ from bridge.enqueue.app import app
 from lastword.broker.reach import broker_address, reach_broker
 from lastword.cache.cache import Cache
 from lastword.cache.opening import open_cache
-from lastword.commands.comparison import (
+from lastword.commands.opening import Opened, deadline, watched
+from lastword.commands.progress import progress_bar
+from lastword.commands.replaying.letter import read_letter
+from lastword.commands.reporting import EXIT_FAILED, reported
+from lastword.commands.verifying.comparison import (
     BATCH,
     Missing,
     NewestRecord,
@@ -24,12 +28,8 @@ from lastword.commands.comparison import (
     missing_of,
     sort_out,
 )
-from lastword.commands.letter import read_letter
-from lastword.commands.opening import Opened, deadline, watched
-from lastword.commands.progress import progress_bar
-from lastword.commands.repair import Found, Repair
-from lastword.commands.reporting import EXIT_FAILED, reported
-from lastword.commands.verify_report import Report, show
+from lastword.commands.verifying.repair import Found, Repair
+from lastword.commands.verifying.verify_report import Report, show
 from lastword.contract.errors import CacheUnavailableError
 from lastword.contract.record import InvalidUpdateError, Update
 from lastword.formats.decoding import updates_of

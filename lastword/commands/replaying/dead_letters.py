@@ -7,11 +7,19 @@ from typing import Final
 
 import click
 
-from lastword.commands.letter import read_letter
-from lastword.commands.letter_lines import Row, clock, print_json, print_letter, print_lines, print_list, row_of
 from lastword.commands.opening import Opened, watched
-from lastword.commands.original import RecordGoneError, find_letter, restored
 from lastword.commands.parameters import PLACE, TIME, Place
+from lastword.commands.replaying.letter import read_letter
+from lastword.commands.replaying.letter_lines import (
+    Row,
+    clock,
+    print_json,
+    print_letter,
+    print_lines,
+    print_list,
+    row_of,
+)
+from lastword.commands.replaying.original import RecordGoneError, find_letter, restored
 from lastword.commands.reporting import EXIT_FAILED, reported
 from lastword.contract.record import Rules
 from lastword.kafka.reading import Beginning, Newest, Origin, Reading, Since

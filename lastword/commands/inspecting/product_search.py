@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from confluent_kafka import Message
 
-from lastword.commands.letter import StoredLetter
 from lastword.commands.parameters import Place
+from lastword.commands.replaying.letter import StoredLetter
 from lastword.contract.change import key_of
 from lastword.contract.record import JSON, InvalidUpdateError, KeyForm, Rules
 from lastword.contract.version import Version

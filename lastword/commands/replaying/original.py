@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from confluent_kafka import Message
 
-from lastword.commands.letter import StoredLetter, read_letter
 from lastword.commands.parameters import Place
+from lastword.commands.replaying.letter import StoredLetter, read_letter
 from lastword.contract.record import VERSION_HEADER
 from lastword.kafka.headers import headers_of, timestamp_of
 from lastword.kafka.reading import Offsets, Origin, Reading

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from lastword.commands.facts import Facts, hindrances
-from lastword.commands.letter import StoredLetter
-from lastword.commands.product_search import Findings, Sighting
+from lastword.commands.inspecting.facts import Facts, hindrances
+from lastword.commands.inspecting.product_search import Findings, Sighting
+from lastword.commands.replaying.letter import StoredLetter
 from lastword.contract.printable import counted
 from lastword.contract.rfc3339 import format_rfc3339
 from lastword.contract.version import Version

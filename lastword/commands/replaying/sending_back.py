@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bridge.letters.dead_letters import Headers
-from lastword.commands.letter import StoredLetter
-from lastword.commands.original import Read, RecordGoneError, restored
 from lastword.commands.parameters import Place
+from lastword.commands.replaying.letter import StoredLetter
+from lastword.commands.replaying.original import Read, RecordGoneError, restored
 from lastword.contract.record import VERSION_HEADER, InvalidUpdateError, Rules
 from lastword.kafka.refusal import Properties
 from lastword.publisher.publisher import Publisher

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lastword.commands.comparison import Missing
+from lastword.commands.verifying.comparison import Missing
 from lastword.contract.printable import counted, printable
 
 ROWS: Final = 50

@@ -9,16 +9,16 @@ from bridge.claim import Claim
 from bridge.enqueue.app import app
 from lastword.broker.reach import broker_address, reach_broker
 from lastword.cache.opening import open_cache
-from lastword.commands.letter import StoredLetter, read_letter
 from lastword.commands.opening import Opened, deadline, watched
-from lastword.commands.original import find_letter
 from lastword.commands.parameters import PLACE, RANGE, TIME, Place, Range
 from lastword.commands.progress import progress_bar
-from lastword.commands.rebuild import Rebuilt, rebuild
-from lastword.commands.repair import Repair
-from lastword.commands.replay_report import counts, show_records, show_sent_back
+from lastword.commands.replaying.letter import StoredLetter, read_letter
+from lastword.commands.replaying.original import find_letter
+from lastword.commands.replaying.rebuild import Rebuilt, rebuild
+from lastword.commands.replaying.replay_report import counts, show_records, show_sent_back
+from lastword.commands.replaying.sending_back import Terms, send_back
 from lastword.commands.reporting import EXIT_FAILED, reported
-from lastword.commands.sending_back import Terms, send_back
+from lastword.commands.verifying.repair import Repair
 from lastword.contract.errors import CacheUnavailableError
 from lastword.kafka.reading import Beginning, Offsets, Origin, Since
 from lastword.process.reach import reach_cache

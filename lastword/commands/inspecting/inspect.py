@@ -15,14 +15,14 @@ from lastword.cache.cache import Cache
 from lastword.cache.flow_note import FlowNote, UnreadableNoteError, read_note
 from lastword.cache.held import Held, read_held, read_started
 from lastword.cache.opening import open_cache
-from lastword.commands.facts import Facts
-from lastword.commands.inspect_report import show
-from lastword.commands.letter import read_letter
+from lastword.commands.inspecting.facts import Facts
+from lastword.commands.inspecting.inspect_report import show
+from lastword.commands.inspecting.product_search import Findings, home_partition, letters_of
+from lastword.commands.inspecting.verdict import judge
 from lastword.commands.opening import Opened, watched
 from lastword.commands.parameters import JSON_ID, PRODUCT_ID
-from lastword.commands.product_search import Findings, home_partition, letters_of
+from lastword.commands.replaying.letter import read_letter
 from lastword.commands.reporting import EXIT_FAILED, reported
-from lastword.commands.verdict import judge
 from lastword.contract.errors import CacheUnavailableError, SessionLostError
 from lastword.contract.flow import Destination
 from lastword.kafka.group import Group, Progress, read_group

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lastword.commands.rebuild import Rebuilt
-from lastword.commands.repair import Repair, Unconfirmed
-from lastword.commands.sending_back import SentBack
+from lastword.commands.replaying.rebuild import Rebuilt
+from lastword.commands.replaying.sending_back import SentBack
+from lastword.commands.verifying.repair import Repair, Unconfirmed
 from lastword.contract.printable import counted, printable
 from lastword.process.startup import complain
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from confluent_kafka import Message
 
-from lastword.commands.repair import Found, Repair
+from lastword.commands.verifying.repair import Found, Repair
 from lastword.contract.record import InvalidUpdateError, Rules
 from lastword.formats.decoding import updates_of
 from lastword.kafka.reading import Reading

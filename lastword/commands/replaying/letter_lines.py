@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import click
 
-from lastword.commands.letter import StoredLetter
+from lastword.commands.replaying.letter import StoredLetter
 from lastword.contract.printable import printable
 from lastword.contract.record import Rules
 from lastword.contract.rfc3339 import format_rfc3339

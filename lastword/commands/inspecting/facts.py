@@ -9,8 +9,8 @@ from lastword.broker.consumers import Consumers
 from lastword.cache.cache import Failure
 from lastword.cache.flow_note import FlowNote
 from lastword.cache.held import Held
-from lastword.commands.letter import StoredLetter
-from lastword.commands.product_search import Findings
+from lastword.commands.inspecting.product_search import Findings
+from lastword.commands.replaying.letter import StoredLetter
 from lastword.contract.flow import DEFAULT_FLOW, Destination
 from lastword.contract.printable import counted
 from lastword.contract.rfc3339 import format_rfc3339

@@ -8,10 +8,10 @@ from typing import Any, Final
 import click
 import msgspec
 
-from lastword.commands.facts import Facts, clock
-from lastword.commands.letter_lines import row_of
-from lastword.commands.product_search import Sighting
-from lastword.commands.verdict import Verdict
+from lastword.commands.inspecting.facts import Facts, clock
+from lastword.commands.inspecting.product_search import Sighting
+from lastword.commands.inspecting.verdict import Verdict
+from lastword.commands.replaying.letter_lines import row_of
 from lastword.contract.flow import Destination
 from lastword.contract.printable import counted, printable
 from lastword.contract.version import Version

@@ -1,0 +1,1 @@
+"""``lastword replay`` and ``dead-letters``: records brought back, and those that could not be applied."""

@@ -1,0 +1,1 @@
+"""``lastword verify``: Redis compared with the topic, and repaired."""
