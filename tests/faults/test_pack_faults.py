@@ -31,7 +31,7 @@ def is_packed(log: str) -> bool:
 @POOLS
 def test_a_worker_killed_with_all_that_it_has_fetched(flow: Flow, pool: tuple[str, ...]) -> None:
     with flow.bridge(**PACKED):
-        flow.publish(*MANY)
+        flow.publish(*(MANY if pool == GROUP else FEW))
         with celery_worker(flow.environment, *pool) as doomed:
             flow.wait_until_visible(0.1)
             under = f"{name_of(pool)}, 200 updates a task"
