@@ -1,6 +1,6 @@
 """Why tasks do not come back, as far as the broker and the workers can tell. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from lastword.broker.consumers import Consumer, Consumers
 from lastword.contract.flow import Destination
@@ -13,7 +13,9 @@ def causes(ours: Destination, consumers: Consumers) -> Iterator[str]:
         yield f"no worker answers; {_tasks(consumers.queued)} in queue {queue!r}"
         return
     ours_too = [one for one in consumers.known if queue in one.queues]
-    if not ours_too and not consumers.older:
+    if not ours_too and not consumers.older and all(_serves(one, ours) for one in consumers.known):
+        yield nobody_reads(queue, names)
+    elif not ours_too and not consumers.older:
         others = "; ".join(f"{one.worker} consumes {', '.join(map(repr, one.queues))}" for one in consumers.known)
         yield (
             f"nobody consumes queue {queue!r}, with {_tasks(consumers.queued)} in it: {others}. Have the workers of "
@@ -23,9 +25,21 @@ def causes(ours: Destination, consumers: Consumers) -> Iterator[str]:
         yield from _why_it_drops(ours, one, queue)
 
 
+def nobody_reads(queue: str, names: Sequence[str]) -> str:
+    """What to say where workers with the right settings were told, or started, to leave the queue."""
+    return (
+        f"nobody reads the queue {queue!r}, not even {', '.join(names)}: started so (-Q, -X), or told so by "
+        f"`cancel_consumer`; `celery -A tasks control add_consumer {queue}` undoes that"
+    )
+
+
+def _serves(one: Consumer, ours: Destination) -> bool:
+    return (one.flow, one.key_prefix) == (ours.flow, ours.key_prefix)
+
+
 def _why_it_drops(ours: Destination, one: Consumer, queue: str) -> Iterator[str]:
     theirs = Destination(one.flow, one.key_prefix)
-    if (one.flow, one.key_prefix) != (ours.flow, ours.key_prefix):
+    if not _serves(one, ours):
         yield (
             f"worker {one.worker} consumes queue {queue!r} and drops the tasks in it: it is for {theirs}, and they are "
             f"for {ours}; see its LASTWORD_FLOW and LASTWORD_KEY_PREFIX"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from bridge.causes import causes
+from bridge.causes import causes, nobody_reads
 from lastword.broker.consumers import Consumers
 from lastword.cache.cache import Failure
 from lastword.cache.flow_note import FlowNote
@@ -57,8 +57,6 @@ def hindrances(facts: Facts, progress: Progress) -> Iterator[str]:
     elif group.members is not None and not progress.owner:
         yield f"of {counted(group.members, 'bridge')} in group {group.name!r} none has its partition: a rebalance?"
     yield from _of_tasks(facts)
-    if facts.consumers is not None and facts.consumers.known:
-        yield from causes(facts.flow, facts.consumers)
     if facts.started:
         yield (
             f"its task has begun {counted(len(facts.started), 'time')} without an end, so it is at work or kills its "
@@ -91,6 +89,10 @@ def _of_tasks(facts: Facts) -> Iterator[str]:
             "at it. Why it is retried is in their logs, at INFO"
         )
     yield from _of_hands(under_way)
+    if facts.consumers is not None and facts.consumers.known:
+        yield from causes(facts.flow, facts.consumers)
+    elif under_way.workers and under_way.elsewhere == under_way.workers:
+        yield nobody_reads(under_way.queue, under_way.elsewhere)
 
 
 def _state(task: TaskState, now_s: float) -> str:
@@ -103,12 +105,6 @@ def _of_hands(under_way: UnderWay) -> Iterator[str]:
     """What somebody has done to the workers, in Flower or by ``celery control``."""
     for task_id in under_way.revoked:
         yield f"its task {task_id} was revoked: workers discard it. The bridge sends the update again, with another id"
-    if under_way.workers and under_way.elsewhere == under_way.workers:
-        names = ", ".join(under_way.elsewhere)
-        yield (
-            f"nobody reads the queue {under_way.queue!r}, not even {names}: started so (-Q, -X), or told so by "
-            f"`cancel_consumer`; `celery -A tasks control add_consumer {under_way.queue}` undoes that"
-        )
     for worker, limit in under_way.limits.items():
         yield f"worker {worker} runs only {limit}: `rate_limit`. `celery -A tasks control rate_limit <task> 0` ends it"
 

@@ -58,3 +58,9 @@ def test_a_worker_with_another_cache() -> None:
     assert "it calls itself c2, the bridge's c1" in cause
     (cause,) = told(worker(cache=""))
     assert "it is one where no bridge has been" in cause
+
+
+def test_workers_of_this_flow_that_were_taken_off_its_queue_are_told_how_to_come_back() -> None:
+    (cause,) = told(worker("w@h", "other"))
+    assert cause.startswith(f"nobody reads the queue '{QUEUE}', not even w@h: started so (-Q, -X), or told so by ")
+    assert cause.endswith(f"`celery -A tasks control add_consumer {QUEUE}` undoes that")
