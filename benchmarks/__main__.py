@@ -63,7 +63,7 @@ class Bench:
 
     def peers(self) -> None:
         """Run every contender under every load once a round, so that the machine's changing speed meets all alike."""
-        steps = sections.peer_steps(self.site, self._rabbitmq, self._updates, self._products)
+        steps = sections.peer_steps(self.site, self._rabbitmq, self._updates, self._products, quick=self._quick)
         self._add("peers", "pipeline", steps, self._rounds)
 
     def latency(self) -> None:

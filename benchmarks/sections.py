@@ -35,9 +35,10 @@ QUICK_LIVE, QUICK_PRODUCTS, QUICK_COPIES = (100, 1_000), PRODUCTS[2:], (COPIES[0
 """Where only that everything works is to be shown."""
 
 
-def peer_steps(site: Site, rabbitmq: RabbitMQ | None, updates: int, products: int) -> list[Step]:
-    """The pipeline and its peers under each load."""
-    return [step for make in (uniform, hot) for step in _peers(site, rabbitmq, make, updates, products)]
+def peer_steps(site: Site, rabbitmq: RabbitMQ | None, updates: int, products: int, *, quick: bool) -> list[Step]:
+    """The pipeline and its peers under each load; where it is to be quick, the peers under one."""
+    steps = [step for make in (uniform, hot) for step in _peers(site, rabbitmq, make, updates, products)]
+    return [step for step in steps if step[0].startswith("pipeline") or not (quick and step[0].endswith(hot.__name__))]
 
 
 def _peers(

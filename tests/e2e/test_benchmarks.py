@@ -31,7 +31,7 @@ def bench(given: dict[str, str], results: Path, *arguments: str) -> tuple[dict[s
     return stored, run.stdout
 
 
-def test_every_contender_carries_every_load(given: dict[str, str], tmp_path: Path) -> None:
+def test_every_contender_carries_a_load_and_the_pipeline_each(given: dict[str, str], tmp_path: Path) -> None:
     stored, said = bench(given, tmp_path / "results", "--section", "peers")
     [only_round] = stored["peers"]["rounds"]
     packed = "pipeline, 200 updates a task"
@@ -43,10 +43,13 @@ def test_every_contender_carries_every_load(given: dict[str, str], tmp_path: Pat
     if is_possible():
         contenders += ["article in Java, commit per record", "article in Java, commit per poll"]
         processes += [{"program"}, {"program"}]
+    again = [name for name in contenders if name.startswith("pipeline")]
     assert [(one["load"], one["contender"]) for one in only_round] == [
-        (load, contender) for load in ("uniform", "hot") for contender in contenders
+        *(("uniform", name) for name in contenders),
+        *(("hot", name) for name in again),
     ]
-    for one, expected in zip(only_round, processes * 2, strict=True):
+    expected_processes = [*processes, *([{"worker", "bridge"}] * len(again))]
+    for one, expected in zip(only_round, expected_processes, strict=True):
         assert one["updates"] == {packed: 2_000, "plain consumer": 2_000, "naive version": 50}.get(
             one["contender"], 200
         )
