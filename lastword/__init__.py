@@ -20,13 +20,23 @@ __all__ = [
     "Publisher",
 ]
 
+_WHERE = {
+    "Change": "contract.change",
+    "InvalidUpdateError": "contract.record",
+    "Publisher": "publisher.publisher",
+    "BufferFullError": "publisher.delivery",
+    "DeliveryError": "publisher.delivery",
+    "Failure": "publisher.delivery",
+    "PublishError": "publisher.delivery",
+}
+
 interrupt.stand_behind_import(__name__, script="lastword")
 
 
 def __getattr__(name: str) -> object:
     """Import what is asked for, when it is asked for."""
-    if name not in __all__:
+    if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from lastword.publisher import publisher  # noqa: PLC0415
+    import importlib  # noqa: PLC0415 - it takes a moment, in which Ctrl-C would be a traceback
 
-    return getattr(publisher, name)
+    return getattr(importlib.import_module(f"lastword.{_WHERE[name]}"), name)
