@@ -2,6 +2,8 @@
 
 const byId = (id) => document.getElementById(id);
 const rows = new Map();
+const PRESSED = { pause: "is paused", resume: "goes on", kill: "is killed, and started again" };
+let touched = null; // the product that a button changed last
 
 function element(name, text, className) {
   const made = document.createElement(name);
@@ -54,6 +56,7 @@ function showProducts(shown) {
       row.db ? told(row.db) : "deleted", row.db ? String(row.db.version) : "", row.db ? age(shown.now, row.db.updated_at) : "",
       told(row.redis), row.redis ? String(row.redis.version) : "", row.redis ? age(shown.now, row.redis.updated_at) : ""];
     texts.forEach((text, column) => setText(line.children[column], text));
+    if (String(row.id) === touched) showTouched(row);
     const isBehind = differs(row);
     behind += isBehind;
     line.classList.toggle("differs", isBehind);
@@ -101,6 +104,14 @@ function showChart(shown) {
     label.setAttribute("y", height + 4);
     label.textContent = milliseconds(top * share);
     grid.append(line, label);
+  }
+  for (const seconds of [60, 45, 30, 15, 0]) {
+    const label = document.createElementNS("http://www.w3.org/2000/svg", "text");
+    label.setAttribute("x", 590 - seconds * 9);
+    label.setAttribute("y", 139);
+    label.setAttribute("text-anchor", seconds === 60 ? "start" : seconds ? "middle" : "end");
+    label.textContent = seconds ? `${seconds} s ago` : "now";
+    grid.append(label);
   }
 }
 
@@ -152,6 +163,22 @@ function showTrouble(texts) {
   setText(trouble, texts.join(" · "));
 }
 
+function inWords(said) {
+  const times = said.changed && said.changed.toLocaleString("en");
+  if (said.products) return `${times} changes of ${said.products} products are committed.`;
+  if (said.product) return `Product ${said.product} is changed${said.changed > 1 ? ` ${times} times` : ""}.`;
+  if (said.published) return `Published: ${said.published}. It will be a dead letter.`;
+  if (said.process) return `${said.process} ${PRESSED[said.done]}.`;
+  return `Wiped: ${said.wiped}. Every task that was queued is lost.`;
+}
+
+// What a button did, without having to look for its row.
+function showTouched(row) {
+  const now = row.db ? `${told(row.db)}, version ${row.db.version}` : "deleted";
+  const held = row.redis ? `${told(row.redis)}, version ${row.redis.version}` : "nothing";
+  setText(byId("touched"), `Product ${row.id} in the database: ${now}. In Redis: ${held}.`);
+}
+
 // Not disabled meanwhile: that would take the focus from whoever uses the keyboard.
 async function act(button) {
   if (button.getAttribute("aria-disabled") === "true") return;
@@ -160,7 +187,8 @@ async function act(button) {
     const answer = await fetch(button.dataset.do, { method: "POST" });
     const text = await answer.text();
     const said = answer.headers.get("content-type") === "application/json" ? JSON.parse(text) : { detail: text };
-    setText(byId("said"), answer.ok ? Object.entries(said).map(([name, value]) => `${name}: ${value}`).join(", ") : said.detail);
+    setText(byId("said"), answer.ok ? inWords(said) : said.detail);
+    if (answer.ok && said.product) touched = String(said.product);
   } catch {
     setText(byId("said"), "The shop does not answer.");
   } finally {
