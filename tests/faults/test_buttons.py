@@ -1,5 +1,6 @@
 """Flower's buttons and ``celery control`` on a running flow: nothing is lost, and what cannot work says so."""
 
+import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +22,14 @@ from tests.waiting import wait_until
 from tests.worker_helpers import CeleryWorker, celery_worker
 
 LOGIN: Final = "me:mine"
+TAKEN_ALONG: Final = re.compile(
+    r"^Traceback .*\n(?:  .*\n)+billiard\.einfo\.ExceptionWithTraceback: \n"
+    r'"""\nTraceback .*\n(?:  .*\n)+'
+    r"billiard\.exceptions\.WorkerLostError: Worker exited prematurely: signal 15 \(SIGTERM\) Job: \d+\.\n",
+    re.MULTILINE,
+)
+"""What Celery says where `pool_shrink` ends a process that has been given a task just then; the task is sent again."""
+
 PURGE: Final = ["-m", "celery", "-A", "tasks", "purge", "-f"]
 
 IN_ITS_PROCESS: Final = "error: the tasks of this pool run in the worker's own process"
@@ -115,7 +124,7 @@ def test_every_command_that_needs_nobody_to_undo_it(flow: Flow, pool: Sequence[s
             publish(flow, "afterwards")
             flow.wait_until_fresh()
         flow.wait_until_all_is_committed()
-        assert "Traceback" not in worker.log
+        assert "Traceback" not in TAKEN_ALONG.sub("", worker.log)
 
 
 @POOLS
