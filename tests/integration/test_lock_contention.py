@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from kazoo.client import KazooClient
 
+from lastword.contract.errors import LockExpiredError, SessionLostError
 from lastword.contract.version import Version
 from servers import Reachable
 from tasks.lock.grant import Grant
@@ -55,7 +56,7 @@ def _one_thread(locks: Locks, directory: Path, product_id: str) -> None:
 
 
 def _one_process(address: str, root: str, directory: Path, product_id: str) -> None:
-    with open_locks(address, root) as locks, ThreadPoolExecutor(THREADS) as pool:
+    with open_locks(address, root, session_timeout_s=20) as locks, ThreadPoolExecutor(THREADS) as pool:
         for future in [pool.submit(_one_thread, locks, directory, product_id) for _ in range(THREADS)]:
             future.result()
 
@@ -79,14 +80,16 @@ def test_never_two_at_once_among_processes_and_threads(
 def _random_groups(address: str, root: str, directory: Path, seed: int) -> int:
     draw = random.Random(seed)
     entered = 0
-    with open_locks(address, root) as locks:
+    with open_locks(address, root, session_timeout_s=20) as locks:
         for _ in range(15):
             wanted = dict.fromkeys(map(str, draw.sample(range(120), draw.randint(1, 50))), V)
-            with locks.acquire(wanted) as grant:
+            # On a busy machine a session may be lost, as anywhere: what is held by it is not used any more.
+            with contextlib.suppress(SessionLostError, LockExpiredError), locks.acquire(wanted) as grant:
                 assert sorted([*grant.tokens, *grant.busy]) == sorted(wanted)
                 for product_id, token in grant.tokens.items():
+                    grant.check()
                     _critical_section(directory, product_id, token)
-                entered += len(grant.tokens)
+                    entered += 1
     return entered
 
 
