@@ -37,8 +37,11 @@ QUICK_LIVE, QUICK_PRODUCTS, QUICK_COPIES = (100, 1_000), PRODUCTS[2:], (COPIES[0
 
 def peer_steps(site: Site, rabbitmq: RabbitMQ | None, updates: int, products: int, *, quick: bool) -> list[Step]:
     """The pipeline and its peers under each load; where it is to be quick, the peers under one."""
-    steps = [step for make in (uniform, hot) for step in _peers(site, rabbitmq, make, updates, products)]
-    return [step for step in steps if step[0].startswith("pipeline") or not (quick and step[0].endswith(hot.__name__))]
+    again = _peers(site, rabbitmq, hot, updates, products)
+    return [
+        *_peers(site, rabbitmq, uniform, updates, products),
+        *(step for step in again if not quick or step[0].startswith("pipeline")),
+    ]
 
 
 def _peers(

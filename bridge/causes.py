@@ -13,16 +13,17 @@ def causes(ours: Destination, consumers: Consumers) -> Iterator[str]:
         yield f"no worker answers; {_tasks(consumers.queued)} in queue {queue!r}"
         return
     ours_too = [one for one in consumers.known if queue in one.queues]
-    if not ours_too and not consumers.older and all(_serves(one, ours) for one in consumers.known):
+    if ours_too or consumers.older:
+        for one in ours_too:
+            yield from _why_it_drops(ours, one, queue)
+    elif all(_serves(one, ours) for one in consumers.known):
         yield nobody_reads(queue, names)
-    elif not ours_too and not consumers.older:
+    else:
         others = "; ".join(f"{one.worker} consumes {', '.join(map(repr, one.queues))}" for one in consumers.known)
         yield (
             f"nobody consumes queue {queue!r}, with {_tasks(consumers.queued)} in it: {others}. Have the workers of "
             "this flow the bridge's LASTWORD_KEY_PREFIX and LASTWORD_FLOW?"
         )
-    for one in ours_too:
-        yield from _why_it_drops(ours, one, queue)
 
 
 def nobody_reads(queue: str, names: Sequence[str]) -> str:

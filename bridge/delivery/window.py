@@ -6,7 +6,7 @@ Source: docs/decisions/0001-end-to-end-acknowledgement.md
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import count
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from bridge.delivery.in_flight import InFlight, InHand, State
 from bridge.delivery.looks import Looks
@@ -14,6 +14,10 @@ from bridge.delivery.partition import Bounds, Partition
 from bridge.delivery.retransmit import Clocks, Retransmission
 from lastword.contract.record import Update
 from lastword.contract.version import Version
+
+LOOK_FIRST_S: Final = 0.01
+LOOK_MAX_S: Final = 1.0
+"""When Redis is first asked whether it holds an update, and the longest pause between such questions."""
 
 
 class CommitPoint(NamedTuple):
@@ -27,10 +31,10 @@ class CommitPoint(NamedTuple):
 class Window:
     """All records in hand, their updates, and the prefix of each partition that may be committed."""
 
-    def __init__(self, bounds: Bounds, clocks: Clocks, *, look_first_s: float = 0.01, look_max_s: float = 1.0) -> None:
+    def __init__(self, bounds: Bounds, clocks: Clocks) -> None:
         self.bounds = bounds
         self.retransmission: Retransmission[InFlight] = Retransmission(clocks, is_overtaken=self._is_overtaken)
-        self.looks: Looks[InFlight] = Looks(look_first_s, look_max_s)
+        self.looks: Looks[InFlight] = Looks(LOOK_FIRST_S, LOOK_MAX_S)
         self._partitions: dict[int, Partition] = {}
         self._epochs = count(1)
         self._unsent: dict[InFlight, None] = {}

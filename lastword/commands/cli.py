@@ -9,6 +9,7 @@ import io
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from importlib.util import find_spec
 from typing import Final, NamedTuple
 
@@ -70,6 +71,7 @@ class Commands(click.Group):
             formatter.write_dl([(name, ENTRIES[name].summary) for name in sorted(ENTRIES)])
 
 
+@cache  # it is asked for before the call, and by it
 def command(name: str) -> click.Command | None:
     """Import a subcommand; None where there is none of this name. NotInstalledError, ForeignError."""
     entry = ENTRIES.get(name)

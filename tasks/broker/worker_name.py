@@ -44,11 +44,8 @@ def _take(name: str) -> bool:
         return True
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError as error:
         os.close(lock)
-        return False
-    except OSError:
-        os.close(lock)
-        return True
+        return not isinstance(error, BlockingIOError)
     _locks.append(lock)
     return True
