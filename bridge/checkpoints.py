@@ -154,13 +154,14 @@ class Checkpoints:
     def check(self) -> set[int]:
         """Find out from where the unchecked partitions are to be read; return those that are read from there now."""
         begun: set[int] = set()
-        if self._unchecked and self._back_off.ready(time.monotonic()):
+        settled = self._unchecked and self._unchecked & self._records.settled()
+        if settled and self._back_off.ready(time.monotonic()):
             try:
-                self._check(sorted(self._unchecked), begun)
+                self._check(sorted(settled), begun)
             except (CacheUnavailableError, NotAnsweredError) as error:
                 if type(error) is not self._told:
                     self._told = type(error)
-                    logger.warning("not known yet from where partitions %s are to be read: %s", self._unchecked, error)
+                    logger.warning("not known yet from where partitions %s are to be read: %s", settled, error)
                 self._back_off.failed(time.monotonic())
             else:
                 self._told = None

@@ -5,6 +5,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Final, Literal
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -12,6 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from bridge.delivery.rewind import Standing
 from bridge.delivery.window import CommitPoint
 from bridge.topic.sequel import Sequel
+from bridge.topic.settling import Settling
 from lastword.kafka.client import CALL_TIMEOUT_S, CONSUMER_DEFAULTS, CONSUMER_GUARANTEES, BrokerList, NotAnsweredError
 from lastword.kafka.clock_watch import ClockWatch
 from lastword.kafka.refusal import KafkaRefusedError, is_refusal, not_yet, refusal
@@ -64,7 +66,7 @@ class Records:
         self._group = group
         self._then = {"assigned": on_assigned, "revoked": on_revoked, "lost": on_lost}
         self._refused: KafkaError | None = None
-        self._paused: frozenset[int] | None = None
+        self._paused: tuple[frozenset[int], frozenset[int]] | None = None
         # Partitions taken away while consume() ran: what was returned of them is somebody else's by now. One that also
         # came back meanwhile would mix records of two assignments; that takes a round trip, which consume() does not.
         self._gone: set[int] = set()
@@ -72,6 +74,7 @@ class Records:
         self.ends: dict[int, int] = {}
         self._gathered_at = 0.0
         self._sequel = Sequel()
+        self._settling = Settling()
         self._join_at: float | None = None
         self._said: tuple[str, float] = ("", 0.0)
         self._open()
@@ -158,13 +161,15 @@ class Records:
             error, number, offset = message.error(), message.partition(), message.offset() or 0
             if error is not None and error.code() != END:
                 self._on_error(error)
-            elif number is None or number in self._gone:
                 continue
-            elif error is not None:
-                if self._sequel.ends(number, offset):
-                    self.ends[number] = offset
-            elif self._sequel.follows(number, offset, self._first):
-                records.append(message)
+            if number is None or number in self._gone:
+                continue
+            self._settling.delivered(number)
+            if error is None:
+                if self._sequel.follows(number, offset, self._first):
+                    records.append(message)
+            elif self._sequel.ends(number, offset):
+                self.ends[number] = offset
         return records
 
     def _wait_or_end(self, refused: KafkaError) -> None:
@@ -270,18 +275,24 @@ class Records:
         """What Redis calls a partition as this group reads it."""
         return f"{self._topic}:{number}:{self._group}"
 
+    def settled(self) -> frozenset[int]:
+        """The partitions in which librdkafka has found its place: no other is to be paused or read from elsewhere."""
+        return self._settling.settled()
+
     def pause_only(self, numbers: frozenset[int], assigned: frozenset[int]) -> None:
-        """Pause these of the assigned partitions and let the others flow."""
-        if numbers == self._paused:
+        """Pause these of the assigned partitions and let the others flow; those that are not ``settled`` flow."""
+        settled = self.settled()
+        paused, resumed = numbers & settled, (assigned - numbers) & settled
+        if (paused, resumed) == self._paused:
             return
         # A pause outlives a reassignment of the partition: both are said explicitly after each one.
         try:
-            self._consumer.pause([TopicPartition(self._topic, number) for number in sorted(numbers)])
-            self._consumer.resume([TopicPartition(self._topic, number) for number in sorted(assigned - numbers)])
+            self._consumer.pause([TopicPartition(self._topic, number) for number in sorted(paused)])
+            self._consumer.resume([TopicPartition(self._topic, number) for number in sorted(resumed)])
         except KafkaException as error:
             logger.info("pause or resume came too late for a partition: %s", error)
             return
-        self._paused = numbers
+        self._paused = paused, resumed
 
     def close(self) -> None:
         """Leave the group; what is assigned is revoked first. Without an answer from Kafka, return all the same."""
@@ -304,9 +315,13 @@ class Records:
         self._paused = None
         if what == "assigned":
             self._mixed.update(self._gone.intersection(numbers))
+            self._settling.assigned(numbers)
+            with suppress(KafkaException):  # else one that was paused when it left would deliver nothing
+                self._consumer.resume(partitions)
         else:
             self._gone.update(numbers)
             self._sequel.end(numbers)
+            self._settling.gone(numbers)
         try:
             self._then[what](numbers)
         except Exception:

@@ -163,7 +163,7 @@ class Member:
 
         def joined() -> bool:
             assert not self.records.fetch(1, 0.05)
-            return len(self.assigned) == partitions
+            return len(self.records.settled()) == len(self.assigned) == partitions
 
         wait_until(joined, what=f"{partitions} partitions assigned")
 

@@ -97,3 +97,30 @@ def test_a_kafka_that_does_not_answer_is_said_in_time(
         finally:
             own_kafka.resume()
         wait_until(lambda: committed(own_kafka.address, group, topic) == (2, "new"), what="the commit on its way")
+
+
+def test_nothing_goes_back_by_itself_though_pauses_begin_with_the_assignment(
+    address: str, topic: str, group: str
+) -> None:
+    """Nothing is committed, so librdkafka asks where the partition begins; an answer to that must not come late."""
+    produce(address, topic, numbered(60))
+    with Member(address, topic, group) as member:
+        offsets: list[int] = []
+        settled = False
+
+        def turn() -> bool:
+            """A turn of a bridge that has room for one record: its partition is paused when it has come."""
+            nonlocal settled
+            member.records.pause_only(frozenset(member.assigned), frozenset(member.assigned))
+            member.records.pause_only(frozenset(), frozenset(member.assigned))
+            found = member.records.fetch(1, 0.2 if settled else 0.0005)
+            if not settled and 0 in member.records.settled():
+                member.records.read_from(0, 0)
+                settled = True
+            else:
+                offsets.extend(message.offset() or 0 for message in found)
+            return len(offsets) >= 60
+
+        wait_until(turn, what="all records")
+        assert member.records.broken() == {}
+        assert offsets == list(range(60))

@@ -188,6 +188,9 @@ class SimulatedBridge:
 
     # What Records does.
 
+    def settled(self) -> frozenset[int]:
+        return self.window.assigned
+
     def refresh(self) -> None:
         self.answer()
 
