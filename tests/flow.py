@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import random
+import re
 import signal
 import sys
 from collections.abc import Iterable, Iterator
@@ -29,6 +30,7 @@ SESSION_MS = "6000"
 BEGIN_MS = 1_763_800_000_000
 FIRST_LOOKED_AT = 20
 NOWHERE = 2**62
+TELLING = re.compile(" (WARNING|ERROR) |partitions (assigned|revoked|lost)")
 
 
 class Flow:
@@ -93,6 +95,12 @@ class Flow:
             raise
         finally:
             bridge.stop()
+
+    def bridges_said(self) -> str:
+        """What its bridges have logged of partitions, and what they complained about."""
+        logs = [log.read_text(encoding="utf-8").splitlines() for log in sorted(self.directory.glob("bridge-*.log"))]
+        told = [line for lines in logs for line in lines if TELLING.search(line)]
+        return "\n".join(told[-100:])
 
     def publish(self, count: int, products: int, *, seed: int = 7) -> None:
         """Publish shuffled, repeated changes and deletions, and remember which is the newest of each product."""

@@ -28,7 +28,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     flow = pyfuncitem.funcargs.get("flow")
     if isinstance(flow, RecordedFlow) and flow.report is None:
         report = flow.check()
-        assert not report.violations, f"\n{report}"
+        assert not report.violations, f"\n{report}\n{flow.bridges_said()}"
     return done
 
 
