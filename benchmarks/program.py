@@ -59,7 +59,7 @@ class Program(AbstractContextManager["Program"]):
         if kind is None:
             self._child.stop(STOP_S)
         else:
-            self._child.kill()  # a bridge that is asked to stop would first finish what is in hand
+            self._child.kill()  # a bridge that is asked to stop would first finish what is in flight
 
     def __enter__(self) -> Self:
         return self

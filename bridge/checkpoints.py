@@ -82,13 +82,13 @@ class Checkpoints:
             self._broken.pop(number, None)
 
     def lost(self, what: str) -> None:
-        """Drop all that is in hand of all partitions, since Redis may not have what it had; check them anew."""
+        """Drop all that is in flight of all partitions, since Redis may not have what it had; check them anew."""
         numbers = self._window.assigned
         logger.error("Redis does not hold what it held: %s; partitions %s are checked", what, sorted(numbers))
         self._drop(numbers)
 
     def look_at_topic(self, now: float) -> None:
-        """Drop all that is in hand where the topic is another by now, or a partition went back; check that anew."""
+        """Drop all that is in flight where the topic is another by now, or a partition went back; check that anew."""
         was_missing = self._topic.missing
         is_another = self._topic.is_another(now)
         if self._topic.missing:
@@ -120,12 +120,12 @@ class Checkpoints:
         """Let the stamps expire: nobody looks for them any more."""
         self._stamps.life_ms = 1
         with suppress(CacheUnavailableError):
-            self._cache.look([], [], seal=self._stamps.seal())
+            self._cache.poll([], [], seal=self._stamps.seal())
 
-    # Sealing, in each sweep.
+    # Sealing, with each poll.
 
     def due(self, now: float) -> bool:
-        """Whether Redis is to be asked even if no look is due: there is something to note, or a second has passed."""
+        """Whether Redis is to be asked even if no poll is due: there is something to note, or a second has passed."""
         self._collect()
         waited = now >= self._sealed_at + SEAL_EVERY_S
         return bool(self._points) or (waited and self._unchecked != self._window.assigned)
@@ -177,7 +177,7 @@ class Checkpoints:
         reading = self._stamps.opening(
             list(dict.fromkeys([*names.values(), first])), anew=self._unchecked == self._window.assigned
         )
-        self._cache.look([], [], seal=reading)
+        self._cache.poll([], [], seal=reading)
         if reading.lost:
             self.lost(reading.lost)
             return
@@ -209,7 +209,7 @@ class Checkpoints:
     ) -> None:
         markers = {names[number]: str(Marker(start.offset, start.identity)) for number, start in starts.items()}
         writing = self._stamps.seal(markers, begin=True)
-        self._cache.look([], [], seal=writing)
+        self._cache.poll([], [], seal=writing)
         if writing.lost:
             self.lost(writing.lost)
             return

@@ -63,4 +63,4 @@ class Claim:
             try:
                 self.take()
             except CacheUnavailableError as error:
-                logger.debug("the note of the flow cannot be looked at: %s", error)  # the sweeps say it louder
+                logger.debug("the note of the flow cannot be looked at: %s", error)  # the polls say it louder

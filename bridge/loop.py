@@ -11,12 +11,11 @@ from confluent_kafka import Message
 from bridge.checkpoints import Checkpoints
 from bridge.claim import Claim
 from bridge.delivery.back_off import BackOff
-from bridge.delivery.evidence import Hopeless, hopeless, loaded
+from bridge.delivery.evidence import Hopeless
 from bridge.delivery.in_flight import InFlight
 from bridge.delivery.window import Window
+from bridge.enqueue.delivery import BACK_OFF_MAX_S, Delivery
 from bridge.enqueue.enqueue import Enqueuer
-from bridge.enqueue.outbox import Outbox
-from bridge.enqueue.sweep import sweep
 from bridge.inquiry import Inquiry
 from bridge.letters.dead_letters import DeadLetters, Letter
 from bridge.letters.undecodable import Undecodable
@@ -26,7 +25,6 @@ from bridge.topic.repeated import RepeatedOffsets
 from bridge.topic.watch import TopicWatch
 from lastword.cache.cache import Cache
 from lastword.cache.seal import Stamps
-from lastword.contract.errors import CacheUnavailableError
 from lastword.contract.record import InvalidUpdateError, Rules, Update
 from lastword.formats.decoding import updates_of
 from lastword.kafka.headers import headers_of, size_of, timestamp_of
@@ -37,10 +35,6 @@ logger = logging.getLogger(__name__)
 IDLE_S: Final = 0.1
 FETCH_MAX: Final = 500
 """The most records taken from Kafka's client in a turn."""
-
-BATCH: Final = 1_000
-BACK_OFF_MAX_S: Final = 5.0
-"""The longest pause after a server failed."""
 
 REPORT_EVERY_S: Final = 10.0
 
@@ -77,20 +71,14 @@ class Bridge:
         heartbeat: Heartbeat | None = None,
     ) -> None:
         self._window = window
-        self._enqueuer = enqueuer
-        self._cache = cache
+        self._delivery = Delivery(window, enqueuer, cache, started_max_s=started_max_s)
         self._claim = claim
         self._inquiry = inquiry
         self._letters = letters
         self._undecodable = Undecodable(undecodable_max)
         self._rules = rules
-        self._started_max_s = started_max_s
         self._inbox: dict[int, deque[Arrived]] = {}
-        self._partly = False
         self._ended: dict[int, int] = {}
-        self._next_complaint = 0.0
-        self._outbox = Outbox(window, enqueuer, BackOff(BACK_OFF_MAX_S))
-        self._sweep_back_off = BackOff(BACK_OFF_MAX_S)
         self._next_report = 0.0
         self._without_row = 0
         self._positions = Positions()
@@ -109,7 +97,7 @@ class Bridge:
         )
 
     def run(self, stopping: Callable[[], bool], leaving: Callable[[], bool], *, shutdown_deadline_s: float) -> None:
-        """Work until ``stopping()``; then finish what is in hand, until the deadline or ``leaving()``.
+        """Work until ``stopping()``; then finish what is in flight, until the deadline or ``leaving()``.
 
         Raises:
             KafkaRefusedError: Kafka refuses this consumer for good.
@@ -117,16 +105,16 @@ class Bridge:
         """
         try:
             while not stopping():
-                self._take_in(self._records.fetch(FETCH_MAX, self._idle_s()))
+                self._take_in(self._records.fetch(FETCH_MAX, self._delivery.idle_s(IDLE_S)))
                 self._ended.update(self._records.ends)
                 self._turn()
             self._drain(leaving, time.monotonic() + shutdown_deadline_s)
         finally:
-            # Leaving revokes what is assigned: a last sweep and a last commit happen in there.
+            # Leaving revokes what is assigned: a last poll and a last commit happen in there.
             self._records.close()
             self._checkpoints.close()
             self._letters.close(IDLE_S)
-            self._enqueuer.close()
+            self._delivery.close()
 
     def _turn(self) -> None:
         self._checkpoints.look_at_topic(time.monotonic())
@@ -140,32 +128,28 @@ class Bridge:
         self._report()
 
     def _carry(self) -> None:
-        """Move everything that is in hand as far as it goes."""
+        """Move everything that is in flight as far as it goes."""
         self._heartbeat.beat()
-        self._outbox.send()
+        self._delivery.send()
         self._look_around(time.monotonic())
-        self._sweep(self._window.looks.due(time.monotonic(), BATCH))
+        self._poll(self._delivery.due())
         self._deliver_letters()
 
     def _look_around(self, now: float) -> None:
         """Keep the note that the keys are ours; where tasks do not come back, ask why."""
         self._claim.keep(now)
-        if self._outbox.lost:
-            self._outbox.lost = False
+        if self._delivery.presumed_lost:
+            self._delivery.presumed_lost = False
             self._inquiry.begin(now)
 
     def _drain(self, leaving: Callable[[], bool], end: float) -> None:
-        """Stop fetching; go on until nothing is in hand."""
+        """Stop fetching; go on until nothing is in flight."""
         self._inbox.clear()
-        logger.info("stopping: %d updates in hand", self._window.updates)
+        logger.info("stopping: %d updates in flight", self._window.updates)
         while self._window.updates > self._undecodable.held and time.monotonic() < end and not leaving():
             self._records.pause_only(self._window.assigned, self._window.assigned)
-            self._records.fetch(1, self._idle_s())
+            self._records.fetch(1, self._delivery.idle_s(IDLE_S))
             self._carry()
-
-    def _idle_s(self) -> float:
-        """How long to wait for a record: not longer than to the next look."""
-        return min(IDLE_S, max(0.0, self._window.looks.next() - time.monotonic()))
 
     # Records in.
 
@@ -219,46 +203,22 @@ class Bridge:
 
     # What the cache holds.
 
-    def _sweep(self, due: Sequence[InFlight]) -> None:
-        """Look whether the cache holds the updates that are due, or what tells that one can never be applied.
+    def _poll(self, due: Sequence[InFlight]) -> None:
+        """Ask whether the cache holds the updates that are due, or what tells that one can never be applied.
 
         The same round trip notes in the cache how far it holds each partition, for that much to be committed.
         """
-        now = time.monotonic()
-        if not (due or self._checkpoints.due(now)) or not self._sweep_back_off.ready(now):
+        if not due and not self._checkpoints.due(time.monotonic()):
             return
-        seal = self._checkpoints.seal()
-        try:
-            usual_s = self._window.looks.usual_s
-            look, asked = sweep(due, self._cache, self._enqueuer.task_id, now, usual_s=usual_s, seal=seal)
-        except CacheUnavailableError as error:
-            if not self._sweep_back_off.failing:
-                logger.warning("Redis cannot be asked what it holds: %s", error)
-            self._sweep_back_off.failed(time.monotonic())
+        polled, seal = self._delivery.poll(due, self._checkpoints.seal)
+        if seal is None:
             return
-        self._sweep_back_off.succeeded()
-        self._complain(look.missed, now)
         if seal.lost:
             self._checkpoints.lost(seal.lost)
             return
         self._checkpoints.sealed(seal)
-        for product_id, held in look.versions.items():
-            self._window.observe(product_id, held, now)
-        for entry in loaded(asked, look):
-            self._window.loaded(entry, now)
-        self._window.looked_for(due, now)
-        working_s = max(self._started_max_s, self._window.retransmission.timeout.value_s)
-        for found in hopeless(asked, look, now, working_s):
+        for found in polled.hopeless:
             self._give_up(found)
-
-    def _complain(self, missed: CacheUnavailableError | None, now: float) -> None:
-        """Say once of a part of Redis that it does not answer; not again at once, where it comes and goes."""
-        if missed and not self._partly and now >= self._next_complaint:
-            self._next_complaint = now + REPORT_EVERY_S
-            logger.warning("Redis cannot be asked about a part of what it holds: %s", missed)
-            self._partly = True
-        elif not missed:
-            self._partly = False
 
     def _give_up(self, found: Hopeless) -> None:
         """Send the record of an update that can never be applied to the dead-letter topic, unless it is confirmed."""
@@ -283,10 +243,10 @@ class Bridge:
         if now >= self._next_report:
             self._next_report = now + REPORT_EVERY_S
             logger.info(
-                "%d updates in hand, timeout %.1f s%s, partitions %s, paused %s%s",
+                "%d updates in flight, timeout %.1f s%s, partitions %s, paused %s%s",
                 self._window.updates,
-                self._window.retransmission.timeout.value_s,
-                ", nothing comes back" if self._window.retransmission.silent else "",
+                self._window.timeout_s,
+                ", nothing comes back" if self._window.silent else "",
                 sorted(self._window.assigned),
                 sorted(self._window.paused()),
                 f", {self._without_row} records without a row passed over" if self._without_row else "",
@@ -300,12 +260,12 @@ class Bridge:
         self._checkpoints.assigned(numbers)
 
     def revoked(self, numbers: list[int]) -> None:
-        """Look a last time, hand over what has arrived, and drop the rest: whoever comes next reads it again."""
+        """Poll a last time, hand over what has arrived, and drop the rest: whoever comes next reads it again."""
         try:
-            self._sweep_back_off.succeeded()
-            self._sweep([e for e in self._window.in_hand() if e.record.partition.number in numbers])
+            self._delivery.poll_at_once()
+            self._poll([e for e in self._window.in_flight() if e.record.partition.number in numbers])
             self._deliver_letters()
-            self._sweep([])  # notes what the last one confirmed
+            self._poll([])  # notes what the last one confirmed
         finally:
             self.lost(numbers)
 

@@ -148,7 +148,7 @@ def open_window(settings: BridgeSettings) -> Window:
 
 
 class Signals:
-    """Counts SIGTERM and SIGINT: the first asks the bridge to stop, the second not to wait for what is in hand."""
+    """Counts SIGTERM and SIGINT: the first asks the bridge to stop, the second not to wait for what is in flight."""
 
     def __init__(self) -> None:
         self._count = 0

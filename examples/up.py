@@ -1,6 +1,6 @@
 """``make up``: the Procfile's worker, bridge and Flower side by side, on servers that run already.
 
-They stop one after another, so that the bridge can finish what it has in hand while the worker still works.
+They stop one after another, so that the bridge can finish what it has in flight while the worker still works.
 """
 
 import contextlib

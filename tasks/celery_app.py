@@ -192,7 +192,7 @@ def again(
         task.retry(countdown=countdown_s, kwargs={"unexpected": unexpected}, exc=error, **as_before)
     except Retry as retry:
         return retry
-    except Reject as unsent:  # which Celery would log with a long traceback, for each task in hand
+    except Reject as unsent:  # which Celery would log with a long traceback, for each task in flight
         return GivenUpError(f"{what}: {error}; its retry was not enqueued: {unsent.__context__}; it is sent again")
     raise AssertionError("Task.retry returned")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from bridge.delivery.in_flight import InFlight, Mark
-from lastword.cache.cache import Look
+from lastword.cache.cache import Poll
 from lastword.cache.failures import LOADED, Failure
 
 MARKED_FROM: Final = 2
@@ -17,7 +17,7 @@ KILLED: Final = 3
 """How many sends must have begun and never ended."""
 
 NEW_SENDS: Final = 10
-"""For the marks of how many of the newest sends to look, beside those that have been seen."""
+"""For the marks of how many of the newest sends to ask, beside those that have been seen."""
 
 WORKER_LOST: Final = "WorkerLost"
 
@@ -36,35 +36,35 @@ def is_marked(sends: int) -> bool:
 
 
 def marked_sends(entry: InFlight) -> Sequence[str]:
-    """The nonces whose marks are to be looked for."""
+    """The nonces whose marks are to be asked for."""
     newest = entry.nonces[MARKED_FROM:][-NEW_SENDS:]
     return [*entry.marks, *(nonce for nonce in newest if nonce not in entry.marks)]
 
 
-def hopeless(asked: Mapping[str, InFlight], look: Look, now: float, working_s: float) -> Iterator[Hopeless]:
+def hopeless(asked: Mapping[str, InFlight], poll: Poll, now: float, working_s: float) -> Iterator[Hopeless]:
     """Find the updates that can never be applied among those that were asked for, by their task ids.
 
-    ``working_s``: for how long after a mark was first seen its worker may still be at work. Call it when what the look
+    ``working_s``: for how long after a mark was first seen its worker may still be at work. Call it when what the poll
     saw of the versions has been taken in; who is confirmed by then is none of these.
     """
-    if look.missed:
+    if poll.missed:
         # Nobody knows whether the product is not held after all, nor whether a mark is not there any more.
         return
     for task_id, entry in asked.items():
-        failure = look.failures.get(task_id)
+        failure = poll.failures.get(task_id)
         if failure and _is_of(failure, entry) and failure.error != LOADED:
             yield Hopeless(entry, failure.error, failure.message)
             continue
-        _see(entry, look.started.get(task_id, {}), now)
+        _see(entry, poll.started.get(task_id, {}), now)
         killed = [mark.who for mark in entry.marks.values() if mark.since + working_s <= now]
         if len(killed) >= KILLED:
             yield Hopeless(entry, WORKER_LOST, _words(killed))
 
 
-def loaded(asked: Mapping[str, InFlight], look: Look) -> Iterator[InFlight]:
+def loaded(asked: Mapping[str, InFlight], poll: Poll) -> Iterator[InFlight]:
     """Find the updates for which a worker has loaded what there was: no version tells that they have arrived."""
     for task_id, entry in asked.items():
-        failure = look.failures.get(task_id)
+        failure = poll.failures.get(task_id)
         if failure and failure.error == LOADED and _is_of(failure, entry):
             yield entry
 

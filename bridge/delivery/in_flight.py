@@ -11,11 +11,11 @@ from lastword.contract.record import Update
 from lastword.contract.version import Version
 
 MANY: Final = 8
-"""Of so many updates of one product in hand, the newest is what many depend on."""
+"""Of so many updates of one product in flight, the newest is what many depend on."""
 
 
 class State(Enum):
-    """Where an update is on its way; one that is sought is looked for before it is sent.
+    """Where an update is on its way; one that is sought is polled for before it is sent.
 
     One that is overtaken need not be sent: a newer one of its product is on its way, which confirms it too.
     """
@@ -48,8 +48,8 @@ class InFlight(Sending):
     state: State = State.UNSENT
 
 
-class InHand:
-    """The updates in hand of each product, and which of them is the newest."""
+class UpdatesInFlight:
+    """The updates in flight of each product, and which of them is the newest."""
 
     def __init__(self) -> None:
         self._products: dict[str, dict[InFlight, None]] = {}
@@ -81,7 +81,7 @@ class InHand:
         return [entry for product_id in touched for entry in self._no_longer_overtaken(product_id)]
 
     def overtaken(self, update: Update) -> bool:
-        """Whether a newer update of the product is in hand, and says all that there is to say.
+        """Whether a newer update of the product is in flight, and says all that there is to say.
 
         Not across a notice: what is loaded for it was the state at another time than its version says.
         """

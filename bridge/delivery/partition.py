@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much may be in hand: unconfirmed updates and the bytes of their records, and records finished but waiting.
+    """How much may be in flight: unconfirmed updates and the bytes of their records, and records finished but waiting.
 
     ``updates`` and ``bytes`` are for all partitions, each takes at most its share; ``waiting`` is for one partition.
     """

@@ -1,4 +1,4 @@
-"""Everything on its way between Kafka and the cache: what to send, to look for, to commit. Pure: no I/O, no clock.
+"""Everything on its way between Kafka and the cache: what to send, to poll for, to commit. Pure: no I/O, no clock.
 
 Source: docs/decisions/0001-end-to-end-acknowledgement.md
 """
@@ -8,15 +8,15 @@ from dataclasses import replace
 from itertools import count
 from typing import Final, NamedTuple
 
-from bridge.delivery.in_flight import InFlight, InHand, State
-from bridge.delivery.looks import Looks
+from bridge.delivery.in_flight import InFlight, State, UpdatesInFlight
 from bridge.delivery.partition import Bounds, Partition
+from bridge.delivery.polls import Polls
 from bridge.delivery.retransmit import Clocks, Retransmission
 from lastword.contract.record import Update
 from lastword.contract.version import Version
 
-LOOK_FIRST_S: Final = 0.01
-LOOK_MAX_S: Final = 1.0
+POLL_FIRST_S: Final = 0.01
+POLL_MAX_S: Final = 1.0
 """When Redis is first asked whether it holds an update, and the longest pause between such questions."""
 
 
@@ -29,16 +29,16 @@ class CommitPoint(NamedTuple):
 
 
 class Window:
-    """All records in hand, their updates, and the prefix of each partition that may be committed."""
+    """All records in flight, their updates, and the prefix of each partition that may be committed."""
 
     def __init__(self, bounds: Bounds, clocks: Clocks) -> None:
         self.bounds = bounds
-        self.retransmission: Retransmission[InFlight] = Retransmission(clocks, is_overtaken=self._is_overtaken)
-        self.looks: Looks[InFlight] = Looks(LOOK_FIRST_S, LOOK_MAX_S)
+        self._retransmission: Retransmission[InFlight] = Retransmission(clocks, is_overtaken=self._is_overtaken)
+        self._polls: Polls[InFlight] = Polls(POLL_FIRST_S, POLL_MAX_S)
         self._partitions: dict[int, Partition] = {}
         self._epochs = count(1)
         self._unsent: dict[InFlight, None] = {}
-        self._in_hand = InHand()
+        self._in_flight = UpdatesInFlight()
         self._share = bounds
 
     # Partitions come and go.
@@ -52,15 +52,15 @@ class Window:
         self._divide()
 
     def revoke(self, numbers: Iterable[int]) -> None:
-        """Drop all that is in hand of these partitions; nothing of this assignment is committed any more."""
+        """Drop all that is in flight of these partitions; nothing of this assignment is committed any more."""
         for number in numbers:
             if number in self._partitions:
                 self._partitions.pop(number).gone = True
         self._divide()
-        self._leave([entry for entry in self._in_hand if entry.record.partition.gone], State.DONE)
+        self._leave([entry for entry in self._in_flight if entry.record.partition.gone], State.DONE)
 
     def look_up_until(self, number: int, offset: int) -> None:
-        """Look for the updates of a partition's records before this offset before they are sent."""
+        """Poll for the updates of a partition's records before this offset before they are sent."""
         self._partitions[number].seen_until = offset
 
     def begin(self, number: int, offset: int) -> None:
@@ -104,9 +104,9 @@ class Window:
         self._share = replace(self.bounds, updates=self.bounds.updates // parts, bytes=self.bounds.bytes // parts)
 
     def _fits(self, updates: int, size: int) -> bool:
-        # Shares shrink when partitions are added; what is already in hand does not.
-        in_hand = sum(p.bytes for p in self._partitions.values())
-        return self.updates + updates <= self.bounds.updates and in_hand + size <= self.bounds.bytes
+        # Shares shrink when partitions are added; what is already in flight does not.
+        in_flight = sum(p.bytes for p in self._partitions.values())
+        return self.updates + updates <= self.bounds.updates and in_flight + size <= self.bounds.bytes
 
     # Records come in.
 
@@ -118,10 +118,10 @@ class Window:
         record = partition.deliver(offset, len(last), size, source)
         for position, update in enumerate(last.values()):
             entry = InFlight(record=record, update=update, position=position)
-            self._in_hand.add(entry, update)
+            self._in_flight.add(entry, update)
             if offset < partition.seen_until:
                 entry.state = State.SOUGHT
-                self.looks.at_once(entry)
+                self._polls.at_once(entry)
             else:
                 self._to_be_sent(entry)
 
@@ -140,7 +140,7 @@ class Window:
     def unsent(self, most: int) -> list[InFlight]:
         """Return up to ``most`` updates to be sent, in order; they stay unsent until ``sent`` is called.
 
-        Of one product only the newest in hand: it confirms the others too.
+        Of one product only the newest in flight: it confirms the others too.
         """
         found: list[InFlight] = []
         overtaken: list[InFlight] = []
@@ -151,48 +151,72 @@ class Window:
         for entry in overtaken:
             del self._unsent[entry]
             entry.state = State.OVERTAKEN
-            self.looks.stop(entry)
+            self._polls.stop(entry)
         return found
 
     def sent(self, entries: Sequence[InFlight], now: float) -> None:
-        """Note that these left just now; the first look at each follows soon."""
-        self.looks.usual_s = self.retransmission.timeout.smoothed_s
+        """Note that these left just now; the first poll for each follows soon."""
+        self._polls.usual_s = self._retransmission.timeout.smoothed_s
         left = [entry for entry in entries if entry.state is State.UNSENT]
         for entry in left:
             del self._unsent[entry]
             entry.state = State.SENT
-            self.retransmission.sent(entry, now)
-        confirming = [entry for entry in left if self._in_hand.confirms_many(entry)]
-        self.looks.soon(left, now)
-        self.looks.soon(confirming, now, often=True)
+            self._retransmission.sent(entry, now)
+        confirming = [entry for entry in left if self._in_flight.confirms_many(entry)]
+        self._polls.soon(left, now)
+        self._polls.soon(confirming, now, often=True)
 
     def uncertain(self, entries: Sequence[InFlight], now: float) -> None:
-        """Note that sending these failed: they stay unsent, but may have left all the same and are looked for."""
+        """Note that sending these failed: they stay unsent, but may have left all the same and are polled for."""
         unsure = [entry for entry in entries if entry.state is State.UNSENT]
         for entry in unsure:
-            self.retransmission.attempted(entry, now)
-        self.looks.soon(unsure, now)
+            self._retransmission.attempted(entry, now)
+        self._polls.soon(unsure, now)
 
     def presume_lost(self, now: float) -> int:
         """Put what is presumed lost back among the unsent, and return how many those are."""
-        lost = self.retransmission.lost(now)
+        lost = self._retransmission.lost(now)
         for entry in lost:
             self._to_be_sent(entry)
         return len(lost)
 
+    @property
+    def timeout_s(self) -> float:
+        """After how long without a sign an update is presumed lost."""
+        return self._retransmission.timeout.value_s
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing at all comes back."""
+        return self._retransmission.silent
+
     # Updates arrive, or never will.
 
-    def looked_for(self, entries: Sequence[InFlight], now: float) -> None:
+    @property
+    def next_poll(self) -> float:
+        """When the cache is to be asked next; infinity where there is nothing to ask about."""
+        return self._polls.next()
+
+    @property
+    def usual_s(self) -> float:
+        """How long it takes of late until an update is seen in the cache."""
+        return self._polls.usual_s
+
+    def due(self, now: float, most: int) -> list[InFlight]:
+        """Return up to ``most`` updates that the cache is to be asked about now, and plan when to ask again."""
+        return self._polls.due(now, most)
+
+    def polled(self, entries: Sequence[InFlight], now: float) -> None:
         """Note that the cache was asked about these: of those sought, what is not confirmed by now is to be sent."""
-        for entry in [*entries, *self.looks.looked_for(now)]:
+        for entry in [*entries, *self._polls.polled(now)]:
             if entry.state is State.SOUGHT:
-                self.looks.stop(entry)
+                self._polls.stop(entry)
                 self._to_be_sent(entry)
 
     def observe(self, product_id: str, held: Version, now: float) -> int:
         """Confirm every update of a product that is not newer than what the cache holds; return how many those are."""
         return self._confirm(
-            [e for e in self._in_hand.of(product_id) if e.update and held.covers(e.update.version)], held, now
+            [e for e in self._in_flight.of(product_id) if e.update and held.covers(e.update.version)], held, now
         )
 
     def loaded(self, entry: InFlight, now: float) -> int:
@@ -200,7 +224,7 @@ class Window:
         record, update = entry.record, entry.update
         if update is None:
             return 0
-        of_product = self._in_hand.of(update.product_id)
+        of_product = self._in_flight.of(update.product_id)
         before = [e for e in of_product if e.record.partition is record.partition and e.record.offset <= record.offset]
         return self._confirm(before, update.version, now)
 
@@ -208,7 +232,7 @@ class Window:
         for entry in confirmed:
             if entry.state is not State.SOUGHT:
                 itself = entry.update is not None and entry.update.version == held
-                self.retransmission.confirmed(entry, now, itself=itself)
+                self._retransmission.confirmed(entry, now, itself=itself)
             entry.record.partition.finish_one(entry.record)
         self._leave(confirmed, State.DONE)
         return len(confirmed)
@@ -231,9 +255,9 @@ class Window:
         if number in self._partitions:
             self._partitions[number].letters_refused = refused
 
-    def in_hand(self) -> list[InFlight]:
+    def in_flight(self) -> list[InFlight]:
         """All updates that are neither confirmed nor given up."""
-        return list(self._in_hand)
+        return list(self._in_flight)
 
     def commit_points(self, numbers: Iterable[int] | None = None) -> list[CommitPoint]:
         """Return how far these partitions, or all, have come since they were last asked for."""
@@ -246,7 +270,7 @@ class Window:
         return points
 
     def _is_overtaken(self, entry: InFlight) -> bool:
-        return entry.update is not None and self._in_hand.overtaken(entry.update)
+        return entry.update is not None and self._in_flight.overtaken(entry.update)
 
     def _to_be_sent(self, entry: InFlight) -> None:
         entry.state = State.UNSENT
@@ -256,7 +280,7 @@ class Window:
         for entry in entries:
             entry.state = state
             self._unsent.pop(entry, None)
-            self.retransmission.forget(entry)
-            self.looks.stop(entry)
-        for entry in self._in_hand.remove(entries):
+            self._retransmission.forget(entry)
+            self._polls.stop(entry)
+        for entry in self._in_flight.remove(entries):
             self._to_be_sent(entry)

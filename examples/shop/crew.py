@@ -54,7 +54,7 @@ class Crew:
         self._stop()
 
     def _stop(self) -> None:
-        """Ask all to end, the bridge and the relay first, so that what is in hand is finished; then wait."""
+        """Ask all to end, the bridge and the relay first, so that what is in flight is finished; then wait."""
         self._ended.set()
         with self._mutex:
             for name in self._children:

@@ -1,7 +1,7 @@
 """Celery's Redis broker, fetched from by the hundred: kombu's transport takes one message in each round trip.
 
 ``celeryconfig.py`` names these to kombu. With ``ack_emulation`` off nothing needs to be kept of what was fetched: the
-bridge sends again whatever a killed worker had in hand. Of kombu's own, ``_brpop_start`` and ``_brpop_read`` are
+bridge sends again whatever a killed worker had in flight. Of kombu's own, ``_brpop_start`` and ``_brpop_read`` are
 replaced, which carry no promise: pyproject.toml holds kombu below 5.8, tests/integration/test_transport.py says what
 they must do.
 

@@ -18,12 +18,12 @@ from lastword.redis.client import open_client
 from lastword.redis.errors import CACHE_PERMISSIONS, explain, where
 from lastword.redis.pipeline import Client, Command
 
-__all__ = ["Cache", "Failure", "Look", "Write", "Written"]
+__all__ = ["Cache", "Failure", "Poll", "Write", "Written"]
 
 logger = logging.getLogger(__name__)
 
 KEY_PREFIX: Final = "product:"
-FAILURE_TTL_S: Final = 86_400  # a day: the bridge's sweep reads a failure within seconds
+FAILURE_TTL_S: Final = 86_400  # a day: the bridge's poll reads a failure within seconds
 MAX_TTL_S: Final = 10**10  # about three centuries; past 2**63 ms Redis would refuse EXPIRE with the hash written
 
 _RELOADS: Final = 2  # one is enough, unless another SCRIPT FLUSH comes between loading and calling
@@ -32,8 +32,8 @@ Written = Outcome | ApartError | CacheUnavailableError | UnusableKeyError
 Standing = Outcome | ApartError | CacheUnavailableError | None
 
 
-class Look(NamedTuple):
-    """What a sweep saw in one round trip.
+class Poll(NamedTuple):
+    """What one poll of the bridge has told.
 
     ``versions`` by product id and ``failures`` by task id hold only what there is. ``started``, by task id: of the
     sends that have begun and not come to an end, the nonce and who began it when. ``missed`` is the first error, where
@@ -144,14 +144,14 @@ class Cache:
             for key, answer in zip(keys, answers, strict=True)
         ]
 
-    def look(
+    def poll(
         self,
         product_ids: Sequence[str],
         task_ids: Sequence[str],
         sends: Mapping[str, Sequence[str]] | None = None,
         *,
         seal: Seal | None = None,
-    ) -> Look:
+    ) -> Poll:
         """The held versions and the recorded failures, in one round trip, which ``seal`` ends on every primary.
 
         ``sends``: for task ids the nonces of the sends of which to tell whether they have begun. A key that holds no
@@ -170,7 +170,7 @@ class Cache:
         held = zip(products, answers[: len(products)], strict=True)
         failures = zip(tasks, answers[len(products) : len(products) + len(tasks)], strict=True)
         marks = zip(sends.items(), answers[len(products) + len(tasks) :], strict=True)
-        return Look(
+        return Poll(
             versions=_versions(dict(held)),
             failures={task_id: read for task_id, stored in failures if (read := _failure(task_id, stored))},
             started={task_id: begun for (task_id, nonces), stored in marks if (begun := _begun(nonces, stored))},

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 STARTED_PREFIX: Final = "lastword:started:"
 """What precedes the id of an update's first task in the key of its marks: a hash from nonces to who began it when."""
 
-STARTED_TTL_S: Final = 86_400  # after the last mark: the bridge looks for it within seconds
+STARTED_TTL_S: Final = 86_400  # after the last mark: the bridge asks for it within seconds
 
 
 def started_key(task_id: str) -> str:

@@ -126,7 +126,7 @@ def publish_lines(
     except DeliveryError as error:
         refusal = f"{error.pending} records are not delivered after {FLUSH_S:g} s{publisher.trouble}"
     finally:
-        publisher.close(0)  # has nothing in hand any more, or is not waited for
+        publisher.close(0)  # has nothing in flight any more, or is not waited for
     if reasons and not refusal:
         refusal = f"{len(reasons)} records failed: {'; '.join(reasons[:NAMED_FAILURES])}"
     if refusal:

@@ -9,7 +9,7 @@ from confluent_kafka import Message
 from lastword.contract.record import InvalidUpdateError
 
 RECORD_BYTES: Final = 1_024
-"""About what a record in hand takes up beside its contents."""
+"""About what a record in flight takes up beside its contents."""
 
 # For a header name that is not UTF-8 the binding returns a list with a hole, and an exception set. A plain call, once
 # the interpreter has specialized it (PEP 659), does not notice and walks into the hole; a methodcaller's is checked.

@@ -45,7 +45,7 @@ class Publisher:
     reason, in the publisher's own thread: it may publish again, and must not wait. Without ``on_failed``, failures are
     logged and kept for the next ``flush`` or ``close``, which raises them.
 
-    A child process that is forked begins anew, with an empty buffer; what the parent has in hand remains the parent's.
+    A child process that is forked begins anew, with an empty buffer; what the parent has in flight stays its own.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class Publisher:
             logger.error("%s", failures)  # noqa: TRY400 - another error is on its way already
 
     def _begin(self) -> None:
-        """Start with nothing in hand: in the beginning, and in a forked child."""
+        """Start with nothing in flight: in the beginning, and in a forked child."""
         self._state = threading.Condition()
         self.pending = 0
         self._failures: list[Failure] = []

@@ -73,7 +73,7 @@ class BridgeSettings(Settings):
     )
 
     shutdown_deadline_s: float = Field(
-        20.0, ge=0, description="How long a bridge that is stopped waits for the updates in hand"
+        20.0, ge=0, description="How long a bridge that is stopped waits for the updates in flight"
     )
 
     @field_validator("dead_letter_topic")

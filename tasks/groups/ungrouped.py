@@ -15,7 +15,7 @@ from tasks.resources import Resources
 logger = logging.getLogger(__name__)
 
 MACHINE_ERRORS = (SoftTimeLimitExceeded, MemoryError, OSError)
-"""Errors that say something about the machine, or about time; no evidence against the update in hand."""
+"""Errors that say something about the machine, or about time; no evidence against the update in flight."""
 
 
 def run(record_id: str, arguments: Arguments, here: Resources, *, retries: int) -> Answer:

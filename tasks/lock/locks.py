@@ -46,7 +46,7 @@ class Locks:
         )
 
     def acquire(self, wanted: Mapping[str, Version], *, wait_s: float = 0.0) -> Grant:
-        """Take the locks of the wanted products that are free: product id to the newest version in hand for it.
+        """Take the locks of the wanted products that are free: product id to the newest version in flight for it.
 
         A lock of another process is never waited for. One of another thread of this process is, up to ``wait_s``, if
         it is the only one wanted: that thread hands it over, to the newest version first, without ZooKeeper.

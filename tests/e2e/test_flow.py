@@ -122,7 +122,7 @@ def test_bridges_come_and_go(flow: Flow) -> None:
 
 
 @pytest.mark.core
-def test_sigterm_drains_what_is_in_hand(flow: Flow) -> None:
+def test_sigterm_drains_what_is_in_flight(flow: Flow) -> None:
     with celery_worker(flow.environment, *GROUP) as worker:
         # On a busy machine the default deadline passes, and what is presumed lost is in the queue twice.
         with flow.bridge(LASTWORD_SHUTDOWN_DEADLINE_S="600", LASTWORD_TIMEOUT_FLOOR_S="300") as bridge:

@@ -80,7 +80,7 @@ def test_what_was_aborted_behind_a_stuck_update_is_not_committed_before_it(flow:
         transactional.commit_transaction(60)
         begin(transactional, flow, 2)
         transactional.abort_transaction(60)
-        bridge.wait_for_log("1 updates in hand")
+        bridge.wait_for_log("1 updates in flight")
         bridge.wait_for_log("nothing comes back")
         assert flow.committed()[0] < 0, "nothing"
         with celery_worker(flow.environment, *GROUP):

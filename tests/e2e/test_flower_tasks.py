@@ -44,7 +44,7 @@ def test_the_api_of_flower_agrees_with_the_ids_that_were_sent(flow: Flow, tmp_pa
         possible = possible_ids(topics, flow.topic)
         topics.close()
         assert len(possible) == RECORDS - BROKEN
-        # Not all of them: of one product only the newest in hand is sent.
+        # Not all of them: of one product only the newest in flight is sent.
         sent = set(re.findall(r"\[([^]]+)\] received", worker.log))
         assert PRODUCTS <= len(sent) <= len(possible)
         assert {record_id(one) for one in sent} <= possible

@@ -100,7 +100,7 @@ def test_a_task_is_revoked_again_and_again_while_writes_are_refused(
 
 
 def pressed(control: Control, worker: CeleryWorker, command: str) -> str:
-    """The answer to a command, which Celery refuses while each process has a task in hand, if it is about them."""
+    """The answer to a command, which Celery refuses while each process has a task in flight, if it is about them."""
 
     def answer() -> str:
         said = press(control, worker, command, **ARGUMENTS.get(command, {}))

@@ -98,5 +98,5 @@ def test_control_commits_early(flow: RecordedFlow, request: pytest.FixtureReques
         flow.broker.flushdb()
         with celery_worker(flow.environment, *THREADS):
             assert bridge.stop() == 0
-        assert "stopping: 0 updates in hand" in bridge.log, "nobody would send them again"
+        assert "stopping: 0 updates in flight" in bridge.log, "nobody would send them again"
     caught(flow, request, Rule.COMMITS, Rule.FRESH)

@@ -99,7 +99,7 @@ def test_bridges_come_and_go_under_load(flow: Flow, protocol: str, under: str) -
 @pytest.mark.core
 @BOTH
 def test_a_bridge_paused_past_its_session_commits_nothing_more(flow: Flow, protocol: str, under: str) -> None:
-    """It resumes with records in hand, and offsets to commit, of partitions that are another's by now."""
+    """It resumes with records in flight, and offsets to commit, of partitions that are another's by now."""
     flow.by(protocol)
     with celery_worker(flow.environment, *GROUP), flow.bridge() as paused, Load(flow) as changes:
         changes.wait_until_flowing()

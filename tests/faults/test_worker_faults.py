@@ -97,7 +97,7 @@ def test_updates_that_can_never_be_confirmed_slow_no_other(flow: Flow, pool: tup
 
 
 @POOLS
-def test_a_worker_stopped_in_order_finishes_what_it_has_in_hand_and_leaves_no_znode(
+def test_a_worker_stopped_in_order_finishes_what_it_has_in_flight_and_leaves_no_znode(
     flow: Flow, pool: tuple[str, ...]
 ) -> None:
     with (
@@ -108,10 +108,10 @@ def test_a_worker_stopped_in_order_finishes_what_it_has_in_hand_and_leaves_no_zn
     ):
         changes.wait_until_flowing()
         before = set(znodes.guards())
-        with measured(flow, "worker stopped (SIGTERM) with tasks in hand", under=name_of(pool)):
+        with measured(flow, "worker stopped (SIGTERM) with tasks in flight", under=name_of(pool)):
             leaving.send(signal.SIGTERM)
             leaving.wait_for_log("Warm shutdown")
-            assert znodes.owner("p") == standing.client_id[0], "it has a task in hand"
+            assert znodes.owner("p") == standing.client_id[0], "it has a task in flight"
             stall.let_go()
             wait_until(lambda: leaving.exit_code is not None, what="the worker's end")
             assert leaving.exit_code == 0

@@ -42,17 +42,17 @@ def end(worker: CeleryWorker, number: signal.Signals) -> int:
 
 @POOLS
 def test_every_signal_that_ends_a_worker(flow: Flow, pool: Sequence[str]) -> None:
-    """With tasks in hand, which have been tried and wait for their retry."""
+    """With tasks in flight, which have been tried and wait for their retry."""
     remapped = flow.environment | {"REMAP_SIGTERM": "SIGQUIT"}
     with flow.bridge(), ExitStack() as workers, ExitStack() as refusal:
         one = workers.enter_context(celery_worker(flow.environment, *pool))
         refusal.enter_context(writes_refused(flow))
         flow.publish(60, 50)
-        wait_until(lambda: " retry: " in one.log, what="a task in hand")
+        wait_until(lambda: " retry: " in one.log, what="a task in flight")
         with measured(flow, "workers ended cold (SIGQUIT, REMAP_SIGTERM)", under=name_of(pool)) as measurement:
             end(one, signal.SIGQUIT)
             two = workers.enter_context(celery_worker(remapped, *pool))
-            wait_until(lambda: " retry: " in two.log, what="a task in hand")
+            wait_until(lambda: " retry: " in two.log, what="a task in flight")
             end(two, signal.SIGTERM)
             workers.enter_context(celery_worker(flow.environment, *pool))
             refusal.close()
@@ -69,7 +69,7 @@ def test_a_worker_that_is_told_to_begin_anew(flow: Flow, pool: Sequence[str]) ->
     with flow.bridge(), celery_worker(flow.environment, *pool, script=True) as worker:
         with measured(flow, "worker told to begin anew (SIGHUP)", under=name_of(pool)) as measurement:
             flow.publish(300, 200)
-            wait_until(lambda: ids_of(flow, worker), what="a task in hand")
+            wait_until(lambda: ids_of(flow, worker), what="a task in flight")
             worker.send(signal.SIGHUP)
             wait_until(lambda: worker.log.count(" ready.") == 2, what="the worker ready again")
             measurement.over()

@@ -94,7 +94,7 @@ class RecordedFlow(Flow):
         return [path for path in self._wait_for_ephemeral("locks").ephemeral if path.startswith(f"{self.root}/locks/")]
 
     def check(self) -> Report:
-        """Check the history up to now. It should be at rest: nothing in hand, the workers gone.
+        """Check the history up to now. It should be at rest: nothing in flight, the workers gone.
 
         Locks and guards of killed workers are waited for until their sessions must have ended.
         """

@@ -193,6 +193,6 @@ def test_a_repetition_tells_the_bridge_where_it_looks(cache: Cache, locks: Locks
     arguments = Arguments(update=moved(5), nonce="n2", first_sent=1.0, not_after=2.0)
     for outcome in (Outcome.APPLIED, Outcome.LOADED):
         tell_loaded("t:1:5@2-n2", arguments, here, outcome)
-        found = cache.look([], ["t:1:5"]).failures
+        found = cache.poll([], ["t:1:5"]).failures
         assert bool(found) == (outcome is Outcome.LOADED)
     assert found["t:1:5"] == Failure("t:1:5", moved(5).version, "n2", LOADED, "")

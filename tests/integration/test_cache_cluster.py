@@ -62,10 +62,10 @@ def counts(node: Redis, command: str) -> int:
 def test_a_shard_that_is_gone_for_good_is_a_loss_whoever_gets_its_slots(cluster: RedisCluster, cache: Cache) -> None:
     stamps = Stamps("product:")
     opening = stamps.opening(["topic:0:group"], anew=True)
-    cache.look([], [], seal=opening)
+    cache.poll([], [], seal=opening)
     opening.adopt()
     before = stamps.seal({"topic:0:group": "7 one"})
-    cache.look(PRODUCTS, [], seal=before)
+    cache.poll(PRODUCTS, [], seal=before)
     assert (before.lost, before.complete) == ("", True)
 
     heir, other, gone = cluster.nodes
@@ -79,12 +79,12 @@ def test_a_shard_that_is_gone_for_good_is_a_loss_whoever_gets_its_slots(cluster:
 
     def sealed() -> Seal:
         seal = stamps.seal()
-        cache.look(PRODUCTS, [], seal=seal)
+        cache.poll(PRODUCTS, [], seal=seal)
         return seal
 
     wait_until(lambda: sealed().lost == "it has lost writes", what="the loss")
     again = Stamps("product:").opening(["topic:0:group"], anew=True)
-    cache.look([], [], seal=again)
+    cache.poll([], [], seal=again)
     held = [found["topic:0:group"] for found in again.held]
     assert set(held) == {b"7 one", None}
 
@@ -96,7 +96,7 @@ def test_every_shard_is_written_and_read_in_one_round_trip_each(cluster: RedisCl
     for task_id in tasks:
         cache.record_failure(Failure(task_id, Version(1, 1), "nonce", "ValueError", ""))
 
-    look = cache.look(PRODUCTS, tasks)
+    look = cache.poll(PRODUCTS, tasks)
 
     assert (len(look.versions), sorted(look.failures), look.missed) == (len(PRODUCTS), tasks, None)
     for number, node in enumerate(cluster.nodes):
@@ -131,7 +131,7 @@ def test_a_node_that_is_down_costs_the_others_nothing(cluster: RedisCluster, cac
             began = time.monotonic()
             answers = cache.write(writes(2))
             standing = cache.holds([write.update for write in writes(1)])
-            look = cache.look(PRODUCTS, [])
+            look = cache.poll(PRODUCTS, [])
             assert time.monotonic() - began < TOO_LONG_S
             for product_id, answer, held in zip(PRODUCTS, answers, standing, strict=True):
                 if owner(product_id) == 1:
@@ -152,7 +152,7 @@ def test_a_node_that_is_down_costs_the_others_nothing(cluster: RedisCluster, cac
         else:
             down.start()
 
-    wait_until(lambda: not cache.look(PRODUCTS, []).missed, what="the node answers again")
+    wait_until(lambda: not cache.poll(PRODUCTS, []).missed, what="the node answers again")
     # Killed it has lost what it held.
     wait_until(lambda: all_held(cache.write(writes(2))), what="every product is written")
 
@@ -208,7 +208,7 @@ def new_node(directory: Path) -> Redis:
 def test_a_cluster_whose_slots_nobody_has_is_unavailable(tmp_path: Path) -> None:
     with new_node(tmp_path) as node:
         cache = Cache.connect(f"redis+cluster://{node.address}")
-        for ask in (cache.ping, cache.eviction_policy, lambda: cache.look(["42"], []), lambda: cache.held(["42"])):
+        for ask in (cache.ping, cache.eviction_policy, lambda: cache.poll(["42"], []), lambda: cache.held(["42"])):
             with pytest.raises(CacheUnavailableError, match="no node names a primary"):
                 ask()
         cache.close()
@@ -224,7 +224,7 @@ def test_one_start_node_that_answers_is_enough_and_none_is_told(cluster: RedisCl
     assert isinstance(answer, CacheUnavailableError)
     assert "refused" in str(answer)
     with pytest.raises(CacheUnavailableError, match=r"127\.0\.0\.1"):
-        nowhere.look(["42"], [])
+        nowhere.poll(["42"], [])
     nowhere.close()
 
 

@@ -140,7 +140,7 @@ def test_an_error_of_one_write_leaves_the_answers_of_the_others(
     unread, absent = cache.holds([live(1, product_id=name).update for name in ("forbidden", "ok-3")])
     assert isinstance(unread, CacheUnavailableError)
     assert absent is None
-    look = cache.look(["forbidden", "ok-1"], [])
+    look = cache.poll(["forbidden", "ok-1"], [])
     assert look.versions == {"ok-1": Version(1, 1)}
     assert "NoPermission" in str(look.missed)
     cache.close()
@@ -236,7 +236,7 @@ def test_a_paused_server_ends_every_call_in_time_and_nothing_is_run_twice(
         cache.ping,
         fresh.ping,
         lambda: cache.held(["42"]),
-        lambda: cache.look(["42"], ["task"]),
+        lambda: cache.poll(["42"], ["task"]),
         lambda: cache.record_failure(Failure(f"{key_prefix}task", Version(1, 1), "nonce", "ValueError", "")),
     ]
     # On the one connection that is open, and while it is: the write may reach the server and be run late.
@@ -297,7 +297,7 @@ def test_a_restarted_server_is_used_at_once(cache: Cache, redis_server: Redis) -
 
     redis_server.restart()
 
-    assert cache.look(["42"], []).versions == {"42": Version(1, 1)}
+    assert cache.poll(["42"], []).versions == {"42": Version(1, 1)}
     assert cache.write([live(2)]) == [Outcome.APPLIED]
 
 

@@ -116,8 +116,8 @@ def test_nothing_that_a_replica_answers_is_believed(
 
     asks: list[Callable[[Cache], object]] = [
         lambda stale: stale.held(["only here"]),
-        lambda stale: stale.look(["only here"], []),
-        lambda stale: stale.look(["only here"], [], seal=Stamps("product:").opening(["t:0"], anew=True)),
+        lambda stale: stale.poll(["only here"], []),
+        lambda stale: stale.poll(["only here"], [], seal=Stamps("product:").opening(["t:0"], anew=True)),
     ]
     for ask in asks:
         stale = Cache.connect(old.url())

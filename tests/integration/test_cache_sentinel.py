@@ -80,7 +80,7 @@ def test_after_a_failover_the_new_primary_is_written(group: RedisSentinels, cach
 
     assert all(isinstance(answer, CacheUnavailableError) for answer in answers[:-1])
     assert len(answers) > 1, "until the failover there was no primary"
-    after = cache.look(["42"], ["task"])
+    after = cache.poll(["42"], ["task"])
     assert (after.versions, list(after.failures)) == ({"42": Version(1, 2)}, ["task"])
     with group.replica.admin() as raw:
         assert raw.hget("product:42", "version") == b"1-2"

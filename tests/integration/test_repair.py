@@ -77,7 +77,7 @@ def test_only_what_is_missing_is_sent_and_all_of_it_is_seen(site: Site) -> None:
         for held in ("[products:0:500]", "[products:0:1500]", "[products:1:1501]"):
             assert held not in worker.log
 
-    assert (one.stalled, one.missed, one.in_hand) == ("", 0, 0)
+    assert (one.stalled, one.missed, one.in_flight) == ("", 0, 0)
     assert one.held + one.confirmed == 2_000
     assert all(site.holds(live(f"p{number}", 1_500 + number)) for number in range(500) if number != 1)
     assert site.holds(live("p1", 10**6))
@@ -111,7 +111,7 @@ def test_without_a_worker_it_ends_at_the_deadline_and_names_what_is_missing(site
 
     assert time.monotonic() - begin >= SOON_S
     assert "does a worker run?" in one.stalled
-    assert (one.held, one.confirmed, one.in_hand) == (0, 0, 0)
+    assert (one.held, one.confirmed, one.in_flight) == (0, 0, 0)
     assert one.missed == 1_000  # the batch that was given; the others were not even asked for
     assert {each.reason for each in one.unconfirmed} == {"not seen in Redis", "not sent"}
 
@@ -150,7 +150,7 @@ def test_a_redis_that_is_down_for_a_while_costs_nothing(site: Site, cache_server
         cache_server.pause()
         try:
             one.turn()
-            assert one.in_hand == 500
+            assert one.in_flight == 500
         finally:
             cache_server.resume()
         one.finish()

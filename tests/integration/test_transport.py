@@ -105,7 +105,7 @@ def test_many_messages_come_in_one_reply_and_in_order(broker: Broker) -> None:
     assert broker.queued() == 0
 
 
-def test_no_more_are_fetched_than_may_be_in_hand(broker: Broker) -> None:
+def test_no_more_are_fetched_than_may_be_in_flight(broker: Broker) -> None:
     broker.publish(30)
     broker.consume(prefetch=10)
 

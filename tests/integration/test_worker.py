@@ -57,7 +57,7 @@ def failures_refused(site: Site) -> Iterator[None]:
 
 
 def assert_recorded(site: Site, update: Update, task_id: str, nonce: str, error: str) -> Failure:
-    failure = site.cache.look([], [task_id]).failures[task_id]
+    failure = site.cache.poll([], [task_id]).failures[task_id]
     assert (failure.version, failure.nonce, failure.error) == (update.version, nonce, error)
     assert 86_000 < site.raw.ttl(failure_key(task_id)) <= 86_400
     return failure

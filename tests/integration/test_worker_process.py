@@ -184,4 +184,4 @@ def test_a_time_limit_is_no_evidence_against_the_update(site: Site, own_zookeepe
 
 
 def failed(site: Site, task_id: str) -> bool:
-    return task_id in site.cache.look([], [task_id]).failures
+    return task_id in site.cache.poll([], [task_id]).failures

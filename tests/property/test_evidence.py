@@ -1,4 +1,4 @@
-"""Evidence against an update as a state machine: workers killed by updates, or by an operator, with others in hand.
+"""Evidence against an update as a state machine: workers killed by updates, or by an operator, with others in flight.
 
 An update is given up only if three workers that ran it alone, each another send of this assignment, were killed doing
 so; one that kills nobody only if somebody else killed all three. And whatever kills its worker is given up in the end.
@@ -18,14 +18,14 @@ from bridge.delivery.in_flight import InFlight, State
 from bridge.delivery.partition import Bounds
 from bridge.delivery.retransmit import Clocks
 from bridge.delivery.window import Window
-from lastword.cache.cache import Look
+from lastword.cache.cache import Poll
 from lastword.contract.errors import CacheUnavailableError
 from lastword.contract.record import Update
 from lastword.contract.version import Version
 
 CLOCKS = Clocks(floor_s=2.0, max_s=2.0, silence_max_s=2.0, task_life_s=600.0, probes=3)
 WORKING_S = 30.0
-MOST = 3  # updates: few, so that several copies of one are in hand at the same time
+MOST = 3  # updates: few, so that several copies of one are in flight at the same time
 PROCESSES = 3
 THREADS = 3
 
@@ -181,9 +181,9 @@ class EvidenceMachine(RuleBasedStateMachine):
         self.send(luck)
 
     def look(self, missed: Missed) -> None:
-        due = self.window.looks.due(self.now, 100)
+        due = self.window.due(self.now, 100)
         asked = {str(e.record.offset): e for e in due if e.sends}
-        seen = Look(
+        seen = Poll(
             versions={},
             failures={},
             started={
@@ -196,7 +196,7 @@ class EvidenceMachine(RuleBasedStateMachine):
         for entry in due:
             if entry.update and entry.update.product_id in self.held and missed is not Missed.VERSIONS:
                 self.window.observe(entry.update.product_id, entry.update.version, self.now)
-        self.window.looked_for(due, self.now)
+        self.window.polled(due, self.now)
         for found in list(hopeless(asked, seen, self.now, WORKING_S)):
             if self.window.give_up(found.entry):
                 self.judge(found.entry)
@@ -213,14 +213,14 @@ class EvidenceMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_given_up_unseen(self) -> None:
-        in_hand = {e.record.offset for e in self.window.in_hand() if e.state is not State.DONE}
+        in_flight = {e.record.offset for e in self.window.in_flight() if e.state is not State.DONE}
         for offset, product in enumerate(self.log):
-            assert offset in in_hand or offset in self.given_up or product in self.held
+            assert offset in in_flight or offset in self.given_up or product in self.held
 
     def teardown(self) -> None:
         """Nobody else kills any more, and nothing is lost: what kills is given up, and all the rest is held."""
         end = self.now + 3_000.0
-        while self.window.in_hand():
+        while self.window.in_flight():
             assert self.now < end, "an update is neither held nor given up"
             for number, process in enumerate(self.processes):
                 for task in [task for task in self.queue if process.admits(task)][:1]:

@@ -25,7 +25,7 @@ from bridge.delivery.rewind import Marker, Standing
 from bridge.delivery.window import CommitPoint, Window
 from bridge.records import Records
 from bridge.topic.watch import TopicWatch
-from lastword.cache.cache import Cache, Look
+from lastword.cache.cache import Cache, Poll
 from lastword.cache.seal import Seal, Stamps
 from lastword.contract.errors import CacheUnavailableError
 from lastword.contract.record import Update
@@ -109,9 +109,9 @@ class SimulatedRedis:
         self.primaries = [Primary() for _ in PRIMARIES]
         self.losses: list[tuple[int, int, int]] = []
 
-    def look(
+    def poll(
         self, product_ids: Sequence[str], task_ids: Sequence[str], sends: object = None, *, seal: Seal | None = None
-    ) -> Look:
+    ) -> Poll:
         assert seal is not None
         assert (list(task_ids), sends) == ([], None)
         self.losses = [(after - 1, number, pick) for after, number, pick in self.losses]
@@ -128,7 +128,7 @@ class SimulatedRedis:
         missed = CacheUnavailableError("no answer") if silent else None
         if missed and silent == len(self.primaries):
             raise missed
-        return Look(versions=versions, failures={}, started={}, missed=missed)
+        return Poll(versions=versions, failures={}, started={}, missed=missed)
 
     def write(self, update: Update) -> None:
         primary = self.primaries[primary_of(update.product_id)]
@@ -273,12 +273,12 @@ class SimulatedBridge:
 
     def sweep(self) -> None:
         self.now += 1.0
-        due = self.window.looks.due(self.now, 1_000)
+        due = self.window.due(self.now, 1_000)
         if self.checkpoints.unchecked == self.window.assigned:
             return
         seal = self.checkpoints.seal()
         try:
-            look = self.cache.look([e.update.product_id for e in due if e.update], [], seal=seal)
+            look = self.cache.poll([e.update.product_id for e in due if e.update], [], seal=seal)
         except CacheUnavailableError:
             return
         if seal.lost:
@@ -287,7 +287,7 @@ class SimulatedBridge:
         self.checkpoints.sealed(seal)
         for product, held in look.versions.items():
             self.window.observe(product, held, self.now)
-        self.window.looked_for(due, self.now)
+        self.window.polled(due, self.now)
 
 
 numbers = st.sampled_from(PARTITIONS)
@@ -459,11 +459,11 @@ def test_rewind_machine() -> None:
 class OnlyTheStamp(SimulatedRedis):
     """A Redis in which no stamp is missing: a bridge then believes what it read from a data set that is gone."""
 
-    def look(self, *args: Any, **kwargs: Any) -> Look:  # noqa: ANN401 - as above
+    def poll(self, *args: Any, **kwargs: Any) -> Poll:  # noqa: ANN401 - as above
         for primary in self.primaries:
             for stamp in {key for one in self.primaries for key in one.data.strings}:
                 primary.data.strings[stamp] = 2**52
-        return super().look(*args, **kwargs)
+        return super().poll(*args, **kwargs)
 
 
 class Unstamped(RewindMachine):
@@ -520,7 +520,7 @@ def test_from_an_offset_that_somebody_has_set_redis_is_watched_though_nothing_mo
         primary.lose(0)
     bridge.sweep()
     bridge.turn(9)
-    assert [entry.update for entry in bridge.window.in_hand()] == updates
+    assert [entry.update for entry in bridge.window.in_flight()] == updates
 
 
 def test_a_partition_is_read_from_where_it_was_checked_though_its_commit_changed_since_the_assignment() -> None:
@@ -546,7 +546,7 @@ def test_a_partition_is_read_from_where_it_was_checked_though_its_commit_changed
     group.owner[0] = second
     assert group.committed[0][0] == 0
     second.turn(9)
-    assert [entry.update for entry in second.window.in_hand()] == updates
+    assert [entry.update for entry in second.window.in_flight()] == updates
 
 
 def confirmed_and_not_noted(cache: SimulatedRedis) -> tuple[SimulatedBridge, list[Update]]:
@@ -559,7 +559,7 @@ def confirmed_and_not_noted(cache: SimulatedRedis) -> tuple[SimulatedBridge, lis
     for update in bridge.send(9):
         cache.write(update)
     bridge.sweep()
-    assert bridge.window.in_hand() == []
+    assert bridge.window.in_flight() == []
     assert bridge.stored == {}
     return bridge, updates
 
@@ -576,7 +576,7 @@ def test_what_a_primary_has_not_noted_is_not_committed() -> None:
     silent.down = False
     bridge.sweep()
     bridge.turn(9)
-    assert [entry.update for entry in bridge.window.in_hand()] == updates
+    assert [entry.update for entry in bridge.window.in_flight()] == updates
 
 
 def test_what_was_not_noted_in_one_assignment_is_not_committed_in_the_next() -> None:
@@ -594,7 +594,7 @@ def test_what_was_not_noted_in_one_assignment_is_not_committed_in_the_next() -> 
     bridge.turn(9)
     bridge.sweep()
     assert bridge.stored == {}
-    assert [entry.update for entry in bridge.window.in_hand()] == updates
+    assert [entry.update for entry in bridge.window.in_flight()] == updates
 
 
 @pytest.mark.parametrize("committed", [False, True], ids=["nothing was committed", "something was committed"])

@@ -126,8 +126,8 @@ class WindowMachine(RuleBasedStateMachine):
 
     def take_in(self, number: int, record: Record) -> bool:
         distinct = len({u.product_id for u in record.updates}) if record.decodes else 1
-        before = self.in_hand(number)
-        everywhere = [sum(x) for x in zip(*(self.in_hand(p) for p in self.window.assigned), strict=True)]
+        before = self.in_flight(number)
+        everywhere = [sum(x) for x in zip(*(self.in_flight(p) for p in self.window.assigned), strict=True)]
         if not self.window.admits(number, record.size, distinct):
             return False
         shares = len(self.window.assigned)
@@ -144,7 +144,7 @@ class WindowMachine(RuleBasedStateMachine):
         self.position[number] = record.offset + 1
         return True
 
-    def in_hand(self, number: int) -> tuple[int, int]:
+    def in_flight(self, number: int) -> tuple[int, int]:
         partition = self.window._partitions[number]
         unfinished = [r for r in partition.records if r.left]
         assert partition.updates == sum(r.left for r in unfinished)
@@ -178,16 +178,16 @@ class WindowMachine(RuleBasedStateMachine):
         self.commit()
 
     def sweep(self, most: int) -> None:
-        due = self.window.looks.due(self.now, most)
+        due = self.window.due(self.now, most)
         assert all(e.state in (State.UNSENT, State.SENT) for e in due)
         for product in {e.update.product_id for e in due if e.update}:
             if product in self.cache:
                 self.window.observe(product, self.cache[product], self.now)
-        self.window.looked_for(due, self.now)
+        self.window.polled(due, self.now)
 
     @rule(pick=st.integers(0, 99))
     def fail_for_good(self, pick: int) -> None:
-        entries = [e for e in self.window.in_hand() if e.sends]
+        entries = [e for e in self.window.in_flight() if e.sends]
         if entries and pick % 4 == 0:
             entry = entries[pick % len(entries)]
             source = entry.record.source
@@ -236,17 +236,17 @@ class WindowMachine(RuleBasedStateMachine):
                     assert self.visible(record), (number, record)
 
     @invariant()
-    def nothing_is_in_hand_of_a_partition_that_went_away(self) -> None:
-        assert {e.record.partition.number for e in self.window.in_hand()} <= self.window.assigned
+    def nothing_is_in_flight_of_a_partition_that_went_away(self) -> None:
+        assert {e.record.partition.number for e in self.window.in_flight()} <= self.window.assigned
         assert all(
-            e.record.partition.epoch == self.window.epoch(e.record.partition.number) for e in self.window.in_hand()
+            e.record.partition.epoch == self.window.epoch(e.record.partition.number) for e in self.window.in_flight()
         )
-        assert self.window.updates == len(self.window.in_hand()) + len(self.letters_that_count())
+        assert self.window.updates == len(self.window.in_flight()) + len(self.letters_that_count())
 
     @invariant()
-    def of_every_product_in_hand_the_newest_is_on_its_way(self) -> None:
+    def of_every_product_in_flight_the_newest_is_on_its_way(self) -> None:
         versions: dict[str, list[tuple[Version, State]]] = {}
-        for entry in self.window.in_hand():
+        for entry in self.window.in_flight():
             assert entry.update is not None
             versions.setdefault(entry.update.product_id, []).append((entry.update.version, entry.state))
         for found in versions.values():
@@ -257,7 +257,7 @@ class WindowMachine(RuleBasedStateMachine):
         return [x for x in self.letters if not x.entry.record.partition.gone]
 
     def teardown(self) -> None:
-        """The network behaves from now on: all that can be confirmed is, with whatever never will be in hand."""
+        """The network behaves from now on: all that can be confirmed is, with whatever never will be in flight."""
         for number in PARTITIONS:
             self.window.refuse_letters(number, refused=False)
         self.assign(set(PARTITIONS) - self.window.assigned)
@@ -265,7 +265,7 @@ class WindowMachine(RuleBasedStateMachine):
         for number in PARTITIONS:
             self.publish_and_fetch(number, [(1, [("a", 0)], 1, 1), (1, [("b", 0), ("c", 0)], 1, 1)])
         self.window.sent(self.window.unsent(100), self.now)  # and the broker is wiped
-        self.settle(step_s=1.0, most_s=20.0 + 10 * self.window.retransmission.timeout.value_s)
+        self.settle(step_s=1.0, most_s=20.0 + 10 * self.window.timeout_s)
 
     def settle(self, *, step_s: float, most_s: float) -> None:
         end = self.now + most_s
@@ -284,15 +284,15 @@ class WindowMachine(RuleBasedStateMachine):
             while self.letters:
                 self.bury(self.letters.pop())
             self.commit()
-            self.nothing_is_in_hand_of_a_partition_that_went_away()
+            self.nothing_is_in_flight_of_a_partition_that_went_away()
             self.no_committed_offset_passes_an_update_that_is_not_visible()
 
     def settled(self) -> bool:
         stuck = {number: self.first_stuck(number) for number in PARTITIONS}
-        in_hand = {e.update.product_id for e in self.window.in_hand() if e.update}
+        in_flight = {e.update.product_id for e in self.window.in_flight() if e.update}
         read = all(self.position[n] > self.end(n) for n in PARTITIONS if stuck[n] is None)
         return (
-            in_hand <= {"never"}
+            in_flight <= {"never"}
             and not self.letters
             and read
             and all(self.committed[n] > self.end(n) for n in PARTITIONS if stuck[n] is None)
@@ -305,11 +305,11 @@ class WindowMachine(RuleBasedStateMachine):
 
     def first_stuck(self, number: int) -> int | None:
         """The first record with an update that never succeeds and is in no letter, or was read again since it was."""
-        entries = (e for e in self.window.in_hand() if e.update and e.update.product_id == "never")
-        in_hand = {(e.record.partition.number, e.record.offset) for e in entries}
+        entries = (e for e in self.window.in_flight() if e.update and e.update.product_id == "never")
+        in_flight = {(e.record.partition.number, e.record.offset) for e in entries}
         for record in self.log[number]:
             never = any(u.product_id == "never" for u in record.updates) and record.decodes
-            if never and ("never" not in record.dead or (number, record.offset) in in_hand):
+            if never and ("never" not in record.dead or (number, record.offset) in in_flight):
                 return record.offset
         return None
 

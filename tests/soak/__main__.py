@@ -58,7 +58,7 @@ def show(outcome: Outcome, console: Console) -> None:
     console.print(table)
     if outcome.length_s < LONG_S:
         console.print(f"(what grows is judged in runs of {LONG_S / 60:g} minutes and more)")
-    for what in ("znodes", "tasks queued", "updates in hand"):
+    for what in ("znodes", "tasks queued", "updates in flight"):
         console.print(f"most {what}: {highest(outcome.samples, what):g}")
     console.print(f"everything was fresh and committed {outcome.fresh_after_s:g} s after the last change")
     for what in outcome.trouble:

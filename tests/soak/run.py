@@ -70,7 +70,7 @@ class Outcome:
             "growths": [growth._asdict() | {"flat": growth.flat} for growth in self.growths],
             "most_znodes": highest(self.samples, "znodes"),
             "most_tasks_queued": highest(self.samples, "tasks queued"),
-            "most_updates_in_hand": highest(self.samples, "updates in hand"),
+            "most_updates_in_flight": highest(self.samples, "updates in flight"),
             "samples": self.samples,
         }
         file.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")

@@ -70,8 +70,8 @@ class Watch:
         with contextlib.suppress(RedisError):
             self._note("broker", "tasks queued", self._world.flow.broker.llen("lastword"))
         for name, process in self._world.processes.items():
-            if isinstance(process, BridgeProcess) and (updates := _in_hand(process)) is not None:
-                self._note(name, "updates in hand", updates)
+            if isinstance(process, BridgeProcess) and (updates := _in_flight(process)) is not None:
+                self._note(name, "updates in flight", updates)
         self._look_at_znodes()
 
     def _note(self, who: str, what: str, value: float) -> None:
@@ -114,12 +114,12 @@ def highest(samples: Sequence[Sample], what: str) -> float:
     return max((sample.value for sample in samples if sample.what == what), default=0)
 
 
-def _in_hand(bridge: BridgeProcess) -> int | None:
+def _in_flight(bridge: BridgeProcess) -> int | None:
     """What the bridge last said of itself."""
     try:
         with bridge.started.log_file.open("rb") as log:
             log.seek(max(0, log.seek(0, 2) - LOG_TAIL_BYTES))
-            said = re.findall(rb"(\d+) updates in hand", log.read())
+            said = re.findall(rb"(\d+) updates in flight", log.read())
     except OSError:
         return None
     return int(said[-1]) if said else None

@@ -146,7 +146,7 @@ class Inspection:
             locking=self._locking(),
             under_way=_under_way(task),
             task_id=task,
-            failure=self.cache.look([], [task]).failures.get(task) if task else None,
+            failure=self.cache.poll([], [task]).failures.get(task) if task else None,
             started=read_started(task_settings, task) if task else (),
             now_s=time.time(),
             flow=Destination(task_settings.flow_name, task_settings.key_prefix, note.cache if note else ""),

@@ -29,7 +29,7 @@ def rebuild(reading: Reading, repair: Repair, rules: Rules, show: Callable[[Rebu
     No more is in memory than one batch and the repair's window. ``show`` is called at every turn.
     """
     result = Rebuilt()
-    while not repair.stalled and not (reading.done and not repair.in_hand):
+    while not repair.stalled and not (reading.done and not repair.in_flight):
         if repair.hungry and not reading.done:
             messages = reading.fetch(FETCH, repair.idle_s)
             result.records += len(messages)

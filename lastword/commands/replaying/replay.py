@@ -151,7 +151,7 @@ def replay_records(start: Origin, deadline_s: float, *, as_json: bool) -> bool:
         bar = progress.add_task("reading", total=reading.total)
 
         def show(result: Rebuilt) -> None:
-            progress.update(bar, completed=reading.passed, description=counts(result, repair, in_hand=True))
+            progress.update(bar, completed=reading.passed, description=counts(result, repair, in_flight=True))
 
         result = rebuild(reading, repair, opened.task_settings.rules, show)
         unread = reading.total - reading.passed

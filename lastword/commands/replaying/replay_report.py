@@ -47,7 +47,7 @@ def show_records(result: Rebuilt, repair: Repair, unread: int, *, as_json: bool)
         }
         click.echo(json.dumps(told))
         return
-    click.echo(counts(result, repair, in_hand=False))
+    click.echo(counts(result, repair, in_flight=False))
     if repair.stalled:
         complain(f"gave up: {repair.stalled}" + (f"; about {unread:,} records are not read" if unread else ""))
     if repair.missed:
@@ -57,10 +57,10 @@ def show_records(result: Rebuilt, repair: Repair, unread: int, *, as_json: bool)
             complain(f"and {repair.missed - SHOWN:,} more")
 
 
-def counts(result: Rebuilt, repair: Repair, *, in_hand: bool) -> str:
+def counts(result: Rebuilt, repair: Repair, *, in_flight: bool) -> str:
     """How far it is, in one line."""
     parts = [f"{result.records:,} records read", f"{repair.held:,} held", f"{repair.confirmed:,} sent and confirmed"]
-    parts += [f"{repair.in_hand:,} in hand"] if in_hand else []
+    parts += [f"{repair.in_flight:,} in flight"] if in_flight else []
     parts += [f"{result.invalid:,} invalid"] if result.invalid else []
     parts += [f"{repair.missed:,} not confirmed"] if repair.missed else []
     return ", ".join(parts)

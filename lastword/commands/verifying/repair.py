@@ -4,30 +4,23 @@ The window decides what to send, to look for and to send again, as in the bridge
 """
 
 import itertools
-import logging
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, Self
 
 from bridge.claim import Claim
-from bridge.delivery.back_off import BackOff
-from bridge.delivery.evidence import hopeless, loaded
 from bridge.delivery.in_flight import InFlight
 from bridge.delivery.window import Window
 from bridge.enqueue.app import app
+from bridge.enqueue.delivery import BACK_OFF_MAX_S, BATCH, Delivery
 from bridge.enqueue.enqueue import Enqueuer
-from bridge.enqueue.outbox import BATCH, Outbox
-from bridge.enqueue.sweep import sweep
 from bridge.run import open_window
 from lastword.cache.cache import Cache
-from lastword.contract.errors import CacheUnavailableError
 from lastword.contract.record import Update
 from lastword.contract.version import Version
 from lastword.kafka.headers import RECORD_BYTES
 from lastword.settings.bridge import BridgeSettings
-
-logger = logging.getLogger(__name__)
 
 IDLE_S: Final = 0.1
 LATE_EVERY_S: Final = 1.0
@@ -61,7 +54,7 @@ class Repair:
     ``confirmed`` were sent and then seen. ``missed`` are the others, and the first thousand of them ``unconfirmed``.
     An update is given up on the bridge's evidence that it can never be applied, or when it is not seen ``deadline_s``
     after its first send though it was sent three times. When nothing at all has come of anything for ``deadline_s``,
-    all that is in hand is given up, and ``stalled`` says why.
+    all that is in flight is given up, and ``stalled`` says why.
     """
 
     def __init__(
@@ -72,18 +65,13 @@ class Repair:
         cache: Cache,
         deadline_s: float,
         started_max_s: float = 30.0,
-        back_off_max_s: float = 5.0,
+        back_off_max_s: float = BACK_OFF_MAX_S,
     ) -> None:
         self._window = window
-        self._enqueuer = enqueuer
-        self._cache = cache
+        self._delivery = Delivery(window, enqueuer, cache, started_max_s=started_max_s, back_off_max_s=back_off_max_s)
         self._deadline_s = deadline_s
-        self._started_max_s = started_max_s
         self._unread: Sequence[Found] = ()
         self._missing: deque[Found] = deque()
-        self._outbox = Outbox(window, enqueuer, BackOff(back_off_max_s))
-        self._cache_back_off = BackOff(back_off_max_s)
-        self._trouble = ""
         self._last_progress = time.monotonic()
         self._next_late = 0.0
         self.held = 0
@@ -121,14 +109,14 @@ class Repair:
         return not self._unread and not self._missing
 
     @property
-    def in_hand(self) -> int:
+    def in_flight(self) -> int:
         """How many updates are neither held, confirmed nor given up."""
         return len(self._unread) + len(self._missing) + self._window.updates
 
     @property
     def idle_s(self) -> float:
         """How long until something is to be done: a turn after that is soon enough."""
-        return min(IDLE_S, max(0.0, self._window.looks.next() - time.monotonic()))
+        return self._delivery.idle_s(IDLE_S)
 
     def give(self, updates: Sequence[Found]) -> None:
         """Take a batch, when ``hungry``; of several of one product the newest counts."""
@@ -137,42 +125,37 @@ class Repair:
             other = newest.get(found.update.product_id)
             if other is None or found.update.version > other.update.version:
                 newest[found.update.product_id] = found
-        if not self.in_hand:
+        if not self.in_flight:
             self._last_progress = time.monotonic()
         self.held += len(updates) - len(newest)
         self._unread = list(newest.values())
 
     def turn(self) -> None:
-        """Move everything that is in hand as far as it goes, without waiting."""
+        """Move everything that is in flight as far as it goes, without waiting."""
         self._read_held()
         self._admit()
-        self._outbox.send()
-        self._sweep(self._window.looks.due(time.monotonic(), BATCH))
+        self._delivery.send()
+        self._poll()
         self._give_up()
 
     def finish(self) -> None:
-        """Wait for everything that is in hand, and end the connection to the broker."""
-        while self.in_hand and not self.stalled:
+        """Wait for everything that is in flight, and end the connection to the broker."""
+        while self.in_flight and not self.stalled:
             self.turn()
             time.sleep(self.idle_s)
         self.close()
 
     def close(self) -> None:
         """End the connection to the broker; what was sent is on its way."""
-        self._enqueuer.close()
+        self._delivery.close()
 
     # What is missing.
 
     def _read_held(self) -> None:
         """Look which of the batch is held: that needs no task."""
-        if not self._unread or not self._cache_back_off.ready(time.monotonic()):
+        versions = self._delivery.held([found.update.product_id for found in self._unread]) if self._unread else None
+        if versions is None:
             return
-        try:
-            versions = self._cache.held([found.update.product_id for found in self._unread])
-        except CacheUnavailableError as error:
-            self._cache_failed(error)
-            return
-        self._cache_back_off.succeeded()
         missing = [f for f in self._unread if f.update.version > versions.get(f.update.product_id, NOTHING)]
         self._last_progress = time.monotonic()
         self.held += len(self._unread) - len(missing)
@@ -193,51 +176,34 @@ class Repair:
 
     # What becomes of the tasks.
 
-    def _sweep(self, due: Sequence[InFlight]) -> None:
-        now = time.monotonic()
-        if not due or not self._cache_back_off.ready(now):
+    def _poll(self) -> None:
+        due = self._delivery.due()
+        if not due:
             return
-        try:
-            usual_s = self._window.looks.usual_s
-            look, asked = sweep(due, self._cache, self._enqueuer.task_id, now, usual_s=usual_s)
-        except CacheUnavailableError as error:
-            self._cache_failed(error)
-            return
-        self._cache_back_off.succeeded()
-        if look.missed:
-            self._trouble = str(look.missed)
-        for product_id, version in look.versions.items():
-            if confirmed := self._window.observe(product_id, version, now):
-                self.confirmed += confirmed
-                self._last_progress = now
-        for entry in loaded(asked, look):
-            if confirmed := self._window.loaded(entry, now):
-                self.confirmed += confirmed
-                self._last_progress = now
-        self._window.looked_for(due, now)
-        working_s = max(self._started_max_s, self._window.retransmission.timeout.value_s)
-        for found in hopeless(asked, look, now, working_s):
+        polled, _ = self._delivery.poll(due)
+        if polled.confirmed:
+            self.confirmed += polled.confirmed
+            self._last_progress = time.monotonic()
+        for found in polled.hopeless:
             self._leave(found.entry, f"{found.error}: {found.reason}")
-
-    def _cache_failed(self, error: CacheUnavailableError) -> None:
-        self._trouble = str(error)
-        logger.warning("Redis cannot be asked what it holds: %s", error)
-        self._cache_back_off.failed(time.monotonic())
 
     # What does not arrive.
 
     def _give_up(self) -> None:
         now = time.monotonic()
-        if not self.in_hand or now < self._last_progress + self._deadline_s:
+        if not self.in_flight or now < self._last_progress + self._deadline_s:
             self._give_up_late(now)
             return
-        broker = f"the Celery broker does not take tasks: {self._outbox.trouble}" if self._outbox.trouble else ""
-        trouble = broker or self._trouble or "tasks are taken, and nothing arrives in Redis: does a worker run?"
+        delivery = self._delivery
+        broker = f"the Celery broker does not take tasks: {delivery.broker_trouble}" if delivery.broker_trouble else ""
+        trouble = (
+            broker or delivery.cache_trouble or "tasks are taken, and nothing arrives in Redis: does a worker run?"
+        )
         self.stalled = f"nothing was confirmed for {self._deadline_s:g} s; {trouble}"
         for found in itertools.chain(self._missing, self._unread):
             self._miss(found, "not sent")
         self._unread, self._missing = (), deque()
-        for entry in self._window.in_hand():
+        for entry in self._window.in_flight():
             self._leave(entry, "not seen in Redis" if entry.sends else "not sent for certain")
 
     def _give_up_late(self, now: float) -> None:
@@ -245,7 +211,7 @@ class Repair:
         if now < self._next_late:
             return
         self._next_late = now + LATE_EVERY_S
-        for entry in self._window.in_hand():
+        for entry in self._window.in_flight():
             if entry.sends >= ENOUGH_SENDS and entry.first_sent <= now - self._deadline_s:
                 self._leave(entry, f"sent {entry.sends} times in {now - entry.first_sent:.0f} s, not seen in Redis")
 

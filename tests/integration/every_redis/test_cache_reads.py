@@ -86,7 +86,7 @@ def test_look_sees_versions_and_failures(cache: Cache, raw: Raw, key_prefix: str
     cache.write([Write(update(V1), "")])
     raw.set(f"{key_prefix}text", "hello")
 
-    look = cache.look(["42", "none", "text", "42"], [failed.task_id, f"{key_prefix}task-2"])
+    look = cache.poll(["42", "none", "text", "42"], [failed.task_id, f"{key_prefix}task-2"])
 
     assert look.versions == {"42": V1}
     assert list(look.failures) == [failed.task_id]
@@ -107,7 +107,7 @@ def test_an_unreadable_failure_is_logged_and_ignored(
     raw.set(f"{FAILURE_PREFIX}{task_id}", stored)
 
     with caplog.at_level(logging.WARNING, logger="lastword.cache.cache"):
-        assert cache.look([], [task_id]).failures == {}
+        assert cache.poll([], [task_id]).failures == {}
 
     assert task_id in caplog.text
 
@@ -117,7 +117,7 @@ def test_a_later_failure_of_a_task_replaces_the_earlier(cache: Cache, key_prefix
     for nonce in ("first", "second"):
         cache.record_failure(Failure(task_id, V1, nonce, "ValueError", ""))
 
-    assert cache.look([], [task_id]).failures[task_id].nonce == "second"
+    assert cache.poll([], [task_id]).failures[task_id].nonce == "second"
 
 
 def test_a_redis_that_evicts_draws_a_warning(cache: Cache, raw: Raw, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ def stamps(key_prefix: str) -> Stamps:
 
 def opened(cache: Cache, stamps: Stamps, *, anew: bool = True) -> Seal:
     seal = stamps.opening([NAME], anew=anew)
-    cache.look([], [], seal=seal)
+    cache.poll([], [], seal=seal)
     if not seal.lost:
         seal.adopt()
     return seal
@@ -28,7 +28,7 @@ def opened(cache: Cache, stamps: Stamps, *, anew: bool = True) -> Seal:
 
 def sealed(cache: Cache, stamps: Stamps, marker: str | None = None, *, begin: bool = False) -> Seal:
     seal = stamps.seal({NAME: marker} if marker else {}, begin=begin)
-    cache.look(["42"], [], seal=seal)
+    cache.poll(["42"], [], seal=seal)
     return seal
 
 
@@ -56,7 +56,7 @@ def test_markers_are_noted_on_every_primary_and_read_back(redis_form: RedisForm,
 def test_markers_of_thousands_of_partitions_are_noted_at_once(cache: Cache, stamps: Stamps) -> None:
     opened(cache, stamps)
     seal = stamps.seal({f"topic:{number}:group": "7 one" for number in range(4_500)})
-    cache.look([], [], seal=seal)
+    cache.poll([], [], seal=seal)
     assert (seal.lost, seal.complete) == ("", True)
 
 
@@ -165,12 +165,12 @@ def test_a_key_of_the_seal_that_holds_something_else_is_said(raw: Raw, cache: Ca
         opened(cache, stamps)
     sealed(cache, stamps)
     with pytest.raises(CacheUnavailableError, match="WRONGTYPE"):
-        cache.look([], [], seal=stamps.seal({NAME: "7 one"}))
+        cache.poll([], [], seal=stamps.seal({NAME: "7 one"}))
 
 
 def test_without_replicas_a_seal_that_waits_for_one_is_refused(cache: Cache, key_prefix: str) -> None:
     stamps = Stamps(key_prefix, replicas=2, wait_s=0.05)
     seal = stamps.opening([NAME], anew=True)
     with pytest.raises(CacheUnavailableError, match="LASTWORD_WAIT_REPLICAS wants 2"):
-        cache.look([], [], seal=seal)
+        cache.poll([], [], seal=seal)
     assert not seal.complete

@@ -36,7 +36,7 @@ def started(line: Line) -> Started:
 
 
 def begun(cache: Cache, task_id: str, *nonces: str) -> list[str]:
-    return list(cache.look([], [], {task_id: nonces}).started.get(task_id, {}))
+    return list(cache.poll([], [], {task_id: nonces}).started.get(task_id, {}))
 
 
 def test_a_mark_is_seen_while_the_update_runs_and_gone_afterwards(
@@ -44,7 +44,7 @@ def test_a_mark_is_seen_while_the_update_runs_and_gone_afterwards(
 ) -> None:
     task_id = f"{key_prefix}task"
     with started.marked(task_id, "n2"):
-        look = cache.look(["42"], [task_id], {task_id: ["n1", "n2"], f"{key_prefix}other": ["n1"]})
+        look = cache.poll(["42"], [task_id], {task_id: ["n1", "n2"], f"{key_prefix}other": ["n1"]})
         assert 86_300 < int(raw.ttl(started_key(task_id))) <= 86_400
     assert (look.versions, look.failures, list(look.started)) == ({}, {}, [task_id])
     assert list(look.started[task_id]) == ["n2"]
@@ -57,7 +57,7 @@ def test_each_start_is_told_from_the_one_before(cache: Cache, key_prefix: str, s
     who = set()
     for _ in range(3):
         with started.marked(task_id, "n2"):
-            who.add(cache.look([], [], {task_id: ["n2"]}).started[task_id]["n2"])
+            who.add(cache.poll([], [], {task_id: ["n2"]}).started[task_id]["n2"])
     assert len(who) == 3
 
 
@@ -109,7 +109,7 @@ def test_a_mark_that_could_not_be_taken_away_goes_with_the_next_one(
 def test_a_key_that_is_no_hash_of_marks_is_none(cache: Cache, raw: Raw, key_prefix: str, started: Started) -> None:
     task_id = f"{key_prefix}task"
     raw.set(started_key(task_id), "somebody else's")
-    assert cache.look([], [], {task_id: ["n2"]}).missed is None
+    assert cache.poll([], [], {task_id: ["n2"]}).missed is None
     assert begun(cache, task_id, "n2") == []
     with pytest.raises(CacheUnavailableError, match="WRONGTYPE"), started.marked(task_id, "n2"):
         pass

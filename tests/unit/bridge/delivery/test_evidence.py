@@ -4,7 +4,7 @@ import pytest
 
 from bridge.delivery.evidence import Hopeless, hopeless, is_marked, loaded, marked_sends
 from bridge.delivery.in_flight import InFlight
-from lastword.cache.cache import Failure, Look
+from lastword.cache.cache import Failure, Poll
 from lastword.cache.failures import LOADED
 from lastword.contract.errors import CacheUnavailableError
 from lastword.contract.version import Version
@@ -22,8 +22,8 @@ def entry() -> InFlight:
     return entry
 
 
-def look(*nonces: str, who: str = "w", missed: bool = False, failure: Failure | None = None) -> Look:
-    return Look(
+def look(*nonces: str, who: str = "w", missed: bool = False, failure: Failure | None = None) -> Poll:
+    return Poll(
         versions={},
         failures={"t": failure} if failure else {},
         started={"t": {nonce: f"{who} {nonce}" for nonce in nonces}} if nonces else {},
@@ -31,7 +31,7 @@ def look(*nonces: str, who: str = "w", missed: bool = False, failure: Failure | 
     )
 
 
-def found(entry: InFlight, seen: Look, now: float) -> list[Hopeless]:
+def found(entry: InFlight, seen: Poll, now: float) -> list[Hopeless]:
     return list(hopeless({"t": entry}, seen, now, WORKING_S))
 
 

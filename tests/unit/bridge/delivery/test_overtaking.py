@@ -1,4 +1,4 @@
-"""Of the updates of one product that are in hand only the newest is sent; the others wait for what becomes of it."""
+"""Of the updates of one product that are in flight only the newest is sent; the others wait for what becomes of it."""
 
 from bridge.delivery.window import Window
 from lastword.contract.record import Update
@@ -108,9 +108,9 @@ def test_what_was_sought_and_not_found_is_overtaken_like_the_rest() -> None:
     window.look_up_until(0, 2)
     offer(window, 0, 0, change("a", 3))
     offer(window, 0, 1, change("a", 9))
-    sought = window.looks.due(0.0, 9)
+    sought = window.due(0.0, 9)
     assert [entry.record.offset for entry in sought] == [0, 1]
-    window.looked_for(sought, 0.0)
+    window.polled(sought, 0.0)
     assert sent_offsets(window) == [1]
 
 

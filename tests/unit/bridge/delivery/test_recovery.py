@@ -55,19 +55,19 @@ class Simulation:
 
     def waiting(self) -> int:
         """How many updates that can arrive have not."""
-        in_hand = [e.update for e in self.window.in_hand() if e.update]
-        return sum(not update.product_id.startswith("never") for update in (*in_hand, *self.topic))
+        in_flight = [e.update for e in self.window.in_flight() if e.update]
+        return sum(not update.product_id.startswith("never") for update in (*in_flight, *self.topic))
 
     def step(self) -> None:
         self._bridge()
         self.now += STEP_S
         if self.alive:
             self._work()
-        due = self.window.looks.due(self.now, 1_000)
+        due = self.window.due(self.now, 1_000)
         for product in {e.update.product_id for e in due if e.update}:
             if product in self._cache:
                 self.window.observe(product, self._cache[product], self.now)
-        self.window.looked_for(due, self.now)
+        self.window.polled(due, self.now)
 
     def _bridge(self) -> None:
         while not self.window.paused() and self.topic and self.window.admits(0, 100):

@@ -3,7 +3,7 @@
 import pytest
 
 from bridge.delivery.in_flight import State
-from bridge.delivery.looks import Looks
+from bridge.delivery.polls import Polls
 from bridge.delivery.window import CommitPoint
 from lastword.contract.record import Update
 from lastword.contract.version import APART, Version
@@ -40,8 +40,8 @@ def test_an_update_confirmed_while_it_was_being_sent_stays_confirmed() -> None:
     window.sent(under_way, 0.0)
     window.uncertain(under_way, 0.0)
     assert under_way[0].state is State.DONE
-    assert len(window.retransmission) == 0
-    assert window.looks.due(9.0, 9) == []
+    assert len(window._retransmission) == 0
+    assert window.due(9.0, 9) == []
 
 
 def test_several_updates_of_a_record_are_confirmed_one_by_one() -> None:
@@ -64,32 +64,32 @@ def test_of_several_updates_of_one_product_in_a_record_the_last_counts() -> None
     assert window.updates == 2
 
 
-def test_an_uncertain_send_leaves_an_update_unsent_but_it_is_looked_for() -> None:
+def test_an_uncertain_send_leaves_an_update_unsent_but_it_is_polled() -> None:
     window = opened()
     offer(window, 0, 0, change("a"))
     entries = window.unsent(9)
     window.uncertain(entries, 5.0)
     assert window.unsent(9) == entries
-    assert window.looks.due(5.01, 9) == entries
+    assert window.due(5.01, 9) == entries
     window.sent(entries, 6.0)
     window.observe("a", Version(1, 0), 9.0)
-    assert window.retransmission.timeout.value_s == 2.0, "nobody knows which of the two it was: no sample"
+    assert window.timeout_s == 2.0, "nobody knows which of the two it was: no sample"
 
 
 @pytest.mark.parametrize(("waiting", "first_look"), [(7, 4.0), (8, 1.0)])
-def test_the_newest_of_many_of_its_product_is_looked_for_more_often(waiting: int, first_look: float) -> None:
+def test_the_newest_of_many_of_its_product_is_polled_more_often(waiting: int, first_look: float) -> None:
     window = opened()
     offer(window, 0, 0, change("slow"))
     send_all(window, 0.0)
     window.observe("slow", Version(1, 0), 8.0)
     for number in range(waiting):
         offer(window, 0, 1 + number, change("a", number))
-    window.looks = Looks(0.01, 60.0)
+    window._polls = Polls(0.01, 60.0)
     send_all(window, 100.0)
-    assert window.looks.next() == 100.0 + first_look
+    assert window.next_poll == 100.0 + first_look
 
 
-def test_what_is_presumed_lost_is_sent_and_looked_for_again() -> None:
+def test_what_is_presumed_lost_is_sent_and_polled_again() -> None:
     window = opened()
     offer(window, 0, 0, change("a"))
     entries = send_all(window)
@@ -98,7 +98,7 @@ def test_what_is_presumed_lost_is_sent_and_looked_for_again() -> None:
     assert window.presume_lost(2.0) == 0
     assert send_all(window, 2.0) == entries
     assert entries[0].sends == 2
-    assert window.looks.next() == 2.01
+    assert window.next_poll == 2.01
 
 
 def test_only_an_update_that_arrived_itself_is_measured() -> None:
@@ -107,9 +107,9 @@ def test_only_an_update_that_arrived_itself_is_measured() -> None:
     offer(window, 0, 1, change("b", 1))
     send_all(window)
     window.observe("a", Version(2, 0), 9.0)
-    assert window.retransmission.timeout.value_s == 2.0
+    assert window.timeout_s == 2.0
     window.observe("b", Version(1, 0), 9.0)
-    assert window.retransmission.timeout.value_s == 27.0
+    assert window.timeout_s == 27.0
 
 
 # Dead letters.
@@ -133,7 +133,7 @@ def test_an_update_given_up_is_sent_no_more_and_finished_with_its_letter() -> No
     assert window.give_up(entry)
     assert not window.give_up(entry)
     assert window.presume_lost(1_000.0) == 0
-    assert window.looks.due(1_000.0, 9) == []
+    assert window.due(1_000.0, 9) == []
     assert window.observe("a", Version(1, 0), 0.0) == 0
     assert offsets(window) == []
     window.finish(entry)
@@ -175,11 +175,11 @@ def test_what_comes_after_a_revocation_has_no_effect() -> None:
         window.finish(entry)
     assert not window.give_up(other)
     assert window.observe("b", Version(1, 0), 0.0) == 0
-    assert window.in_hand() == [kept]
+    assert window.in_flight() == [kept]
     assert (set(window.assigned), window.epoch(0), window.updates) == ({1}, None, 1)
     assert offsets(window) == []
-    assert len(window.retransmission) == 1
-    assert window.looks.due(9.0, 9) == [kept]
+    assert len(window._retransmission) == 1
+    assert window.due(9.0, 9) == [kept]
 
 
 def test_a_new_assignment_is_another_epoch_and_begins_empty() -> None:
@@ -191,7 +191,7 @@ def test_a_new_assignment_is_another_epoch_and_begins_empty() -> None:
     assert window.epoch(0) not in epochs
     assert window.epoch(1) in epochs
     window.finish(letter)
-    assert (window.updates, window.in_hand(), window.unsent(9)) == (0, [], [])
+    assert (window.updates, window.in_flight(), window.unsent(9)) == (0, [], [])
     offer(window, 0, 5, change("a"))
     window.observe("a", Version(1, 0), 0.0)
     assert window.commit_points() == [CommitPoint(0, window.epoch(0) or 0, 6)]
@@ -243,10 +243,10 @@ def test_what_was_loaded_confirms_what_came_before_in_its_partition_alone() -> N
     for offset in (5, 6, 8):
         offer(window, 0, offset, in_partition(offset))
     offer(window, 1, 3, in_partition(3, asks=True))
-    entries = {(e.record.partition.number, e.record.offset): e for e in window.in_hand()}
+    entries = {(e.record.partition.number, e.record.offset): e for e in window.in_flight()}
     assert window.loaded(entries[0, 6], 0.0) == 2
     assert window.loaded(entries[0, 6], 0.0) == 0
-    assert {(e.record.partition.number, e.record.offset) for e in window.in_hand()} == {(0, 8), (1, 3)}
+    assert {(e.record.partition.number, e.record.offset) for e in window.in_flight()} == {(0, 8), (1, 3)}
     assert window.loaded(entries[1, 3], 0.0) == 1
 
 

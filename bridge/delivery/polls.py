@@ -1,6 +1,6 @@
-"""When to look whether the cache holds an update: about when it usually does, then at doubling intervals. Pure.
+"""When to poll the cache for an update: about when it usually does, then at doubling intervals. Pure.
 
-What was sent together is looked for together. Of many a sample is looked for first, and the rest only as far as the
+What was sent together is polled for together. Of many a sample is polled for first, and the rest only as far as the
 sample has arrived: tasks are done about in the order in which they were sent. Where nothing has been sent yet, and of a
 sample nothing is there, nothing is presumed to be.
 """
@@ -15,26 +15,26 @@ from typing import Final, Generic, NamedTuple, TypeVar
 L = TypeVar("L", bound=Hashable)
 
 EVEN: Final = 4
-"""How many looks follow the first one at even intervals, a quarter of the usual time each."""
+"""How many polls follow the first one at even intervals, a quarter of the usual time each."""
 
 STEP: Final = 32
-"""Of twice as many that were sent together, or more, one in so many is looked for before all are."""
+"""Of twice as many that were sent together, or more, one in so many is polled for before all are."""
 
 CHEAPER: Final = 4
-"""How many times as often a sample is looked for, or what confirms many others: what has not been seen to arrive fills
+"""How many times as often a sample is polled for, or what confirms many others: what has not been seen to arrive fills
 the window."""
 
 
 @dataclass(eq=False, slots=True)
 class _Batch(Generic[L]):
-    """Looked for together: ``seconds`` after the look before, of which there were ``looks``, all of them in vain.
+    """Polled for together: ``seconds`` after the poll before, of which there were ``polls``, all of them in vain.
 
     ``sought``: before they are sent; ``often``: how many times as often as usual.
     """
 
-    looked: dict[L, None]
+    entries: dict[L, None]
     seconds: float
-    looks: int = 0
+    polls: int = 0
     sought: bool = False
     often: int = 1
 
@@ -47,11 +47,11 @@ class _Sampled(NamedTuple, Generic[L]):
     places: range
 
 
-class Looks(Generic[L]):
-    """The looks to come, soonest first: ``first_s`` is the shortest time before one, ``max_s`` the longest.
+class Polls(Generic[L]):
+    """The polls to come, soonest first: ``first_s`` is the shortest time before one, ``max_s`` the longest.
 
     ``usual_s`` is how long it takes of late until one is found. Where that is long, because tasks queue, the first
-    look waits for half of it: most looks would be in vain.
+    poll waits for half of it: most polls would be in vain.
     """
 
     def __init__(self, first_s: float, max_s: float) -> None:
@@ -64,29 +64,29 @@ class Looks(Generic[L]):
         self._sought: _Batch[L] | None = None
         self._sampled: list[_Sampled[L]] = []
 
-    def soon(self, looked: Iterable[L], now: float, *, often: bool = False) -> None:
-        """Begin to look for these, in the order in which they were sent; ``often``: much depends on them."""
-        batch = self._moved(looked, _Batch({}, 0.0))
-        batch.often = CHEAPER if often or len(batch.looked) >= 2 * STEP else 1
+    def soon(self, entries: Iterable[L], now: float, *, often: bool = False) -> None:
+        """Begin to poll for these, in the order in which they were sent; ``often``: much depends on them."""
+        batch = self._moved(entries, _Batch({}, 0.0))
+        batch.often = CHEAPER if often or len(batch.entries) >= 2 * STEP else 1
         batch.seconds = min(max(self._first_s, self.usual_s / 2 / batch.often), self._max_s)
         self._plan(batch, now + batch.seconds)
 
-    def at_once(self, looked: L) -> None:
-        """Look for it before everything else."""
-        if self._sought is None or not self._sought.looked:
+    def at_once(self, entry: L) -> None:
+        """Poll for it before everything else."""
+        if self._sought is None or not self._sought.entries:
             # An empty one may still be planned, and be dropped as such.
             self._sought = _Batch({}, self._first_s, sought=True)
             self._plan(self._sought, -math.inf)
-        self._moved([looked], self._sought)
+        self._moved([entry], self._sought)
 
-    def stop(self, looked: L) -> None:
-        """Never look for it again."""
-        batch = self._batch_of.pop(looked, None)
+    def stop(self, entry: L) -> None:
+        """Never poll for it again."""
+        batch = self._batch_of.pop(entry, None)
         if batch is not None:
-            del batch.looked[looked]
+            del batch.entries[entry]
 
     def due(self, now: float, most: int) -> list[L]:
-        """Return up to ``most`` whose look is due, and plan the one after."""
+        """Return up to ``most`` whose poll is due, and plan the one after."""
         found: list[L] = []
         self._sampled.clear()
         while self.next() <= now and len(found) < most:
@@ -94,21 +94,21 @@ class Looks(Generic[L]):
             if batch is self._sought:
                 self._sought = None
             room = most - len(found)
-            if len(batch.looked) >= 2 * STEP and batch.looks < EVEN * CHEAPER:
-                order = list(batch.looked)
+            if len(batch.entries) >= 2 * STEP and batch.polls < EVEN * CHEAPER:
+                order = list(batch.entries)
                 places = range(0, len(order), STEP)[:room]
                 self._sampled.append(_Sampled(batch, order, places))
                 found += [order[place] for place in places]
             else:
                 batch = self._first_of(batch, room, due)
-                found += batch.looked
+                found += batch.entries
             self._again(batch, now)
         return found
 
-    def looked_for(self, now: float) -> list[L]:
+    def polled(self, now: float) -> list[L]:
         """Note that it is known what has arrived of what was ``due``; what has, has been stopped.
 
-        As far as a sample has arrived, all are looked for next. Returns those that are to be sent without another look.
+        As far as a sample has arrived, all are polled for next. Returns those that are to be sent without another poll.
         """
         absent: list[L] = []
         for batch, order, places in self._sampled:
@@ -117,42 +117,42 @@ class Looks(Generic[L]):
                 # Up to the next of the sample, which has not arrived.
                 before = (one for one in order[: arrived[-1] + STEP] if self._batch_of.get(one) is batch)
                 self._plan(self._moved(before, _Batch({}, self.usual_s / 4, EVEN * CHEAPER)), now)
-                batch.looks = 0
+                batch.polls = 0
             elif batch.sought:
-                absent += batch.looked
+                absent += batch.entries
         self._sampled.clear()
         return absent
 
     def next(self) -> float:
-        """When the next look is due; infinity where there is none."""
-        while self._heap and not self._heap[0][2].looked:
+        """When the next poll is due; infinity where there is none."""
+        while self._heap and not self._heap[0][2].entries:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else math.inf
 
     def _first_of(self, batch: _Batch[L], most: int, due: float) -> _Batch[L]:
         """The batch, or its first ``most``, and the rest remains due."""
-        if len(batch.looked) <= most:
+        if len(batch.entries) <= most:
             return batch
-        first = self._moved(list(islice(batch.looked, most)), replace(batch, looked={}))
+        first = self._moved(list(islice(batch.entries, most)), replace(batch, entries={}))
         self._plan(batch, due)
         return first
 
     def _again(self, batch: _Batch[L], now: float) -> None:
         even_s = self.usual_s / 4 / batch.often
-        is_even = batch.looks < EVEN * batch.often and even_s > self._first_s
+        is_even = batch.polls < EVEN * batch.often and even_s > self._first_s
         batch.seconds = min(even_s if is_even else max(self._first_s, batch.seconds * 2), self._max_s)
-        batch.looks += 1
+        batch.polls += 1
         self._plan(batch, now + batch.seconds)
 
-    def _moved(self, looked: Iterable[L], batch: _Batch[L]) -> _Batch[L]:
-        for one in looked:
+    def _moved(self, entries: Iterable[L], batch: _Batch[L]) -> _Batch[L]:
+        for one in entries:
             self.stop(one)
             self._batch_of[one] = batch
-            batch.looked[one] = None
+            batch.entries[one] = None
         return batch
 
     def _plan(self, batch: _Batch[L], due: float) -> None:
         if len(self._heap) > 1_000 + 2 * len(self._batch_of):
-            self._heap = [planned for planned in self._heap if planned[2].looked]
+            self._heap = [planned for planned in self._heap if planned[2].entries]
             heapq.heapify(self._heap)
         heapq.heappush(self._heap, (due, next(self._numbers), batch))
