@@ -31,7 +31,7 @@ def restart_empty(flow: Flow, server: Redis) -> None:
     assert flow.held(), "there is nothing to lose"
     server.kill()
     server.start()
-    assert flow.cache.dbsize() == 0
+    assert not flow.held(), "the bridge may have noted something there already"
 
 
 def received(flow: Flow, worker: CeleryWorker) -> list[tuple[int, int]]:
