@@ -19,6 +19,7 @@ from kombu.transport import TRANSPORT_ALIASES
 
 from lastword.settings.environment import SettingsError, load
 from lastword.settings.flow import FlowSettings
+from lastword.settings.stock import is_stock
 
 
 def _refuse(variable: str, reason: str) -> NoReturn:
@@ -52,17 +53,12 @@ except ValueError:
         "unreadable host, port or database; in its user and password, before the @, write / ? # @ [ ] as "
         "%2F %3F %23 %40 %5B %5D",
     )
-# By the scheme, so that `celery -b URL` has it as well. docs/decisions/0012-fetch-many.md
-TRANSPORT_ALIASES.update(
-    redis="lastword.broker.transport:Transport",
-    rediss="lastword.broker.transport:Transport",
-    sentinel="lastword.broker.transport:SentinelTransport",
-)
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # a worker outlives any outage of the broker
 broker_heartbeat = 30
 
 try:
+    _stock = is_stock()
     # Each flow has its own, so that its tasks reach no worker of another. The bridge sends to what stands here.
     task_default_queue = load(FlowSettings).queue
 except SettingsError as _error:
@@ -79,8 +75,18 @@ task_acks_late = False
 task_reject_on_worker_lost = False
 
 worker_send_task_events = True  # outcomes, for Flower and `celery events`
-worker_consumer = "tasks.broker.consumer:Consumer"  # outlives whatever the broker answers
-worker_pool = "tasks.groups.pool:GroupPool"  # in place of prefork; `-P processes` and `-P threads` are Celery's own
+if _stock:
+    worker_consumer = "celery.worker.consumer:Consumer"
+    worker_pool = "threads"
+else:
+    worker_consumer = "tasks.broker.consumer:Consumer"  # outlives whatever the broker answers
+    worker_pool = "tasks.groups.pool:GroupPool"  # in place of prefork; `-P processes` and `-P threads` are Celery's own
+    # By the scheme, so that `celery -b URL` has it as well. docs/decisions/0012-fetch-many.md
+    TRANSPORT_ALIASES.update(
+        redis="lastword.broker.transport:Transport",
+        rediss="lastword.broker.transport:Transport",
+        sentinel="lastword.broker.transport:SentinelTransport",
+    )
 worker_prefetch_multiplier = 8  # the group pool has a prefetch of its own
 # After a lost connection Celery would fetch less for a while, and restore it from whichever thread begins a task: two
 # threads then read one AMQP connection, and the worker hangs or never stays connected again. Nothing is unacknowledged

@@ -33,7 +33,8 @@ from lastword.contract.task import (
     unpack_many,
 )
 from lastword.contract.task_id import record_id
-from lastword.settings.shared import TaskSettings
+from lastword.settings.shared import SettingsError, TaskSettings
+from lastword.settings.stock import is_stock
 from tasks.groups.groups import Prepared, prepared
 from tasks.groups.packed import PreparedPack, summary
 from tasks.groups.ungrouped import MACHINE_ERRORS, run, run_many
@@ -41,7 +42,15 @@ from tasks.resources import Resources, resources
 
 logger = logging.getLogger(__name__)
 
-app = Celery("tasks", events="tasks.broker.events:Events")
+
+def _events() -> str | None:
+    try:
+        return None if is_stock() else "tasks.broker.events:Events"
+    except SettingsError:
+        return None  # celeryconfig.py says it, and ends
+
+
+app = Celery("tasks", events=_events())
 app.config_from_object("celeryconfig")
 
 

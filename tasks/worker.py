@@ -21,6 +21,7 @@ from lastword.process.startup import (
     wait_for,
 )
 from lastword.settings.shared import SettingsError, TaskSettings, refuse_misspelt_settings
+from lastword.settings.stock import is_stock
 from tasks.broker.worker_name import take_free_name
 from tasks.celery_app import app
 from tasks.groups.groups import GROUP_MAX
@@ -67,7 +68,10 @@ def take_over_remote_control() -> None:
     # Half of Celery's worker comes with these: a bridge imports this module as well.
     from tasks.broker import flow_command, remote_control  # noqa: PLC0415
 
-    remote_control.install()
+    if is_stock():
+        remote_control.install_question()
+    else:
+        remote_control.install()
     flow_command.install()
 
 
@@ -100,7 +104,7 @@ def fit_to_pool(sender: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's signa
     # Celery reckons from the number of cores.
     if sender.pool_cls in {GROUP_POOL, GroupPool}:
         sender.concurrency, sender.prefetch_multiplier = 1, PREFETCH
-    elif get_implementation(sender.pool_cls).__module__ == CELERYS_THREADS:
+    elif not is_stock() and get_implementation(sender.pool_cls).__module__ == CELERYS_THREADS:
         sender.pool_cls = THREAD_POOL
 
 

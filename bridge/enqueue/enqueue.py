@@ -14,11 +14,13 @@ from kombu.exceptions import KombuError
 
 from bridge.delivery.evidence import is_marked
 from bridge.delivery.in_flight import InFlight
+from bridge.enqueue.stock_messages import StockMessages
 from bridge.enqueue.task_message import TaskMessage, TaskMessages
 from lastword.broker.transport import reason
 from lastword.contract.flow import Destination
 from lastword.contract.task import Arguments, Send
 from lastword.contract.task_id import repetition_id
+from lastword.settings.stock import is_stock
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +66,8 @@ class Enqueuer:
         self._to = to
         self._connection: Connection | None = None
         self._channel: Any = None
-        self._messages = TaskMessages(app, timeout_s=PUBLISH_TIMEOUT_S)
+        messages = StockMessages if is_stock() else TaskMessages
+        self._messages = messages(app, timeout_s=PUBLISH_TIMEOUT_S)
         instance = secrets.token_hex(6)
         self._nonces = (f"{instance}-{number:x}" for number in itertools.count())
 

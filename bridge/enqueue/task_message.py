@@ -14,7 +14,7 @@ from kombu.common import maybe_declare
 from lastword.broker.transport import Channel
 from lastword.contract.task import PACK_NAME, TASK_NAME, Send, pack, pack_many, shown
 
-_TRANSIENT: Final = 1  # a broker that forgets them is a matter of speed: the bridge sends them again
+TRANSIENT: Final = 1  # a broker that forgets them is a matter of speed: the bridge sends them again
 _CONTENT: Final = {"content_type": "application/json", "content_encoding": "utf-8"}
 _encoder = msgspec.json.Encoder()
 
@@ -52,7 +52,7 @@ class TaskMessages:
         self._queue: Any = app.amqp.queues[app.conf.task_default_queue]
         self._timeout_s = timeout_s
         self._headers: dict[str, Any] = made.headers
-        self._properties: dict[str, Any] = {**made.properties, "delivery_mode": _TRANSIENT}
+        self._properties: dict[str, Any] = {**made.properties, "delivery_mode": TRANSIENT}
         self._name: str = self._queue.name
         self._embedded = made.body[2]
 

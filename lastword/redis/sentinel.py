@@ -10,6 +10,7 @@ from redis.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 from lastword.redis.errors import NotPrimaryError, explain
 from lastword.redis.pipeline import no_retry
 from lastword.redis.url import RedisUrl
+from lastword.settings.stock import is_stock
 
 OPENING_S: Final = 2.0
 """The longest wait while a connection is opened: a primary that hangs, and is still named, accepts it all the same."""
@@ -69,12 +70,15 @@ def _shorter(timeout_s: float | None) -> float:
 
 def _require_primary(connection: Connection, *, timeout_s: float | None) -> None:
     """Sentinels may be behind: ask the server itself."""
-    socket: Any = connection._sock  # noqa: SLF001 - redis-py has one timeout for the opening and for all calls
-    socket.settimeout(_shorter(timeout_s))
+    # redis-py has one timeout for the opening and for all calls.
+    socket: Any = None if is_stock() else connection._sock  # noqa: SLF001 - docs/private-parts.md
+    if socket is not None:
+        socket.settimeout(_shorter(timeout_s))
     connection.on_connect()  # type: ignore[no-untyped-call]
     connection.send_command("ROLE")  # type: ignore[no-untyped-call]
     answer: Any = connection.read_response()
     if answer[0] != b"master":
         connection.disconnect()  # type: ignore[no-untyped-call]
         raise NotPrimaryError(f"{connection.host}:{connection.port} is a replica, though the Sentinels name it")
-    socket.settimeout(timeout_s)
+    if socket is not None:
+        socket.settimeout(timeout_s)

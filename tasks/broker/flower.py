@@ -18,6 +18,7 @@ from lastword.broker.consumers import CONNECT_S, queue_length
 from lastword.process import interrupt
 from lastword.process.startup import EXIT_SETTINGS, complain, leave
 from lastword.settings.shared import SettingsError
+from lastword.settings.stock import is_stock
 
 ADDRESS: Final = "127.0.0.1"
 USER: Final = "lastword"
@@ -40,7 +41,8 @@ def protect(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
         return
     if interrupt.stands():
         interrupt.raise_once()  # Flower ends in order then
-    _ask_redis_as_celery_does()
+    if not is_stock():
+        _ask_redis_as_celery_does()
     from flower.options import options  # noqa: PLC0415 - the worker need not load Flower
 
     if options.tasks_columns == FLOWERS_COLUMNS:

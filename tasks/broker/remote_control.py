@@ -46,6 +46,11 @@ def install() -> None:
     for name, about in list(Panel.meta.items()):
         if about.type == "control":
             Panel.data[name] = _checked(name, own.get(name, CELERYS[name]))
+    install_question()
+
+
+def install_question() -> None:
+    """Answer what ``lastword inspect`` asks."""
     inspect_command(name=QUESTION, visible=False)(tell)
 
 

@@ -13,6 +13,8 @@ from kazoo.interfaces import IAsyncResult
 from kazoo.protocol.states import ZnodeStat
 from kazoo.security import OPEN_ACL_UNSAFE
 
+from lastword.settings.stock import is_stock
+
 _CREATE, _DELETE, _SET_DATA, _CHECK, _ERROR = 1, 2, 5, 13, -1
 _ANY_VERSION: Final = struct.pack("!i", -1)
 _EPHEMERAL: Final = struct.pack("!i", 1)
@@ -46,6 +48,12 @@ class Multi:
 
 def create_locks(client: KazooClient, guard: str, holder: bytes, paths: Sequence[str]) -> IAsyncResult:
     """Ask for the locks at these paths, all or none, if the guard is there; the reply has the guard's new stat."""
+    if is_stock():
+        transaction = client.transaction()
+        transaction.set_data(guard, holder)
+        for path in paths:
+            transaction.create(path, holder, ephemeral=True)
+        return transaction.commit_async()
     rest = _buffer(holder) + _acl(client.default_acl or OPEN_ACL_UNSAFE) + _EPHEMERAL
     return _send(
         client,
@@ -58,6 +66,12 @@ def create_locks(client: KazooClient, guard: str, holder: bytes, paths: Sequence
 
 def delete_locks(client: KazooClient, guard: str, paths: Sequence[str]) -> IAsyncResult:
     """Ask for the locks at these paths to be deleted, all or none, if the guard is there."""
+    if is_stock():
+        transaction = client.transaction()
+        transaction.check(guard, -1)
+        for path in paths:
+            transaction.delete(path)
+        return transaction.commit_async()
     return _send(
         client,
         Multi(
