@@ -8,14 +8,14 @@ from typing import Final
 from pydantic import Field
 
 from lastword.contract.flow import DEFAULT_FLOW, NAME, Destination, flow_of
-from lastword.settings.stock import StockSettings
+from lastword.settings.environment import Settings
 
 DEFAULT_PREFIX: Final = "product:"
 DEFAULT_QUEUE: Final = "lastword"
 """The queue of the flow with the default name, as it was when there was no other."""
 
 
-class FlowSettings(StockSettings):
+class FlowSettings(Settings):
     """What bridge and workers of a flow must agree on, or they do not find each other."""
 
     key_prefix: str = Field(

@@ -20,6 +20,7 @@ from lastword.settings.environment import (
     unknown_settings,
 )
 from lastword.settings.flow import FlowSettings
+from lastword.settings.stock import StockSettings
 
 __all__ = ["ENV_PREFIX", "SettingsError", "TaskSettings", "environment_name", "load", "refuse_misspelt_settings"]
 
@@ -42,7 +43,7 @@ NEAR = 0.9
 RULES: Final = Rules()
 
 
-class TaskSettings(FlowSettings):
+class TaskSettings(StockSettings, FlowSettings):
     """What a worker needs to know beside Celery's own settings; each is an environment variable."""
 
     redis_url: SecretStr = Field(

@@ -38,6 +38,7 @@ GIVEN = {
     "table_in_one_partition": "True",
     "tombstone_time_from_record": "True",
     "create_topics": "True",
+    "stock": "True",
     "loader": "shop.rows:load",
     "format": "canal",
 }
