@@ -37,7 +37,7 @@ class Mode:
     published_before: bool = True
 
 
-PACKED = Mode("pipeline, 200 updates a task", updates_per_task=200)
+BATCHED = Mode("pipeline, 200 updates a task", updates_per_task=200)
 
 
 def pipeline(site: Site, load: Load, mode: Mode | None = None) -> Measurement:

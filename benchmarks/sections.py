@@ -5,7 +5,7 @@ from functools import partial
 from typing import Final
 
 from benchmarks.article import is_possible
-from benchmarks.contenders import PACKED, Mode, article, naive, noop, pipeline, plain
+from benchmarks.contenders import BATCHED, Mode, article, naive, noop, pipeline, plain
 from benchmarks.live import Latency, live
 from benchmarks.load import Load, hot, uniform
 from benchmarks.modes import BASE, modes
@@ -50,7 +50,7 @@ def _peers(
     load, longer, shorter = (make(count, products) for count in (updates, updates * LONGER, updates // SHORTER))
     steps: list[Step] = [
         (f"pipeline, {load.name}", partial(pipeline, site, load)),
-        (f"{PACKED.name}, {load.name}", partial(pipeline, site, longer, PACKED)),
+        (f"{BATCHED.name}, {load.name}", partial(pipeline, site, longer, BATCHED)),
         (f"no-op task, {load.name}", partial(noop, site, load)),
         (f"plain consumer, {load.name}", partial(plain, site, longer)),
         (f"naive version, {load.name}", partial(naive, site, shorter, NAIVE_POOL)),
@@ -91,10 +91,10 @@ GROWTH_BASE: Final = f"{100_000:,} products"
 def scaling_steps(site: Site, updates: int, products: int, *, quick: bool) -> list[Step]:
     """More workers and bridges beside each other on this machine: ``2 + 1`` are two workers and one bridge."""
     found: list[Step] = []
-    modes_and_loads = [(mode, uniform(updates * n, products)) for mode, n in ((Mode(), SCALED), (PACKED, LONGER))]
+    modes_and_loads = [(mode, uniform(updates * n, products)) for mode, n in ((Mode(), SCALED), (BATCHED, LONGER))]
     for workers, bridges in QUICK_COPIES if quick else COPIES:
         for mode, load in modes_and_loads:
-            name = f"{workers} + {bridges}{', 200 a task' if mode is PACKED else ''}"
+            name = f"{workers} + {bridges}{', 200 a task' if mode is BATCHED else ''}"
             copies = Mode(
                 name,
                 workers=workers,

@@ -21,22 +21,22 @@ from lastword.contract.errors import (
 )
 from lastword.contract.outcome import Outcome
 from lastword.contract.task import (
-    PACK_NAME,
+    BATCH_NAME,
     TASK_NAME,
     Arguments,
     Send,
     UnknownFormatError,
+    decode,
+    decode_batch,
     destination,
-    pack,
+    encode,
     shown,
-    unpack,
-    unpack_many,
 )
 from lastword.contract.task_id import record_id
 from lastword.settings.shared import SettingsError, TaskSettings
 from lastword.settings.stock import is_stock
+from tasks.groups.batches import PreparedBatch, summary
 from tasks.groups.groups import Prepared, prepared
-from tasks.groups.packed import PreparedPack, summary
 from tasks.groups.ungrouped import MACHINE_ERRORS, run, run_many
 from tasks.resources import Resources, resources
 
@@ -72,7 +72,7 @@ def update_product(self: "Task[Any, Any]", number: int, body: object, unexpected
     ready = prepared.get()
     if not isinstance(ready, Prepared):
         ready = None
-    arguments = ready.arguments if ready else unpack(number, body)
+    arguments = ready.arguments if ready else decode(number, body)
     here = resources()
     if not ready and (reason := here.strays.reason(arguments.to)):
         return here.strays.drop(reason)
@@ -101,20 +101,20 @@ def update_product(self: "Task[Any, Any]", number: int, body: object, unexpected
     raise again(self, arguments, answer, pause_s(answer, self.request.retries, here.settings), unexpected=unexpected)
 
 
-@app.task(bind=True, name=PACK_NAME, throws=(GivenUpError, UnknownFormatError))
+@app.task(bind=True, name=BATCH_NAME, throws=(GivenUpError, UnknownFormatError))
 def update_products(self: "Task[Any, Any]", number: int, body: object) -> str:
     """Make the cache hold many updates' versions or newer ones, and return how many had which outcome.
 
     One that fails goes on as the task that would have carried it alone, which is retried, or fails, like any other.
     """
     ready = prepared.get()
-    if isinstance(ready, PreparedPack):
+    if isinstance(ready, PreparedBatch):
         sends, answers = ready.sends, list(ready.answers)
     else:
-        sends = unpack_many(number, body)
+        sends = decode_batch(number, body)
         answers = [None] * len(sends)
     here = resources()
-    if not isinstance(ready, PreparedPack) and (reason := here.strays.reason(destination(sends))):
+    if not isinstance(ready, PreparedBatch) and (reason := here.strays.reason(destination(sends))):
         return here.strays.drop(reason, len(sends))
     left = [place for place, answer in enumerate(answers) if answer is None]
     if left:
@@ -153,7 +153,7 @@ def hand_over(task: "Task[Any, Any]", send: Send, error: Exception | None, setti
     logger.info("product %r, version %s: alone in %d s: %s", update.product_id, update.version, countdown_s, error)
     task.app.send_task(
         TASK_NAME,
-        args=msgspec.to_builtins(pack(send.arguments)),
+        args=msgspec.to_builtins(encode(send.arguments)),
         task_id=send.task_id,
         countdown=countdown_s,
         argsrepr=shown(send.arguments),

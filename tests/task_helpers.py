@@ -20,7 +20,7 @@ from bridge.enqueue.enqueue import Enqueuer
 from lastword.cache.cache import Cache
 from lastword.contract.flow import Destination
 from lastword.contract.record import Update
-from lastword.contract.task import PACK_NAME, TASK_NAME
+from lastword.contract.task import BATCH_NAME, TASK_NAME
 from lastword.contract.task_id import repetition_id
 from lastword.contract.version import Version
 from servers import Reachable, ReachableRedis
@@ -123,10 +123,10 @@ class TaskLog:
 
         return wait_until(ended, what=f"the success of task {task_id}")[0]
 
-    def summary(self, pack_id: str) -> str:
+    def summary(self, batch_id: str) -> str:
         """The result of a task that carried many updates, once it has succeeded."""
-        said = rf"Task {PACK_NAME}\[{re.escape(pack_id)}\] succeeded in [\d.e-]+s: '(.*)'"
-        found: list[str] = wait_until(lambda: re.findall(said, self.worker.log), what=f"the success of task {pack_id}")
+        said = rf"Task {BATCH_NAME}\[{re.escape(batch_id)}\] succeeded in [\d.e-]+s: '(.*)'"
+        found: list[str] = wait_until(lambda: re.findall(said, self.worker.log), what=f"the success of task {batch_id}")
         return found[0]
 
     def failure(self, task_id: str) -> str:

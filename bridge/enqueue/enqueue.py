@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 PUBLISH_TIMEOUT_S = 5
 FAREWELL_S = 0.5
 
-PACK_BYTES = 2**20
+BATCH_BYTES = 2**20
 """About the most data in one task."""
 
 
@@ -92,23 +92,23 @@ class Enqueuer:
             return [TaskMessage.of(self._send(entry, now)) for entry in entries]
         # One that has left before, or may have, is alone: it may be what kills workers.
         fresh = [entry for entry in entries if not entry.nonces and entry.update and not entry.update.is_notice]
-        packs = [self._pack(pack, now) for pack in self._divided(fresh)]
-        packed = set(fresh)
-        return [*packs, *(TaskMessage.of(self._send(entry, now)) for entry in entries if entry not in packed)]
+        batches = [self._batch(batch, now) for batch in self._divided(fresh)]
+        batched = set(fresh)
+        return [*batches, *(TaskMessage.of(self._send(entry, now)) for entry in entries if entry not in batched)]
 
     def _divided(self, entries: Sequence[InFlight]) -> Iterator[list[InFlight]]:
-        pack: list[InFlight] = []
+        batch: list[InFlight] = []
         size = 0
         for entry in entries:
             size += entry.record.size
-            if pack and (len(pack) == self._updates_per_task or size > PACK_BYTES):
-                yield pack
-                pack, size = [], entry.record.size
-            pack.append(entry)
-        if pack:
-            yield pack
+            if batch and (len(batch) == self._updates_per_task or size > BATCH_BYTES):
+                yield batch
+                batch, size = [], entry.record.size
+            batch.append(entry)
+        if batch:
+            yield batch
 
-    def _pack(self, entries: Sequence[InFlight], now: float) -> TaskMessage:
+    def _batch(self, entries: Sequence[InFlight], now: float) -> TaskMessage:
         nonce = next(self._nonces)
         for entry in entries:
             entry.nonces.append(nonce)

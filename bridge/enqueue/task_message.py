@@ -12,7 +12,7 @@ from celery import Celery
 from kombu.common import maybe_declare
 
 from lastword.broker.transport import Channel
-from lastword.contract.task import PACK_NAME, TASK_NAME, Send, pack, pack_many, shown
+from lastword.contract.task import BATCH_NAME, TASK_NAME, Send, encode, encode_batch, shown
 
 TRANSIENT: Final = 1  # a broker that forgets them is a matter of speed: the bridge sends them again
 _CONTENT: Final = {"content_type": "application/json", "content_encoding": "utf-8"}
@@ -32,14 +32,14 @@ class TaskMessage(NamedTuple):
     def of(cls, send: Send) -> Self:
         """The task for one update."""
         task_id, arguments = send
-        return cls(TASK_NAME, task_id, pack(arguments), shown(arguments), arguments.nonce)
+        return cls(TASK_NAME, task_id, encode(arguments), shown(arguments), arguments.nonce)
 
     @classmethod
     def of_many(cls, sends: Sequence[Send]) -> Self:
         """The task for several, named after the first."""
         first = sends[0]
         task_id = f"{first.task_id}+{len(sends) - 1}"
-        return cls(PACK_NAME, task_id, pack_many(sends), f"({len(sends)} updates)", first.arguments.nonce)
+        return cls(BATCH_NAME, task_id, encode_batch(sends), f"({len(sends)} updates)", first.arguments.nonce)
 
 
 class TaskMessages:

@@ -12,7 +12,7 @@ from lastword.contract.record import Update
 from lastword.contract.version import VERSION_LIMIT, Version
 
 TASK_NAME: Final = "tasks.update_product"
-PACK_NAME: Final = "tasks.update_products"
+BATCH_NAME: Final = "tasks.update_products"
 
 FORMAT: Final = 1
 
@@ -72,7 +72,7 @@ class _Part(msgspec.Struct, array_like=True):
     time_us: _Time | None = None
 
 
-class _Pack(msgspec.Struct, omit_defaults=True):
+class _Batch(msgspec.Struct, omit_defaults=True):
     nonce: str
     first_sent: float
     not_after: float
@@ -80,7 +80,7 @@ class _Pack(msgspec.Struct, omit_defaults=True):
     to: Destination | None = None
 
 
-def pack(arguments: Arguments) -> list[Any]:
+def encode(arguments: Arguments) -> list[Any]:
     """Return the positional arguments of the Celery task, for msgspec to encode: the format's number and an object."""
     update = arguments.update
     body = _Body(
@@ -99,8 +99,8 @@ def pack(arguments: Arguments) -> list[Any]:
     return [FORMAT, body]
 
 
-def unpack(number: object, body: object) -> Arguments:
-    """Read what ``pack`` made.
+def decode(number: object, body: object) -> Arguments:
+    """Read what ``encode`` made.
 
     Raises:
         UnknownFormatError: another format, or not what this one says.
@@ -127,7 +127,7 @@ def shown(arguments: Arguments) -> str:
     return f"({update.product_id!r}, {update.version}{to.shown if to else ''})"
 
 
-def pack_many(sends: Sequence[Send]) -> list[Any]:
+def encode_batch(sends: Sequence[Send]) -> list[Any]:
     """Return the positional arguments of a task that carries several updates, all sent now and for the first time."""
     first = sends[0].arguments
     parts = [
@@ -141,30 +141,30 @@ def pack_many(sends: Sequence[Send]) -> list[Any]:
         )
         for task_id, update in ((send.task_id, send.arguments.update) for send in sends)
     ]
-    return [FORMAT, _Pack(first.nonce, first.first_sent, first.not_after, parts, first.to)]
+    return [FORMAT, _Batch(first.nonce, first.first_sent, first.not_after, parts, first.to)]
 
 
-def unpack_many(number: object, body: object) -> list[Send]:
-    """Read what ``pack_many`` made; the sends of one task have one nonce.
+def decode_batch(number: object, body: object) -> list[Send]:
+    """Read what ``encode_batch`` made; the sends of one task have one nonce.
 
     Raises:
         UnknownFormatError: another format, or not what this one says.
     """
     _refuse_another(number)
     try:
-        packed = msgspec.convert(body, _Pack)
+        batch = msgspec.convert(body, _Batch)
         return [
             Send(
                 part.task_id,
                 Arguments(
                     update=_update(part),
-                    nonce=packed.nonce,
-                    first_sent=packed.first_sent,
-                    not_after=packed.not_after,
-                    to=packed.to,
+                    nonce=batch.nonce,
+                    first_sent=batch.first_sent,
+                    not_after=batch.not_after,
+                    to=batch.to,
                 ),
             )
-            for part in packed.updates
+            for part in batch.updates
         ]
     except ValueError as error:
         raise _misfit(error) from error

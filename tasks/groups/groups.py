@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from lastword.contract.errors import LockBusyError
 from lastword.contract.outcome import UNREMARKABLE, Outcome
 from lastword.contract.task import Arguments
-from tasks.groups.packed import PreparedPack
+from tasks.groups.batches import PreparedBatch
 from tasks.refresh import Answer, Awaited, refresh_group
 from tasks.resources import Resources
 
@@ -47,7 +47,7 @@ class Prepared(NamedTuple):
         return self.answer.value if isinstance(self.answer, Outcome) and self.answer in UNREMARKABLE else None
 
 
-prepared: ContextVar[Prepared | PreparedPack | None] = ContextVar("prepared", default=None)
+prepared: ContextVar[Prepared | PreparedBatch | None] = ContextVar("prepared", default=None)
 """Of the task that runs just now; None: it does all by itself."""
 
 

@@ -19,10 +19,10 @@ from celery import signals
 from celery.concurrency.base import BasePool
 from celery.exceptions import WorkerShutdown, WorkerTerminate
 
-from lastword.contract.task import PACK_NAME, TASK_NAME, Send, UnknownFormatError, destination, unpack, unpack_many
+from lastword.contract.task import BATCH_NAME, TASK_NAME, Send, UnknownFormatError, decode, decode_batch, destination
 from lastword.process.startup import collect_seldom
+from tasks.groups.batches import Batch, PreparedBatch
 from tasks.groups.groups import Groups, Prepared, Waiting, prepared
-from tasks.groups.packed import Pack, PreparedPack
 from tasks.groups.worker_options import WHY
 from tasks.resources import resources
 
@@ -49,7 +49,7 @@ class _Task(NamedTuple):
     traced: Callable[[], bool]
     begun: float
 
-    def run(self, ready: Prepared | PreparedPack | None) -> None:
+    def run(self, ready: Prepared | PreparedBatch | None) -> None:
         """Run it to its end; a task that takes down the worker still takes no other one with it."""
         result = ready.result if ready is not None else None
         try:
@@ -62,7 +62,7 @@ class _Task(NamedTuple):
             # What escapes from here would restart the consumer, or leave the group's other tasks unfinished.
             logger.exception("task %s is left to the broker", self.args[1])
 
-    def _trace(self, ready: Prepared | PreparedPack | None) -> None:
+    def _trace(self, ready: Prepared | PreparedBatch | None) -> None:
         token = prepared.set(ready)
         try:
             failed, outcome, _ = self.target(*self.args)
@@ -217,21 +217,21 @@ def _waiting(task: _Task) -> list[Waiting]:
     until = time.monotonic() + patience_s
     try:
         if name == TASK_NAME:
-            arguments = unpack(*request["args"])
+            arguments = decode(*request["args"])
             return [] if resources().strays.reason(arguments.to) else [Waiting(arguments, task.run, until, retries)]
-        if name == PACK_NAME:
-            sends = unpack_many(*request["args"])
-            return [] if resources().strays.reason(destination(sends)) else _waiting_pack(sends, task, until)
+        if name == BATCH_NAME:
+            sends = decode_batch(*request["args"])
+            return [] if resources().strays.reason(destination(sends)) else _waiting_batch(sends, task, until)
     except (UnknownFormatError, TypeError):
         pass  # the task itself says so
     return []
 
 
-def _waiting_pack(sends: Sequence[Send], task: _Task, until: float) -> list[Waiting]:
-    pack = Pack(sends, task.run)
+def _waiting_batch(sends: Sequence[Send], task: _Task, until: float) -> list[Waiting]:
+    batch = Batch(sends, task.run)
 
     def finish(place: int, ready: Prepared | None) -> None:
-        pack.answered(place, ready.answer if ready is not None else None)
+        batch.answered(place, ready.answer if ready is not None else None)
 
     return [Waiting(send.arguments, partial(finish, place), until) for place, send in enumerate(sends)]
 

@@ -34,8 +34,8 @@ def bench(given: dict[str, str], results: Path, *arguments: str) -> tuple[dict[s
 def test_every_contender_carries_a_load_and_the_pipeline_each(given: dict[str, str], tmp_path: Path) -> None:
     stored, said = bench(given, tmp_path / "results", "--section", "peers")
     [only_round] = stored["peers"]["rounds"]
-    packed = "pipeline, 200 updates a task"
-    contenders = ["pipeline", packed, "no-op task", "plain consumer", "naive version"]
+    batched = "pipeline, 200 updates a task"
+    contenders = ["pipeline", batched, "no-op task", "plain consumer", "naive version"]
     processes = [{"worker", "bridge"}, {"worker", "bridge"}, {"worker"}, {"consumer"}, {"worker", "consumer"}]
     if is_installed():
         contenders.append("pipeline, RabbitMQ")
@@ -50,7 +50,7 @@ def test_every_contender_carries_a_load_and_the_pipeline_each(given: dict[str, s
     ]
     expected_processes = [*processes, *([{"worker", "bridge"}] * len(again))]
     for one, expected in zip(only_round, expected_processes, strict=True):
-        assert one["updates"] == {packed: 2_000, "plain consumer": 2_000, "naive version": 50}.get(
+        assert one["updates"] == {batched: 2_000, "plain consumer": 2_000, "naive version": 50}.get(
             one["contender"], 200
         )
         assert one["seconds"] > 0

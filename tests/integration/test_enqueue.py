@@ -11,9 +11,9 @@ from bridge.delivery.in_flight import InFlight
 from bridge.delivery.partition import Bounds
 from bridge.delivery.retransmit import Clocks
 from bridge.delivery.window import Window
-from bridge.enqueue.enqueue import PACK_BYTES, EnqueueError, Enqueuer
+from bridge.enqueue.enqueue import BATCH_BYTES, EnqueueError, Enqueuer
 from lastword.contract.record import Update
-from lastword.contract.task import PACK_NAME, TASK_NAME, Arguments, unpack, unpack_many
+from lastword.contract.task import BATCH_NAME, TASK_NAME, Arguments, decode, decode_batch
 from lastword.contract.task_id import record_id
 from lastword.contract.version import Version
 from servers import Redis
@@ -67,7 +67,7 @@ def messages(raw: redis.Redis) -> list[tuple[dict[str, Any], list[Any]]]:
 
 
 def arguments(found: Sequence[tuple[dict[str, Any], list[Any]]]) -> list[Arguments]:
-    return [unpack(*body[0]) for _, body in found]
+    return [decode(*body[0]) for _, body in found]
 
 
 def calls(raw: redis.Redis) -> dict[str, int]:
@@ -142,40 +142,40 @@ def test_a_batch_takes_one_read_of_the_servers_socket_not_one_per_task(enqueuer:
 
 
 @pytest.fixture
-def packing(broker: Redis) -> Iterator[Enqueuer]:
+def batching(broker: Redis) -> Iterator[Enqueuer]:
     enqueuer = Enqueuer(client_app(broker.url(1)), "products", task_life_s=600, updates_per_task=20)
     yield enqueuer
     enqueuer.close()
 
 
-def test_a_backlog_shares_tasks(packing: Enqueuer, raw: redis.Redis) -> None:
+def test_a_backlog_shares_tasks(batching: Enqueuer, raw: redis.Redis) -> None:
     given = entries(50)
-    packing.send(given)
+    batching.send(given)
 
     found = messages(raw)
     assert [headers["id"] for headers, _ in found] == ["products:3:0+19", "products:3:20+19", "products:3:40+9"]
-    assert {headers["task"] for headers, _ in found} == {PACK_NAME}
+    assert {headers["task"] for headers, _ in found} == {BATCH_NAME}
     assert [headers["argsrepr"] for headers, _ in found] == ["(20 updates)", "(20 updates)", "(10 updates)"]
-    packs = [unpack_many(*body[0]) for _, body in found]
-    sends = [send for pack in packs for send in pack]
+    batches = [decode_batch(*body[0]) for _, body in found]
+    sends = [send for batch in batches for send in batch]
     assert [send.task_id for send in sends] == [f"products:3:{number}" for number in range(50)]
     assert [send.arguments.update for send in sends] == [entry.update for entry in given]
     assert [[send.arguments.nonce] for send in sends] == [entry.nonces for entry in given]
     assert len({send.arguments.nonce for send in sends}) == 3
 
 
-def test_fewer_than_fit_in_a_task_have_one_each(packing: Enqueuer, raw: redis.Redis) -> None:
-    packing.send(entries(19))
+def test_fewer_than_fit_in_a_task_have_one_each(batching: Enqueuer, raw: redis.Redis) -> None:
+    batching.send(entries(19))
     assert [headers["task"] for headers, _ in messages(raw)] == [TASK_NAME] * 19
 
 
-def test_what_has_been_sent_before_is_alone_and_so_is_a_notice(packing: Enqueuer, raw: redis.Redis) -> None:
+def test_what_has_been_sent_before_is_alone_and_so_is_a_notice(batching: Enqueuer, raw: redis.Redis) -> None:
     again, notice, *fresh = entries(42)
-    packing.send([again])
+    batching.send([again])
     again.sends = 1  # as the window notes it
     notice.update = Update(product_id="notice", version=Version(1, 1), data=None)
     raw.delete(QUEUE)
-    packing.send([again, notice, *fresh])
+    batching.send([again, notice, *fresh])
     assert sorted(headers["id"] for headers, _ in messages(raw)) == [
         f"products:3:0@2-{again.nonces[1]}",
         "products:3:1",
@@ -184,28 +184,28 @@ def test_what_has_been_sent_before_is_alone_and_so_is_a_notice(packing: Enqueuer
     ]
 
 
-def test_what_may_have_left_is_alone_with_the_same_nonce(packing: Enqueuer, broker: Redis, raw: redis.Redis) -> None:
+def test_what_may_have_left_is_alone_with_the_same_nonce(batching: Enqueuer, broker: Redis, raw: redis.Redis) -> None:
     given = entries(20)
-    packing.send(entries(1))
+    batching.send(entries(1))
     broker.kill()
     with pytest.raises(EnqueueError):
-        packing.send(given)
+        batching.send(given)
     [nonce] = {entry.nonces[0] for entry in given}
     broker.start()
     raw.flushdb()
-    packing.send(given)
+    batching.send(given)
     found = messages(raw)
     assert [headers["task"] for headers, _ in found] == [TASK_NAME] * 20
     assert {one.nonce for one in arguments(found)} == {nonce}
 
 
-def test_a_task_does_not_grow_beyond_a_bound(packing: Enqueuer, raw: redis.Redis) -> None:
+def test_a_task_does_not_grow_beyond_a_bound(batching: Enqueuer, raw: redis.Redis) -> None:
     given = entries(40)
     for entry in given:
-        entry.record.size = PACK_BYTES // 4
-    given[7].record.size = 2 * PACK_BYTES
-    packing.send(given)
-    sizes = [len(unpack_many(*body[0])) for headers, body in messages(raw) if headers["task"] == PACK_NAME]
+        entry.record.size = BATCH_BYTES // 4
+    given[7].record.size = 2 * BATCH_BYTES
+    batching.send(given)
+    sizes = [len(decode_batch(*body[0])) for headers, body in messages(raw) if headers["task"] == BATCH_NAME]
     assert max(sizes) == 4
     assert [headers["id"] for headers, _ in messages(raw) if headers["task"] == TASK_NAME] == ["products:3:7"]
 

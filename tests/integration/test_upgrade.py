@@ -9,7 +9,7 @@ import redis
 from lastword.cache.cache import Cache
 from lastword.contract.outcome import Outcome
 from lastword.contract.record import Update
-from lastword.contract.task import Arguments, pack, unpack, unpack_many
+from lastword.contract.task import Arguments, decode, decode_batch, encode
 from lastword.contract.version import Version
 from tasks.lock.locks import Locks
 from tasks.refresh import refresh
@@ -32,7 +32,7 @@ NOW = Update(
 
 
 def applied(body: dict[str, Any]) -> Update:
-    return unpack(1, body).update
+    return decode(1, body).update
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_position_wins_over_tasks_that_were_queued_before(
 
 
 def test_many_of_the_release_before(key: str, raw: redis.Redis, cache: Cache, locks: Locks) -> None:
-    packed = {
+    encoded = {
         "nonce": "0f3a-1",
         "first_sent": 1.0,
         "not_after": 2.0,
@@ -69,13 +69,13 @@ def test_many_of_the_release_before(key: str, raw: redis.Redis, cache: Cache, lo
             ["t:0:2", "43", "1763800240131000-9", "1", False],
         ],
     }
-    updates = [send.arguments.update for send in unpack_many(1, packed)]
+    updates = [send.arguments.update for send in decode_batch(1, encoded)]
     assert refresh([*updates, NOW], cache, locks) == [Outcome.STALE, Outcome.APPLIED, Outcome.APPLIED]
     assert raw.hget(key, "data") == b'{"v": 2}'
 
 
 def test_a_worker_of_before_reads_the_tasks_of_now_but_for_the_time() -> None:
-    [number, body] = through_the_broker(pack(Arguments(update=NOW, nonce="n", first_sent=1.0, not_after=2.0)))
+    [number, body] = through_the_broker(encode(Arguments(update=NOW, nonce="n", first_sent=1.0, not_after=2.0)))
     assert number == 1
     assert body.pop("time_us") == NOW.time_us
     assert body.keys() <= BEFORE.keys()

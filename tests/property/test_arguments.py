@@ -6,7 +6,7 @@ from hypothesis import given
 from kombu.serialization import loads
 
 from lastword.contract.record import Update
-from lastword.contract.task import Arguments, UnknownFormatError, pack, unpack
+from lastword.contract.task import Arguments, UnknownFormatError, decode, encode
 from lastword.contract.version import VERSION_LIMIT, Version
 
 numbers = st.integers(0, VERSION_LIMIT - 1)
@@ -44,14 +44,14 @@ fields = st.fixed_dictionaries(
 
 @given(arguments)
 def test_an_update_arrives_as_it_was_sent(sent: Arguments) -> None:
-    payload = msgspec.json.encode(pack(sent))
-    assert unpack(*loads(payload, "application/json", "utf-8", accept=["application/json"])) == sent
+    payload = msgspec.json.encode(encode(sent))
+    assert decode(*loads(payload, "application/json", "utf-8", accept=["application/json"])) == sent
 
 
 @given(st.just(1) | anything, fields | anything)
 def test_garbage_is_understood_or_one_kind_of_error(number: object, body: object) -> None:
     try:
-        found = unpack(number, body)
+        found = decode(number, body)
     except UnknownFormatError:
         return
     assert isinstance(body, dict)

@@ -9,7 +9,7 @@ from kombu.serialization import loads
 from lastword.contract.errors import TransientError
 from lastword.contract.flow import Destination
 from lastword.contract.record import Update
-from lastword.contract.task import Arguments, Send, UnknownFormatError, pack, pack_many, unpack, unpack_many
+from lastword.contract.task import Arguments, Send, UnknownFormatError, decode, decode_batch, encode, encode_batch
 from lastword.contract.version import Version
 
 UPDATE = Update(product_id="42", version=Version(1763800000000123, 7), data=b'{"price": 1}')
@@ -24,35 +24,35 @@ BODY: dict[str, Any] = {
 }
 
 
-def through_the_broker(packed: list[Any]) -> list[Any]:
+def through_the_broker(encoded: list[Any]) -> list[Any]:
     """What Celery makes of it on the other side."""
-    found = loads(msgspec.json.encode(packed), "application/json", "utf-8", accept=["application/json"])
+    found = loads(msgspec.json.encode(encoded), "application/json", "utf-8", accept=["application/json"])
     assert isinstance(found, list)
     return found
 
 
 def test_the_format() -> None:
-    assert through_the_broker(pack(ARGUMENTS)) == [1, BODY]
-    assert unpack(1, BODY) == ARGUMENTS
+    assert through_the_broker(encode(ARGUMENTS)) == [1, BODY]
+    assert decode(1, BODY) == ARGUMENTS
 
 
 def test_the_format_says_where_a_task_belongs() -> None:
     to = Destination("orders", "order-", "c1")
     addressed = msgspec.structs.replace(ARGUMENTS, to=to)
-    packed = through_the_broker(pack(addressed))
-    assert packed == [1, {**BODY, "to": ["orders", "order-", "c1"]}]
-    assert unpack(*packed) == addressed
+    encoded = through_the_broker(encode(addressed))
+    assert encoded == [1, {**BODY, "to": ["orders", "order-", "c1"]}]
+    assert decode(*encoded) == addressed
     sends = [Send("t:0:1", addressed), Send("t:0:2", addressed)]
-    together = through_the_broker(pack_many(sends))
+    together = through_the_broker(encode_batch(sends))
     assert together[1]["to"] == ["orders", "order-", "c1"]
-    assert unpack_many(*together) == sends, "each goes on alone as it was addressed"
-    assert "to" not in through_the_broker(pack_many([Send("t:0:1", ARGUMENTS)]))[1], "as an older release sends it"
+    assert decode_batch(*together) == sends, "each goes on alone as it was addressed"
+    assert "to" not in through_the_broker(encode_batch([Send("t:0:1", ARGUMENTS)]))[1], "as an older release sends it"
 
 
 def test_the_format_of_a_marked_tombstone() -> None:
     gone = Update(product_id="42", version=UPDATE.version, data=None, deleted=True)
-    packed = pack(Arguments(update=gone, nonce="abc-1", first_sent=1.5, not_after=2.5, marked=True))
-    assert through_the_broker(packed) == [
+    encoded = encode(Arguments(update=gone, nonce="abc-1", first_sent=1.5, not_after=2.5, marked=True))
+    assert through_the_broker(encoded) == [
         1,
         {
             "id": "42",
@@ -82,12 +82,12 @@ def test_the_format_of_a_marked_tombstone() -> None:
 )
 def test_an_update_arrives_as_it_was_sent(update: Update) -> None:
     arguments = Arguments(update=update, nonce="n", first_sent=0.1, not_after=1e10, marked=True)
-    assert unpack(*through_the_broker(pack(arguments))) == arguments
+    assert decode(*through_the_broker(encode(arguments))) == arguments
 
 
 def test_what_a_later_release_adds_is_ignored_and_what_has_a_default_may_be_missing() -> None:
     short = {name: BODY[name] for name in ("id", "version", "nonce", "first_sent", "not_after")}
-    found = unpack(1, {**short, "added": [1]})
+    found = decode(1, {**short, "added": [1]})
     assert found.update == Update(product_id="42", version=UPDATE.version, data=None)
     assert not found.marked
 
@@ -95,12 +95,12 @@ def test_what_a_later_release_adds_is_ignored_and_what_has_a_default_may_be_miss
 @pytest.mark.parametrize("number", [0, 2, -1, "1", None, [], {"format": 1}, 1.5])
 def test_another_format_is_not_understood(number: object) -> None:
     with pytest.raises(UnknownFormatError, match=r"^task arguments of format .*; this worker understands 1$"):
-        unpack(number, BODY)
+        decode(number, BODY)
 
 
 def test_a_long_number_is_not_quoted_at_length() -> None:
     with pytest.raises(UnknownFormatError) as raised:
-        unpack("9" * 10_000, BODY)
+        decode("9" * 10_000, BODY)
     assert len(str(raised.value)) < 200
 
 
@@ -130,7 +130,7 @@ def test_a_long_number_is_not_quoted_at_length() -> None:
 )
 def test_a_body_that_does_not_fit_the_format_is_not_understood(body: object, reason: str) -> None:
     with pytest.raises(UnknownFormatError) as raised:
-        unpack(1, body)
+        decode(1, body)
     assert str(raised.value).startswith("task arguments of format 1 that do not fit it: ")
     assert reason in str(raised.value)
 
@@ -139,7 +139,7 @@ def test_what_is_not_understood_may_be_by_another_worker() -> None:
     assert issubclass(UnknownFormatError, TransientError)
 
 
-PACK: dict[str, Any] = {
+BATCH: dict[str, Any] = {
     "nonce": "abc-1",
     "first_sent": 1763800000.25,
     "not_after": 1763800600.25,
@@ -159,32 +159,32 @@ SENDS = [
 
 
 def test_the_format_of_many() -> None:
-    assert through_the_broker(pack_many(SENDS)) == [1, PACK]
-    assert unpack_many(1, PACK) == SENDS
+    assert through_the_broker(encode_batch(SENDS)) == [1, BATCH]
+    assert decode_batch(1, BATCH) == SENDS
 
 
 def test_many_of_an_earlier_release_have_their_times_in_their_versions() -> None:
-    assert unpack_many(1, {**PACK, "updates": [update[:5] for update in PACK["updates"][:2]]}) == SENDS[:2]
+    assert decode_batch(1, {**BATCH, "updates": [update[:5] for update in BATCH["updates"][:2]]}) == SENDS[:2]
 
 
 def test_what_a_later_release_adds_to_many_is_ignored() -> None:
-    longer = [[*update, "added"] for update in PACK["updates"]]
-    assert unpack_many(1, {**PACK, "updates": longer, "added": 1}) == SENDS
+    longer = [[*update, "added"] for update in BATCH["updates"]]
+    assert decode_batch(1, {**BATCH, "updates": longer, "added": 1}) == SENDS
 
 
 @pytest.mark.parametrize(
     ("number", "body", "reason"),
     [
-        (2, PACK, "task arguments of format 2; this worker understands 1"),
+        (2, BATCH, "task arguments of format 2; this worker understands 1"),
         (1, None, "Expected `object`"),
-        (1, {**PACK, "updates": {}}, "`$.updates`"),
-        (1, {**PACK, "updates": [["products:3:12", "42"]]}, "`$.updates[0]`"),
-        (1, {**PACK, "updates": [["products:3:12", "42", "1-2-3"]]}, "is not a version"),
-        (1, {**PACK, "updates": [["products:3:12", "", "1-2"]]}, "0 bytes"),
-        (1, {**PACK, "nonce": 1}, "`$.nonce`"),
+        (1, {**BATCH, "updates": {}}, "`$.updates`"),
+        (1, {**BATCH, "updates": [["products:3:12", "42"]]}, "`$.updates[0]`"),
+        (1, {**BATCH, "updates": [["products:3:12", "42", "1-2-3"]]}, "is not a version"),
+        (1, {**BATCH, "updates": [["products:3:12", "", "1-2"]]}, "0 bytes"),
+        (1, {**BATCH, "nonce": 1}, "`$.nonce`"),
     ],
 )
 def test_many_that_do_not_fit_the_format_are_not_understood(number: object, body: object, reason: str) -> None:
     with pytest.raises(UnknownFormatError) as raised:
-        unpack_many(number, body)
+        decode_batch(number, body)
     assert reason in str(raised.value)

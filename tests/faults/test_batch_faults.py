@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from lastword.contract.task import PACK_NAME, TASK_NAME
+from lastword.contract.task import BATCH_NAME, TASK_NAME
 from tests.celery_brokers import CeleryBroker
 from tests.faults.figures import measured
 from tests.faults.load import Load, publish
@@ -17,28 +17,28 @@ from tests.pools import GROUP, POOLS, name_of
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
-PACKED = {"LASTWORD_UPDATES_PER_TASK": "200"}
+BATCHED = {"LASTWORD_UPDATES_PER_TASK": "200"}
 MANY = (20_000, 12_000)
 FEW = (8_000, 5_000)
 LONG_S = 600.0
 STUCK = [f"stuck-{number}" for number in range(10)]
 
 
-def is_packed(log: str) -> bool:
+def is_batched(log: str) -> bool:
     """Whether a worker has been given a task with many updates."""
-    return f"Task {PACK_NAME}[" in log
+    return f"Task {BATCH_NAME}[" in log
 
 
 @POOLS
 def test_a_worker_killed_with_all_that_it_has_fetched(flow: Flow, pool: tuple[str, ...]) -> None:
-    with flow.bridge(**PACKED):
+    with flow.bridge(**BATCHED):
         flow.publish(*MANY)
         with celery_worker(flow.environment, *pool) as doomed:
             flow.wait_until_visible(0.1)
             under = f"{name_of(pool)}, 200 updates a task"
             with measured(flow, "worker killed (-9) with all that it has fetched", under=under) as measurement:
                 doomed.kill()
-                assert is_packed(doomed.log)
+                assert is_batched(doomed.log)
                 with celery_worker(flow.environment, *pool):
                     measurement.over()
                     flow.wait_until_fresh(deadline_s=LONG_S)  # thousands are sent again, each as a task of its own
@@ -50,7 +50,7 @@ def test_a_worker_killed_with_all_that_it_has_fetched(flow: Flow, pool: tuple[st
 def test_the_broker_wiped(flow: Flow, name: str, request: pytest.FixtureRequest) -> None:
     broker: CeleryBroker = request.getfixturevalue(name)
     flow.environment["CELERY_BROKER_URL"] = broker.url
-    with flow.bridge(**PACKED, LASTWORD_IN_FLIGHT_MAX="4000"):
+    with flow.bridge(**BATCHED, LASTWORD_IN_FLIGHT_MAX="4000"):
         flow.publish(*FEW)
         wait_until(lambda: broker.queued() > 15, what="tasks that no worker takes")
         with measured(flow, "Celery broker wiped", under=f"{broker.name}, group, 200 updates a task") as measurement:
@@ -58,21 +58,21 @@ def test_the_broker_wiped(flow: Flow, name: str, request: pytest.FixtureRequest)
             with celery_worker(flow.environment, *GROUP) as worker:
                 flow.wait_until_fresh()
                 flow.wait_until_all_is_committed()
-                assert is_packed(worker.log), "what was not sent before shares tasks"
+                assert is_batched(worker.log), "what was not sent before shares tasks"
                 assert f"Task {TASK_NAME}[" in worker.log, "what is sent again does not"
         assert measurement.figures.retransmissions, "nothing was lost with the broker: the test shows nothing"
 
 
 def test_a_bridge_killed_in_the_middle(flow: Flow) -> None:
-    with flow.bridge(**PACKED) as bridge:
+    with flow.bridge(**BATCHED) as bridge:
         flow.publish(*MANY)
         with celery_worker(flow.environment, *GROUP) as worker:
             flow.wait_until_visible(0.1)
             bridge.kill()
-            with flow.bridge(**PACKED):
+            with flow.bridge(**BATCHED):
                 flow.wait_until_fresh()
                 flow.wait_until_all_is_committed()
-            assert is_packed(worker.log)
+            assert is_batched(worker.log)
 
 
 def test_ten_of_a_task_whose_locks_stay_busy(flow: Flow) -> None:
@@ -89,11 +89,11 @@ def test_a_worker_stopped_in_order_ends_the_tasks_that_it_has(flow: Flow) -> Non
     with flow.bridge(LASTWORD_UPDATES_PER_TASK="5"), Load(flow, per_s=400) as changes:
         with celery_worker(flow.environment, *GROUP) as leaving:
             changes.wait_until_flowing()
-            wait_until(lambda: is_packed(leaving.log), what="a task with many updates")
+            wait_until(lambda: is_batched(leaving.log), what="a task with many updates")
             leaving.send(signal.SIGTERM)
             wait_until(lambda: leaving.exit_code is not None, what="the worker's end")
             assert leaving.exit_code == 0
-            received, ended = (leaving.log.count(word) for word in (f"Task {PACK_NAME}[", "] succeeded in"))
+            received, ended = (leaving.log.count(word) for word in (f"Task {BATCH_NAME}[", "] succeeded in"))
             assert received
             assert ended
         with celery_worker(flow.environment, *GROUP):
@@ -104,7 +104,7 @@ def test_a_worker_stopped_in_order_ends_the_tasks_that_it_has(flow: Flow) -> Non
 
 
 def test_an_update_that_kills_its_worker_takes_none_of_its_task_along(flow: RecordedFlow) -> None:
-    with kept_running(flow.environment, *GROUP, *POISONED) as ends, flow.bridge(**{**QUICK, **PACKED}):
+    with kept_running(flow.environment, *GROUP, *POISONED) as ends, flow.bridge(**{**QUICK, **BATCHED}):
         flow.publish(1_000, 400)
         publish_poison(flow, f"{KILLS}1")
         flow.publish(1_000, 400, seed=8)

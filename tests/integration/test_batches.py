@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lastword.contract.task import PACK_NAME
+from lastword.contract.task import BATCH_NAME
 from servers import Reachable, ReachableRedis, Redis
 from tests.lock_helpers import acquire_when_possible
 from tests.pools import GROUP, PREFORK, THREADS
@@ -33,11 +33,11 @@ def test_each_update_has_its_own_outcome(site: Site, log: TaskLog) -> None:
     site.raw.set(site.key("not ours"), "a string")
     new = [live(f"new {number}") for number in range(96)]
 
-    pack, alone = site.sender.send_together(
+    batch, alone = site.sender.send_together(
         [live("newer", 4), live("same", 5), live("not ours"), live("other data", 5, b"2"), *new]
     )
 
-    assert log.summary(pack) == "96 applied, 1 stale, 1 duplicate, 1 handed over, 1 conflict"
+    assert log.summary(batch) == "96 applied, 1 stale, 1 duplicate, 1 handed over, 1 conflict"
     assert log.failure(alone[2]).startswith("UnusableKeyError(")
     assert all(site.holds(update) for update in new)
     assert site.locks() == 0
@@ -46,8 +46,8 @@ def test_each_update_has_its_own_outcome(site: Site, log: TaskLog) -> None:
 
 def test_a_busy_lock_holds_up_none_of_the_others(site: Site, log: TaskLog) -> None:
     with site.other_locks() as locks, acquire_when_possible(locks, "held"):
-        pack, alone = site.sender.send_together([live("held"), *(live(f"free {number}") for number in range(50))])
-        assert log.summary(pack) == "50 applied, 1 handed over"
+        batch, alone = site.sender.send_together([live("held"), *(live(f"free {number}") for number in range(50))])
+        assert log.summary(batch) == "50 applied, 1 handed over"
         assert not site.holds(live("held"))
     assert log.result(alone[0]) == "applied"
 
@@ -55,33 +55,33 @@ def test_a_busy_lock_holds_up_none_of_the_others(site: Site, log: TaskLog) -> No
 def test_a_lock_that_is_soon_free_is_taken_by_the_same_task(site: Site, log: TaskLog) -> None:
     updates = [live("soon free"), live("beside it")]
     with site.other_locks() as locks, acquire_when_possible(locks, "soon free"):
-        pack, _ = site.sender.send_together(updates)
+        batch, _ = site.sender.send_together(updates)
         wait_until(lambda: site.holds(updates[1]), what="the other one of the two")
-    assert log.summary(pack) == "2 applied"
+    assert log.summary(batch) == "2 applied"
 
 
 def test_an_error_that_nobody_foresaw_is_that_of_one_update(site: Site, log: TaskLog) -> None:
-    pack, alone = site.sender.send_together([live("raises-here"), *(live(f"good {number}") for number in range(9))])
-    assert log.summary(pack) == "10 handed over"
+    batch, alone = site.sender.send_together([live("raises-here"), *(live(f"good {number}") for number in range(9))])
+    assert log.summary(batch) == "10 handed over"
     assert "nobody foresaw this" in log.failure(alone[0])
     assert {log.result(task_id) for task_id in alone[1:]} <= {"applied", "duplicate"}
 
 
 def test_arguments_of_another_release_fail_as_one(site: Site, log: TaskLog) -> None:
-    task_id = site.app.send_task(PACK_NAME, args=[99, {"updates": []}], ignore_result=True).id
-    said = rf"Task {PACK_NAME}\[{task_id}\] raised expected: UnknownFormatError\("
+    task_id = site.app.send_task(BATCH_NAME, args=[99, {"updates": []}], ignore_result=True).id
+    said = rf"Task {BATCH_NAME}\[{task_id}\] raised expected: UnknownFormatError\("
     wait_until(lambda: re.search(said, log.worker.log), what="its failure")
 
 
 def test_it_has_the_events_of_one_task_and_shows_no_data(running: Running, site: Site, log: TaskLog) -> None:
     with task_events(site.app, running.worker) as events:
-        pack, _ = site.sender.send_together([live(f"seen {number}", data=b'"secret"') for number in range(20)])
+        batch, _ = site.sender.send_together([live(f"seen {number}", data=b'"secret"') for number in range(20)])
 
         def kinds() -> list[str]:
-            return [event["type"] for event in list(events) if event.get("uuid") == pack]
+            return [event["type"] for event in list(events) if event.get("uuid") == batch]
 
         wait_until(lambda: kinds() == ["task-received", "task-started", "task-succeeded"], what="its events")
-    [received] = [event for event in events if event.get("uuid") == pack and event["type"] == "task-received"]
-    assert (received["name"], received["args"]) == (PACK_NAME, "(20 updates)")
+    [received] = [event for event in events if event.get("uuid") == batch and event["type"] == "task-received"]
+    assert (received["name"], received["args"]) == (BATCH_NAME, "(20 updates)")
     assert "secret" not in str(events)
     assert "secret" not in log.worker.log

@@ -7,7 +7,7 @@ from lastword.contract.outcome import Outcome
 from lastword.contract.record import Update
 from lastword.contract.task import Arguments, Send
 from lastword.contract.version import Version
-from tasks.groups.packed import Pack, PreparedPack, summary
+from tasks.groups.batches import Batch, PreparedBatch, summary
 from tasks.refresh import Answer
 
 SENDS = [
@@ -25,13 +25,13 @@ SENDS = [
 
 
 def test_it_ends_once_and_with_the_last_of_its_updates() -> None:
-    ended: list[PreparedPack] = []
-    pack = Pack(SENDS, ended.append)
-    pack.answered(2, Outcome.STALE)
-    pack.answered(0, None)
+    ended: list[PreparedBatch] = []
+    batch = Batch(SENDS, ended.append)
+    batch.answered(2, Outcome.STALE)
+    batch.answered(0, None)
     assert ended == []
-    pack.answered(1, Outcome.APPLIED)
-    assert ended == [PreparedPack(SENDS, [None, Outcome.APPLIED, Outcome.STALE])]
+    batch.answered(1, Outcome.APPLIED)
+    assert ended == [PreparedBatch(SENDS, [None, Outcome.APPLIED, Outcome.STALE])]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_it_ends_once_and_with_the_last_of_its_updates() -> None:
     ],
 )
 def test_where_nothing_is_left_to_do_or_to_say_its_result_is_known(answers: list[Answer | None], result: str) -> None:
-    assert PreparedPack(SENDS, answers).result == result
+    assert PreparedBatch(SENDS, answers).result == result
 
 
 def test_the_summary_tells_what_goes_on_alone() -> None:

@@ -12,7 +12,7 @@ from lastword.contract.task import Send
 from tasks.refresh import Answer
 
 
-class PreparedPack(NamedTuple):
+class PreparedBatch(NamedTuple):
     """What a task with many updates need not do any more. ``answers``: what became of each; None: it is still to do."""
 
     sends: Sequence[Send]
@@ -24,10 +24,10 @@ class PreparedPack(NamedTuple):
         return summary(self.answers) if all(answer in UNREMARKABLE for answer in self.answers) else None
 
 
-class Pack:
+class Batch:
     """Gathers what becomes of the updates of one task, and calls ``finish`` when all have come to an end."""
 
-    def __init__(self, sends: Sequence[Send], finish: Callable[[PreparedPack], None]) -> None:
+    def __init__(self, sends: Sequence[Send], finish: Callable[[PreparedBatch], None]) -> None:
         self._sends = sends
         self._finish = finish
         self._answers: list[Answer | None] = [None] * len(sends)
@@ -38,7 +38,7 @@ class Pack:
         self._answers[place] = answer
         self._left -= 1
         if not self._left:
-            self._finish(PreparedPack(self._sends, self._answers))
+            self._finish(PreparedBatch(self._sends, self._answers))
 
 
 def summary(answers: Sequence[Answer | None]) -> str:
