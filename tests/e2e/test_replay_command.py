@@ -87,7 +87,7 @@ def test_letters_go_back_at_their_version_while_records_flow(flow: Flow) -> None
 
         assert done.code == 1
         [complaint] = done.complaints
-        assert complaint.startswith(f"letter {found['broken']['id']} is not sent back: it is still invalid")
+        assert complaint.startswith(f"dead letter {found['broken']['id']} is not sent back: it is still invalid")
         assert "sent 2 dead letters back" in done.out
         # Their first records were committed as dead letters, before the cache held anything of them.
         wait_until(lambda: flow.held().keys() >= {"fixed", "overtaken"}, what="what was sent back")

@@ -141,7 +141,7 @@ def _letters(facts: Facts) -> Iterator[str]:
     for letter in facts.letters:
         version = "" if letter.version is None else f", version {letter.version}"
         record = f" of record {letter.origin}" if letter.origin else ""
-        yield f"letter {letter.place}{record}{version}: {letter.stage}: {letter.error}: {letter.reason}"
+        yield f"dead letter {letter.place}{record}{version}: {letter.stage}: {letter.error}: {letter.reason}"
 
 
 def _group(facts: Facts) -> Iterator[str]:

@@ -32,7 +32,7 @@ def restored(read: Read, letter: StoredLetter) -> StoredLetter:
     # A topic that was made anew has another record there.
     if message is None or timestamp_of(message) != letter.timestamp_ms:
         raise RecordGoneError(
-            f"letter {letter.place} is without its record's {' and '.join(letter.omitted)}, too large for the "
+            f"dead letter {letter.place} is without its record's {' and '.join(letter.omitted)}, too large for the "
             f"dead-letter topic, and the record itself, at {letter.origin} of {letter.topic!r}, is gone"
         )
     headers = letter.headers

@@ -28,7 +28,7 @@ from lastword.process.startup import UnreachableError, wait_for
 @click.command()
 @click.argument("ids", nargs=-1, type=PLACE, metavar="[ID]...")
 @click.option("--all", "all_letters", is_flag=True, help="Send all dead letters back.")
-@click.option("--force", is_flag=True, help="Send letters back that are too old, or still invalid.")
+@click.option("--force", is_flag=True, help="Send dead letters back that are too old, or still invalid.")
 @click.option(
     "--since", "since_ms", type=TIME, metavar="TIME", help="The topic's records since: RFC 3339, or 90s, 75m, 2h, 3d."
 )

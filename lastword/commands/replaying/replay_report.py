@@ -26,7 +26,7 @@ def show_sent_back(result: SentBack, topic: str, *, as_json: bool) -> None:
         click.echo(json.dumps({"topic": topic, "sent": result.delivered, "refused": result.refused, "why": reasons}))
         return
     for place, reason in result.reasons:
-        complain(printable(f"letter {place} is not sent back: {reason}"))
+        complain(printable(f"dead letter {place} is not sent back: {reason}"))
     if result.refused > len(result.reasons):
         complain(f"and {result.refused - len(result.reasons):,} more are not sent back")
     click.echo(f"sent {counted(result.delivered, 'dead letter')} back to {topic!r}")
