@@ -48,11 +48,11 @@ test: $(INSTALLED)
 	@$(PYTEST) $(JOBS) -m core
 
 test-all: $(INSTALLED)
-	@$(FETCH)
+	@$(FETCH) --share-classes
 	@$(PYTEST) $(JOBS_OF_ALL) $(if $(WITHOUT),-m "not ($(WITHOUT))")
 
 faults: $(INSTALLED)
-	@$(FETCH)
+	@$(FETCH) --share-classes
 	@$(PYTEST) $(JOBS_OF_ALL) tests/faults
 
 soak: $(INSTALLED)

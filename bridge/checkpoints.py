@@ -73,7 +73,7 @@ class Checkpoints:
         """Check these partitions before anything of them is taken in."""
         self._unchecked.update(numbers)
 
-    def gone(self, numbers: Iterable[int]) -> None:
+    def revoked(self, numbers: Iterable[int]) -> None:
         """Forget partitions that are somebody else's."""
         for number in numbers:
             self._unchecked.discard(number)
@@ -81,7 +81,7 @@ class Checkpoints:
             self._points.pop(number, None)
             self._broken.pop(number, None)
 
-    def lost(self, what: str) -> None:
+    def rewind(self, what: str) -> None:
         """Drop all that is in flight of all partitions, since Redis may not have what it had; check them anew."""
         numbers = self._window.assigned
         logger.error("Redis does not hold what it held: %s; partitions %s are checked", what, sorted(numbers))
@@ -138,12 +138,12 @@ class Checkpoints:
             {self._records.name(p.partition): str(Marker(p.offset, self._identities[p.partition])) for p in points}
         )
 
-    def sealed(self, seal: Seal) -> None:
-        """Store for the next commit what every primary has noted."""
+    def commit(self, seal: Seal) -> None:
+        """Commit what every primary has noted under this seal."""
         self._sealed_at = time.monotonic()
         if seal.complete:
             for point in self._points.values():
-                self._records.store([point], self._identities[point.partition])
+                self._records.commit([point], self._identities[point.partition])
             self._points.clear()
 
     def _collect(self) -> None:
@@ -179,7 +179,7 @@ class Checkpoints:
         )
         self._cache.poll([], [], seal=reading)
         if reading.lost:
-            self.lost(reading.lost)
+            self.rewind(reading.lost)
             return
         reading.adopt()
         standings = self._records.standing(numbers)
@@ -211,7 +211,7 @@ class Checkpoints:
         writing = self._stamps.seal(markers, begin=True)
         self._cache.poll([], [], seal=writing)
         if writing.lost:
-            self.lost(writing.lost)
+            self.rewind(writing.lost)
             return
         for number, start in starts.items():
             self._begin(number, start, standings[number], begun)

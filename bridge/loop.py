@@ -214,9 +214,9 @@ class Bridge:
         if seal is None:
             return
         if seal.lost:
-            self._checkpoints.lost(seal.lost)
+            self._checkpoints.rewind(seal.lost)
             return
-        self._checkpoints.sealed(seal)
+        self._checkpoints.commit(seal)
         for found in polled.hopeless:
             self._give_up(found)
 
@@ -272,7 +272,7 @@ class Bridge:
     def lost(self, numbers: list[int]) -> None:
         """Drop everything of partitions that are somebody else's already."""
         self._window.revoke(numbers)
-        self._checkpoints.gone(numbers)
+        self._checkpoints.revoked(numbers)
         for number in numbers:
             self._drop(number)
             self._repeated.gone(number)

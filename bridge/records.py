@@ -186,10 +186,10 @@ class Records:
         self._gathered_at = time.monotonic()
         return self._consumer.consume(most, 0)
 
-    def store(self, points: Iterable[CommitPoint], metadata: str) -> None:
-        """Hand over what may be committed: librdkafka commits it within a second, and before a partition is given up.
+    def commit(self, points: Iterable[CommitPoint], metadata: str) -> None:
+        """Let librdkafka commit these: it does so within a second, and before a partition is given up.
 
-        A commit of our own would be undone at a revocation: librdkafka then commits what was stored last.
+        A call of its ``commit`` would be undone at a revocation: librdkafka then commits what was stored last.
         """
         for point in points:
             try:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from servers import class_data
 from servers.errors import JavaError
 
 OLDEST_MAJOR = 17
@@ -59,8 +60,10 @@ def java_command(
     """The command that runs ``main`` in a JVM tuned to start fast and stay small; temporary files: in ``directory``."""
     temporary = directory / "tmp"
     temporary.mkdir(exist_ok=True)
+    program = find_java().program
     return [
-        find_java().program,
+        program,
+        *class_data.options(program, jars),
         f"-Xmx{heap}",
         "-XX:+UseSerialGC",
         "-XX:TieredStopAtLevel=1",

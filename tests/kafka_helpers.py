@@ -168,7 +168,7 @@ class Member:
         wait_until(joined, what=f"{partitions} partitions assigned")
 
     def store(self, offset: int, metadata: str = "", *, number: int = 0) -> None:
-        self.records.store([CommitPoint(number, 1, offset)], metadata)
+        self.records.commit([CommitPoint(number, 1, offset)], metadata)
 
     def close(self) -> None:
         if self._open:

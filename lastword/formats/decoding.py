@@ -125,7 +125,7 @@ def _named_by_key(record: Record, rules: Rules) -> Iterator[str]:
 
 def _checked(given: object) -> Change:
     if not isinstance(given, Change):
-        raise TypeError(f"it returned {given!r:.80} among the changes; wanted is a lastword.publisher.publisher.Change")
+        raise TypeError(f"it returned {given!r:.80} among the changes; wanted is a lastword.Change")
     return given
 
 

@@ -82,7 +82,7 @@ class Locks:
             return True
         if session.table.knows(product_id):
             return session.table.wait_free(product_id, wait_s)
-        return session.gone(product_id).wait(wait_s)
+        return session.watch(product_id).wait(wait_s)
 
     def release(self, grant: Grant) -> None:
         """Give the grant's locks back, not waiting for ZooKeeper. Never raises; a second time it does nothing."""

@@ -148,7 +148,7 @@ class Session:
         for start in range(0, len(to_delete), MULTI_MAX):
             self._delete_locks(to_delete[start : start + MULTI_MAX])
 
-    def gone(self, product_id: str) -> threading.Event:
+    def watch(self, product_id: str) -> threading.Event:
         """An event that is set once the product's lock, another process's, is gone, or the connection is.
 
         One watch per product, however many threads wait, and however often.

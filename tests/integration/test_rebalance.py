@@ -63,7 +63,7 @@ def test_partitions_move_to_a_newcomer_and_back(kafka_server: Reachable, topic: 
         def commit(numbers: list[int]) -> None:
             # They are still ours here: a commit counts, and whoever comes next begins after it.
             committing.extend(numbers)
-            old.records.store([CommitPoint(number, 1, 3) for number in numbers], RUN_ID)
+            old.records.commit([CommitPoint(number, 1, 3) for number in numbers], RUN_ID)
 
         old.on_revoked = commit
         with Member(address, topic, group, protocol) as new:
@@ -76,7 +76,7 @@ def test_partitions_move_to_a_newcomer_and_back(kafka_server: Reachable, topic: 
 
             got[new] += new.fetch_until(1 - len(got[new])) if not got[new] else []
             assert values(got[new]) == [b"3"]
-            new.records.store([CommitPoint(moved, 1, 4)], "new")
+            new.records.commit([CommitPoint(moved, 1, 4)], "new")
         assert committed(address, group, topic, moved) == (4, "new")
 
         # It comes back paused, as it left, in librdkafka's memory: both are said again.
@@ -183,7 +183,7 @@ def test_close_returns_without_an_answer_from_kafka(
     with Member(address, topic, group) as member:
         produce(address, topic, numbered(2))
         member.fetch_until(2)
-        member.on_revoked = lambda _: member.records.store([CommitPoint(0, 1, 2)], RUN_ID)
+        member.on_revoked = lambda _: member.records.commit([CommitPoint(0, 1, 2)], RUN_ID)
         own_kafka.pause()
         try:
             with at_most(60, "to close"):

@@ -211,7 +211,7 @@ class SimulatedBridge:
             for offset, identity in [self.group.committed.get(number, (None, ""))]
         }
 
-    def store(self, points: Iterable[CommitPoint], metadata: str) -> None:
+    def commit(self, points: Iterable[CommitPoint], metadata: str) -> None:
         for number, _, offset in points:
             if Identity.parse(metadata).topic == self.group.topic:
                 for update in self.group.log[number][:offset]:
@@ -235,7 +235,7 @@ class SimulatedBridge:
             self.group.silent -= 1
             raise NotAnsweredError("no answer")
 
-    def commit(self) -> None:
+    def auto_commit(self) -> None:
         for number, stored in self.stored.items():
             committed = self.group.committed.get(number, (-1, ""))[0]
             if self.group.owner.get(number) is self and stored[0] > committed:
@@ -250,9 +250,9 @@ class SimulatedBridge:
         self.checkpoints.assigned([number])
 
     def gone(self, number: int) -> None:
-        self.commit()
+        self.auto_commit()
         self.window.revoke([number])
-        self.checkpoints.gone([number])
+        self.checkpoints.revoked([number])
         self.stored.pop(number, None)
 
     def turn(self, most: int) -> None:
@@ -282,9 +282,9 @@ class SimulatedBridge:
         except CacheUnavailableError:
             return
         if seal.lost:
-            self.checkpoints.lost(seal.lost)
+            self.checkpoints.rewind(seal.lost)
             return
-        self.checkpoints.sealed(seal)
+        self.checkpoints.commit(seal)
         for product, held in look.versions.items():
             self.window.observe(product, held, self.now)
         self.window.polled(due, self.now)
@@ -353,7 +353,7 @@ class RewindMachine(RuleBasedStateMachine):
 
     @rule(at=which)
     def commit(self, at: int) -> None:
-        self.bridges[at].commit()
+        self.bridges[at].auto_commit()
 
     @rule(primary=primaries)
     def save(self, primary: int) -> None:
@@ -440,7 +440,7 @@ class RewindMachine(RuleBasedStateMachine):
                 for update in bridge.send(100):
                     self.cache.write(update)
                 bridge.sweep()
-                bridge.commit()
+                bridge.auto_commit()
             self.markers_are_true()
             if self.settled():
                 return
@@ -534,7 +534,7 @@ def test_a_partition_is_read_from_where_it_was_checked_though_its_commit_changed
         first.sweep()
         for update in first.send(9):
             cache.write(update)
-    first.commit()
+    first.auto_commit()
     assert group.committed[0][0] == len(updates)
 
     for primary in cache.primaries:
@@ -614,13 +614,13 @@ def test_a_bridge_that_lingers_makes_nobody_go_back(committed: bool) -> None:  #
     carry(lingering)
     if committed:
         lingering.sweep()
-        lingering.commit()
+        lingering.auto_commit()
     group.log[0] = updates
     carry(lingering)
     owner.assigned(0)
     carry(owner)
     owner.sweep()
-    owner.commit()
+    owner.auto_commit()
     assert group.committed[0][0] == len(updates)
     before = group.committed[0]
     lingering.sweep()

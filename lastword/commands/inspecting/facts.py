@@ -17,7 +17,7 @@ from lastword.contract.rfc3339 import format_rfc3339
 from lastword.kafka.group import Group, Progress
 from lastword.settings.flow import DEFAULT_PREFIX
 from tasks.broker.under_way import TaskState, UnderWay
-from tasks.lock.holder import Locking
+from tasks.lock.inspection import Locking
 
 DEFAULT: Final = Destination(DEFAULT_FLOW, DEFAULT_PREFIX)
 

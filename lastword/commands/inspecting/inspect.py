@@ -31,7 +31,7 @@ from lastword.process.reach import reach_cache
 from lastword.process.startup import UnreachableError, wait_for
 from lastword.settings.shared import SettingsError
 from tasks.broker.under_way import UnderWay, read_under_way
-from tasks.lock.holder import Locking, read_locking
+from tasks.lock.inspection import Locking, read_locking
 
 
 @click.command()

@@ -16,7 +16,7 @@ from lastword.contract.flow import Destination
 from lastword.contract.printable import counted, printable
 from lastword.contract.version import Version
 from tasks.broker.under_way import UnderWay
-from tasks.lock.holder import Locking
+from tasks.lock.inspection import Locking
 
 PREVIEW: Final = 160
 

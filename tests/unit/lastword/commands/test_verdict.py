@@ -19,7 +19,7 @@ from lastword.contract.record import Rules
 from lastword.contract.version import Version
 from lastword.kafka.group import Group, Progress
 from tasks.broker.under_way import TaskState, UnderWay
-from tasks.lock.holder import Holder, Locking
+from tasks.lock.inspection import Holder, Locking
 
 NOW_S = 1_763_800_100.0
 FREE = Locking("/lastword/locks/73/p42", None, 1, ("host:1",))

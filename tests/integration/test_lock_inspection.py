@@ -10,7 +10,7 @@ from lastword.contract.errors import SessionLostError
 from lastword.settings.shared import TaskSettings, load
 from servers import Reachable, ZooKeeper
 from servers.ports import free_port
-from tasks.lock.holder import read_locking
+from tasks.lock.inspection import read_locking
 from tasks.lock.path import lock_path
 from tasks.lock.zookeeper_client import Security
 from tests.kafka_helpers import at_most
