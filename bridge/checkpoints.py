@@ -155,13 +155,18 @@ class Checkpoints:
         """Find out from where the unchecked partitions are to be read; return those that are read from there now."""
         begun: set[int] = set()
         settled = self._unchecked and self._unchecked & self._records.settled()
-        if settled and self._back_off.ready(time.monotonic()):
+        overdue = self._unchecked and self._unchecked & self._records.overdue()
+        if (settled or overdue) and self._back_off.ready(time.monotonic()):
             try:
-                self._check(sorted(settled), begun)
+                if settled:
+                    self._check(sorted(settled), begun)
+                if overdue:
+                    self._records.standing(overdue)
             except (CacheUnavailableError, NotAnsweredError) as error:
                 if type(error) is not self._told:
                     self._told = type(error)
-                    logger.warning("not known yet from where partitions %s are to be read: %s", settled, error)
+                    numbers = sorted(self._unchecked)
+                    logger.warning("not known yet from where partitions %s are to be read: %s", numbers, error)
                 self._back_off.failed(time.monotonic())
             else:
                 self._told = None

@@ -164,11 +164,12 @@ class Records:
                 continue
             if number is None or number in self._gone:
                 continue
-            self._settling.delivered(number)
+            settled = self._settling.delivered(number)
             if error is None:
-                if self._sequel.follows(number, offset, self._first):
+                # Others are read again from where it is certain; and may come twice.
+                if settled and self._sequel.follows(number, offset, self._first):
                     records.append(message)
-            elif self._sequel.ends(number, offset):
+            elif settled and self._sequel.ends(number, offset):
                 self.ends[number] = offset
         return records
 
@@ -209,6 +210,7 @@ class Records:
             standings = {one.partition: self._standing(one, max(0.1, end - time.monotonic())) for one in found}
         except KafkaException as error:
             raise NotAnsweredError(f"Kafka: {error.args[0].str()}") from error
+        self._settling.answered(standings)
         return {number: standing for number, standing in standings.items() if standing is not None}
 
     def _standing(self, one: TopicPartition, timeout_s: float) -> Standing | None:
@@ -279,13 +281,17 @@ class Records:
         """The partitions in which librdkafka has found its place: no other is to be paused or read from elsewhere."""
         return self._settling.settled()
 
+    def overdue(self) -> frozenset[int]:
+        """The partitions of which nothing has come for long: whether Kafka answers is to be asked."""
+        return self._settling.overdue()
+
     def pause_only(self, numbers: frozenset[int], assigned: frozenset[int]) -> None:
         """Pause these of the assigned partitions and let the others flow; those that are not ``settled`` flow."""
         settled = self.settled()
         paused, resumed = numbers & settled, (assigned - numbers) & settled
         if (paused, resumed) == self._paused:
             return
-        # A pause outlives a reassignment of the partition: both are said explicitly after each one.
+        # librdkafka remembers a pause; each assignment begins without one.
         try:
             self._consumer.pause([TopicPartition(self._topic, number) for number in sorted(paused)])
             self._consumer.resume([TopicPartition(self._topic, number) for number in sorted(resumed)])
@@ -313,6 +319,7 @@ class Records:
         numbers = sorted(partition.partition for partition in partitions)
         logger.info("partitions %s: %s", what, numbers)
         self._paused = None
+        self._settling.rebalanced()
         if what == "assigned":
             self._mixed.update(self._gone.intersection(numbers))
             self._settling.assigned(numbers)

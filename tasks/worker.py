@@ -25,7 +25,6 @@ from lastword.settings.stock import is_stock
 from tasks.broker.worker_name import take_free_name
 from tasks.celery_app import app
 from tasks.groups.groups import GROUP_MAX
-from tasks.groups.pool import GroupPool
 from tasks.groups.worker_options import mind_options
 from tasks.lock.opening import open_locks
 from tasks.resources import Resources, close_locks, resources
@@ -102,9 +101,12 @@ def fit_to_pool(sender: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's signa
     except SettingsError as error:
         leave(str(error), EXIT_SETTINGS)
     # Celery reckons from the number of cores.
-    if sender.pool_cls in {GROUP_POOL, GroupPool}:
+    if is_stock():
+        return
+    pool = get_implementation(sender.pool_cls)
+    if f"{pool.__module__}:{pool.__name__}" == GROUP_POOL:
         sender.concurrency, sender.prefetch_multiplier = 1, PREFETCH
-    elif not is_stock() and get_implementation(sender.pool_cls).__module__ == CELERYS_THREADS:
+    elif pool.__module__ == CELERYS_THREADS:
         sender.pool_cls = THREAD_POOL
 
 

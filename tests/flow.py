@@ -178,7 +178,8 @@ class Flow:
         held = self.held()  # after the offsets: what was visible when they were committed is visible now
         for number, offset in committed.items():
             for at, product, version in self.delivered[number]:
-                assert at >= offset or held.get(product, (0, 0)) >= version, (number, offset, at, product, version)
+                passed = (number, offset, at, product, version)
+                assert at >= offset or held.get(product, (0, 0)) >= version, f"BROKEN: a commit passes {passed}"
         return committed
 
     def wait_until_fresh(self, *, deadline_s: float = DEADLINE_S) -> None:

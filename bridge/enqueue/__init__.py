@@ -1,1 +1,1 @@
-"""Celery tasks out: the messages, the outbox, what is sent again."""
+"""Celery tasks out: the messages, and what has become of them."""

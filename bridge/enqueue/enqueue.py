@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from celery import Celery
 from kombu import Connection
@@ -14,13 +14,16 @@ from kombu.exceptions import KombuError
 
 from bridge.delivery.evidence import is_marked
 from bridge.delivery.in_flight import InFlight
-from bridge.enqueue.stock_messages import StockMessages
-from bridge.enqueue.task_message import TaskMessage, TaskMessages
-from lastword.broker.transport import reason
+from bridge.enqueue.task_message import TaskMessage
+from lastword.broker.reason import reason
 from lastword.contract.flow import Destination
 from lastword.contract.task import Arguments, Send
 from lastword.contract.task_id import repetition_id
 from lastword.settings.stock import is_stock
+
+if TYPE_CHECKING:
+    from bridge.enqueue.own_messages import OwnMessages
+    from bridge.enqueue.stock_messages import StockMessages
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +44,16 @@ def task_id(topic: str, partition: int, offset: int, position: int = 0) -> str:
     Topic, partition and offset, and the place in the record if not the first.
     """
     return f"{topic}:{partition}:{offset}{f':{position}' if position else ''}"
+
+
+def _messages(app: Celery) -> "OwnMessages | StockMessages":
+    if is_stock():
+        from bridge.enqueue.stock_messages import StockMessages  # noqa: PLC0415
+
+        return StockMessages(app, timeout_s=PUBLISH_TIMEOUT_S)
+    from bridge.enqueue.own_messages import OwnMessages  # noqa: PLC0415 - rests on private parts of kombu
+
+    return OwnMessages(app, timeout_s=PUBLISH_TIMEOUT_S)
 
 
 class Enqueuer:
@@ -66,8 +79,7 @@ class Enqueuer:
         self._to = to
         self._connection: Connection | None = None
         self._channel: Any = None
-        messages = StockMessages if is_stock() else TaskMessages
-        self._messages = messages(app, timeout_s=PUBLISH_TIMEOUT_S)
+        self._messages = _messages(app)
         instance = secrets.token_hex(6)
         self._nonces = (f"{instance}-{number:x}" for number in itertools.count())
 

@@ -12,7 +12,7 @@ from bridge.enqueue.task_message import TRANSIENT, TaskMessage
 
 
 class StockMessages:
-    """What ``TaskMessages`` does, by the public calls of Celery and kombu."""
+    """What ``OwnMessages`` does, by the public calls of Celery and kombu."""
 
     def __init__(self, app: Celery, *, timeout_s: float) -> None:
         self._app = app

@@ -5,7 +5,7 @@ from typing import Any
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from lastword.broker.transport import reason
+from lastword.broker.reason import reason
 from lastword.settings.shared import SettingsError
 
 

@@ -18,13 +18,10 @@ from queue import Empty
 from typing import Any, Final
 
 import msgspec
-from kombu.exceptions import KombuError
 from kombu.transport import redis, virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 from redis.exceptions import RedisError, ResponseError
-
-from lastword.redis.errors import explain
 
 logger = logging.getLogger(__name__)
 
@@ -49,14 +46,6 @@ They are the server's state; Celery would end the worker for them. Behind the sa
 _JSON: Final = "application/json"
 _decoder = msgspec.json.Decoder()
 _KombuChannel: Any = redis.Channel  # whose stubs know little of what is used here
-
-
-def reason(error: BaseException) -> str:
-    """What to tell a person about an error of any broker; kombu tells only its words."""
-    error = (error.__cause__ if isinstance(error, KombuError) else None) or error
-    if isinstance(error, RedisError):
-        return explain(error)
-    return repr(error) if isinstance(error, LookupError) else str(error) or type(error).__name__
 
 
 class MalformedError(Exception):

@@ -95,6 +95,9 @@ def _stock_pipeline(client: redis.Redis, commands: Sequence[Command]) -> list[An
         answers: list[Any] = pipe.execute(raise_on_error=False)
     except RedisError as error:
         return [error] * len(commands)
+    except BaseException:  # in the middle of the answers: redis-py keeps the connection, with the others still to come
+        client.connection_pool.disconnect(inuse_connections=False)
+        raise
     return answers
 
 

@@ -16,7 +16,7 @@ from celery.worker.consumer import consumer, control
 from celery.worker.state import maybe_shutdown
 from kombu.exceptions import OperationalError
 
-from lastword.broker.transport import reason
+from lastword.broker.reason import reason
 from tasks.broker.events import TWICE
 
 logger = logging.getLogger(__name__)

@@ -79,7 +79,7 @@ def test_partitions_move_to_a_newcomer_and_back(kafka_server: Reachable, topic: 
             new.records.commit([CommitPoint(moved, 1, 4)], "new")
         assert committed(address, group, topic, moved) == (4, "new")
 
-        # It comes back paused, as it left, in librdkafka's memory: both are said again.
+        # It was paused when it left, which librdkafka remembers; it flows again all the same.
         wait_until(lambda: not old.records.fetch(1, 0.05) and len(old.assigned) == 2, what="its return")
         old.records.pause_only(frozenset({kept}), frozenset({0, 1}))
         produce(address, topic, [Given(value=b"back", partition=moved)])

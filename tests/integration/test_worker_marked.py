@@ -7,7 +7,8 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from bridge.enqueue.task_message import TaskMessage, TaskMessages
+from bridge.enqueue.own_messages import OwnMessages
+from bridge.enqueue.task_message import TaskMessage
 from lastword.cache.failures import failure_key
 from lastword.cache.started import started_key
 from lastword.contract.record import Update
@@ -80,7 +81,7 @@ def test_a_repetition_of_an_older_bridge_has_the_first_tasks_id(site: Site, log:
     first = record_id(send(site, update))
     with site.app.connection_for_write() as connection, connection.channel() as channel:
         arguments = Arguments(update=update, nonce=MARKED, first_sent=0.0, not_after=time.time() + 600, marked=True)
-        TaskMessages(site.app, timeout_s=5).publish(channel, [TaskMessage.of(Send(first, arguments))])
+        OwnMessages(site.app, timeout_s=5).publish(channel, [TaskMessage.of(Send(first, arguments))])
     assert log.result(first) == "duplicate"
     wait_until_mark_is_gone(site, first)
 

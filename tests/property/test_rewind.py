@@ -173,6 +173,7 @@ class SimulatedBridge:
         self.known = group.topic
         self.attentive = True
         self.position: dict[int, int] = {}
+        self.unsettled: set[int] = set()
         self.stored: dict[int, tuple[int, str]] = {}
 
     # What TopicWatch does.
@@ -189,7 +190,11 @@ class SimulatedBridge:
     # What Records does.
 
     def settled(self) -> frozenset[int]:
-        return self.window.assigned
+        """All but those of which nothing has been delivered yet."""
+        return self.window.assigned - self.unsettled
+
+    def overdue(self) -> frozenset[int]:
+        return frozenset()
 
     def refresh(self) -> None:
         self.answer()
@@ -251,6 +256,7 @@ class SimulatedBridge:
 
     def gone(self, number: int) -> None:
         self.auto_commit()
+        self.unsettled.discard(number)
         self.window.revoke([number])
         self.checkpoints.revoked([number])
         self.stored.pop(number, None)
@@ -393,8 +399,8 @@ class RewindMachine(RuleBasedStateMachine):
     def sleep(self, at: int, attentive: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
         self.bridges[at].attentive = attentive
 
-    @rule(number=numbers, noticed=st.booleans())
-    def move(self, number: int, noticed: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
+    @rule(number=numbers, noticed=st.booleans(), settled=st.booleans())
+    def move(self, number: int, noticed: bool, settled: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
         """To the other bridge; the one that does not notice goes on with it, in vain."""
         old = self.group.owner[number]
         new = next(bridge for bridge in self.bridges if bridge is not old)
@@ -403,6 +409,12 @@ class RewindMachine(RuleBasedStateMachine):
         if number in new.window.assigned:
             new.gone(number)
         new.assigned(number)
+        if not settled:
+            new.unsettled.add(number)
+
+    @rule(at=which)
+    def find_its_places(self, at: int) -> None:
+        self.bridges[at].unsettled.clear()
 
     @rule(at=which)
     def kill(self, at: int) -> None:
@@ -430,6 +442,7 @@ class RewindMachine(RuleBasedStateMachine):
         self.cache.losses, self.group.silent = [], 0
         for bridge in self.bridges:
             bridge.attentive = True
+            bridge.unsettled.clear()
             for number in bridge.window.assigned:
                 if self.group.owner[number] is not bridge:
                     bridge.gone(number)
