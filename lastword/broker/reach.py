@@ -37,6 +37,11 @@ def _unreadable_broker_url() -> SettingsError:
     )
 
 
+def _is_vague(said: str) -> bool:
+    """Whether it is what one hears from a server of another kind."""
+    return "closed" in said or said == "timed out"
+
+
 def reach_broker(app: Celery) -> None:
     """Return when the Celery broker takes our queue; ConnectionError with a reason when not, SettingsError for its URL.
 
@@ -49,6 +54,7 @@ def reach_broker(app: Celery) -> None:
             app.amqp.queues[app.conf.task_default_queue](connection.default_channel).declare()
         # What kombu does not try again comes as RabbitMQ's own: a wrong password, a virtual host that is not there.
         except (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
-            raise ConnectionError(reason(error)) from error
+            said = reason(error)
+            raise ConnectionError(f"{said}; is it a broker's port?" if _is_vague(said) else said) from error
         except ValueError:
             raise _unreadable_broker_url() from None

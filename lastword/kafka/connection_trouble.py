@@ -48,7 +48,7 @@ class Ear(logging.Handler):
         # A host with two addresses may refuse the one and have trouble with TLS at the other.
         tls = [error for error in errors if error.code() == KafkaError._SSL]  # noqa: SLF001
         said = [*(error.str() for error in (*tls, *errors)), *self._log, otherwise.str()][0]
-        return said + _hint(said, properties)
+        return said.partition(": increase receive.message.max.bytes")[0] + _hint(said, properties)
 
 
 def _hint(said: str, properties: Properties) -> str:
@@ -57,6 +57,10 @@ def _hint(said: str, properties: Properties) -> str:
         return _certificate_hint(said, properties)
     if "Disconnected" in said:
         return f"; is {protocol} what this port speaks?"
+    if "Invalid response size" in said:
+        return "; what answers there is not Kafka"
+    if said == KafkaError(KafkaError._TIMED_OUT).str():  # noqa: SLF001 - the library's own name for the code
+        return "; no connection came about, it hangs, or what answers there is not Kafka"
     return ""
 
 

@@ -10,7 +10,8 @@ def reach_cache(cache: Cache) -> None:
     try:
         policy = cache.eviction_policy()
     except CacheUnavailableError as error:
-        raise ConnectionError(str(error)) from error
+        vague = "closed by server" in str(error)
+        raise ConnectionError(f"{error} Is it a Redis's port?" if vague else str(error)) from error
     if policy != "noeviction":
         complain(
             f"Redis at {cache.address} has the maxmemory-policy {policy!r}: it may forget a version, and then an older "

@@ -33,6 +33,7 @@ _CODES: Final = {
 
 _ADVICE: Final = {
     "BUSY": "a script runs on it for too long: SCRIPT KILL ends it",
+    "InvalidResponse": "what answers there is not Redis",
     "LOADING": "it reads its data from disk",
     "MASTERDOWN": "it is a replica that has lost its primary",
     "MAXCLIENTS": "its maxclients is reached",

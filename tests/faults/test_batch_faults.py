@@ -13,7 +13,7 @@ from tests.faults.test_poison import POISONED, QUICK, dead_letters, kept_running
 from tests.faults.znodes import locked_elsewhere
 from tests.flow import Flow
 from tests.history.recorded_flow import RecordedFlow
-from tests.pools import GROUP, POOLS, name_of
+from tests.pools import GROUP, POOLS_WHERE_A_SERVER_FAILS, name_of
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
@@ -29,7 +29,7 @@ def is_batched(log: str) -> bool:
     return f"Task {BATCH_NAME}[" in log
 
 
-@POOLS
+@POOLS_WHERE_A_SERVER_FAILS
 def test_a_worker_killed_with_all_that_it_has_fetched(flow: Flow, pool: tuple[str, ...]) -> None:
     with flow.bridge(**BATCHED):
         flow.publish(*MANY)
@@ -56,7 +56,7 @@ def test_the_broker_wiped(flow: Flow, name: str, request: pytest.FixtureRequest)
         with measured(flow, "Celery broker wiped", under=f"{broker.name}, group, 200 updates a task") as measurement:
             broker.wipe()
             with celery_worker(flow.environment, *GROUP) as worker:
-                flow.wait_until_fresh()
+                flow.wait_until_fresh(deadline_s=LONG_S)
                 flow.wait_until_all_is_committed()
                 assert is_batched(worker.log), "what was not sent before shares tasks"
                 assert f"Task {TASK_NAME}[" in worker.log, "what is sent again does not"
@@ -65,12 +65,12 @@ def test_the_broker_wiped(flow: Flow, name: str, request: pytest.FixtureRequest)
 
 def test_a_bridge_killed_in_the_middle(flow: Flow) -> None:
     with flow.bridge(**BATCHED) as bridge:
-        flow.publish(*MANY)
+        flow.publish(*FEW)
         with celery_worker(flow.environment, *GROUP) as worker:
             flow.wait_until_visible(0.1)
             bridge.kill()
             with flow.bridge(**BATCHED):
-                flow.wait_until_fresh()
+                flow.wait_until_fresh(deadline_s=LONG_S)
                 flow.wait_until_all_is_committed()
             assert is_batched(worker.log)
 

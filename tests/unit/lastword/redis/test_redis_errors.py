@@ -3,7 +3,7 @@
 import pytest
 from redis._parsers.base import BaseParser
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import InvalidResponse, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from lastword.redis.errors import NotPrimaryError, code_of, explain, is_refusal
@@ -86,3 +86,8 @@ def test_a_replica_is_one_thing_whoever_says_so() -> None:
 
 def test_a_lone_server_that_became_a_clusters_says_which_url_it_wants() -> None:
     assert "redis+cluster://" in explain(answered("MOVED 3999 127.0.0.1:6381"))
+
+
+def test_an_answer_that_is_none_of_redis_is_said_to_be_another_servers() -> None:
+    error = InvalidResponse('Protocol error, got "A" as reply type byte')
+    assert explain(error).endswith("(what answers there is not Redis)")
