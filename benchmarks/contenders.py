@@ -35,6 +35,7 @@ class Mode:
     workers: int = 1
     bridges: int = 1
     published_before: bool = True
+    stock: bool = False
 
 
 BATCHED = Mode("pipeline, 200 updates a task", updates_per_task=200)
@@ -44,6 +45,8 @@ def pipeline(site: Site, load: Load, mode: Mode | None = None) -> Measurement:
     """Bridge and worker; from the bridge's assignment until Redis shows every product's newest version."""
     mode = mode or Mode()
     environment = {"LASTWORD_UPDATES_PER_TASK": str(mode.updates_per_task)}
+    if mode.stock:
+        environment["LASTWORD_STOCK"] = "true"
     if mode.broker_url:
         environment["CELERY_BROKER_URL"] = mode.broker_url
     with (

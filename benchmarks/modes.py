@@ -15,6 +15,7 @@ def modes(rabbitmq_url: str | None) -> list[Mode]:
         *(Mode(f"prefork {count}", _pool("processes", count)) for count in (2, 4, 8, 16)),
         *(Mode(f"threads {count}", _pool("threads", count)) for count in (4, 8, 16, 32)),
         Mode("solo", ("--pool", "solo")),
+        Mode("threads 8, LASTWORD_STOCK", _pool("threads", 8), stock=True),
         *(Mode(f"prefork 2, prefetch {n}", pair, {"worker_prefetch_multiplier": n}) for n in (1, 32, 128)),
         Mode("default, acks_late", settings=late),
     ]
