@@ -55,6 +55,8 @@ def reach_broker(app: Celery) -> None:
         # What kombu does not try again comes as RabbitMQ's own: a wrong password, a virtual host that is not there.
         except (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
             said = reason(error)
-            raise ConnectionError(f"{said}; is it a broker's port?" if _is_vague(said) else said) from error
+            raise ConnectionError(
+                f"{said}; is it a broker's port, with TLS or without as the URL has it?" if _is_vague(said) else said
+            ) from error
         except ValueError:
             raise _unreadable_broker_url() from None

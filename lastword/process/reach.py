@@ -11,7 +11,9 @@ def reach_cache(cache: Cache) -> None:
         policy = cache.eviction_policy()
     except CacheUnavailableError as error:
         vague = "closed by server" in str(error)
-        raise ConnectionError(f"{error} Is it a Redis's port?" if vague else str(error)) from error
+        raise ConnectionError(
+            f"{error} Is it a Redis's port, with TLS or without as the URL has it?" if vague else str(error)
+        ) from error
     if policy != "noeviction":
         complain(
             f"Redis at {cache.address} has the maxmemory-policy {policy!r}: it may forget a version, and then an older "

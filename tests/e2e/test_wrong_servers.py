@@ -18,11 +18,11 @@ SECONDS = {"LASTWORD_STARTUP_DEADLINE_S": "4", "LASTWORD_CREATE_TOPICS": "true"}
             "ZooKeeper",
             "LASTWORD_KAFKA_SECURITY_PROTOCOL (plaintext) what this port",
         ),
-        ("REDIS_URL", "redis://{}/0", "Kafka", "Is it a Redis's port?"),
-        ("REDIS_URL", "redis://{}/0", "ZooKeeper", "Is it a Redis's port?"),
-        ("CELERY_BROKER_URL", "redis://{}/1", "Kafka", "is it a broker's port?"),
-        ("CELERY_BROKER_URL", "amqp://{}//", "Kafka", "is it a broker's port?"),
-        ("CELERY_BROKER_URL", "amqp://{}//", "Redis", "is it a broker's port?"),
+        ("REDIS_URL", "redis://{}/0", "Kafka", "Is it a Redis's port, with TLS"),
+        ("REDIS_URL", "redis://{}/0", "ZooKeeper", "Is it a Redis's port, with TLS"),
+        ("CELERY_BROKER_URL", "redis://{}/1", "Kafka", "is it a broker's port, with TLS"),
+        ("CELERY_BROKER_URL", "amqp://{}//", "Kafka", "is it a broker's port, with TLS"),
+        ("CELERY_BROKER_URL", "amqp://{}//", "Redis", "is it a broker's port, with TLS"),
     ],
 )
 def test_it_is_said_that_another_server_may_answer(
