@@ -10,6 +10,7 @@ from bridge.delivery.evidence import Hopeless, hopeless, loaded, marked_sends
 from bridge.delivery.in_flight import InFlight
 from bridge.delivery.window import Window
 from bridge.enqueue.enqueue import EnqueueError, Enqueuer
+from lastword.broker.outage import Reasons
 from lastword.cache.cache import Cache
 from lastword.cache.seal import Seal
 from lastword.contract.errors import CacheUnavailableError
@@ -27,9 +28,6 @@ FAILURES_AFTER_S: Final = 0.05
 FAILURES_AFTER_MAX_S: Final = 1.0
 """How old a send must be before anybody asks whether it has failed: hardly any has before it is usually found."""
 
-REASONS_MAX: Final = 8
-"""The most reasons that are said of one outage; more are the same in other words."""
-
 COMPLAIN_EVERY_S: Final = 10.0
 
 
@@ -43,9 +41,8 @@ class Polled(NamedTuple):
 class Delivery:
     """Sends what is in a window and polls the cache for it. One thread.
 
-    ``broker_trouble`` is why the broker did not take the last tasks for sure, ``cache_trouble`` why the cache could not
-    be asked, or not about everything; empty: nothing is wrong. The log has each once.
-    ``presumed_lost``: some were since somebody has set it to false.
+    ``cache_trouble`` is why the cache could not be asked, or not about everything; empty: nothing is wrong. The log has
+    each trouble once. ``presumed_lost``: some were since somebody has set it to false.
     """
 
     def __init__(
@@ -63,13 +60,16 @@ class Delivery:
         self._started_max_s = started_max_s
         self._send_back_off = BackOff(back_off_max_s)
         self._poll_back_off = BackOff(back_off_max_s)
-        self._broker_away_since = 0.0
-        self._said: set[str] = set()
+        self._broker = Reasons()
         self._partly = False
         self._next_complaint = 0.0
-        self.broker_trouble = ""
         self.cache_trouble = ""
         self.presumed_lost = False
+
+    @property
+    def broker_trouble(self) -> str:
+        """Why the broker did not take the last tasks for sure; empty: it did."""
+        return self._broker.last
 
     def idle_s(self, most_s: float) -> float:
         """How long nothing is to be done here, ``most_s`` at most."""
@@ -90,32 +90,20 @@ class Delivery:
         try:
             self._enqueuer.send(entries)
         except EnqueueError as error:
-            self._complain_of_the_broker(len(entries), str(error), now)
+            if self._broker.add(str(error), now):
+                logger.warning(
+                    "it is not certain that the Celery broker took %d tasks; they are sent again until it does: %s",
+                    len(entries),
+                    error,
+                )
             self._window.uncertain(entries, now)
             self._send_back_off.failed(time.monotonic())
         else:
-            self._rejoice()
+            away_s = self._broker.end()
+            if away_s is not None:
+                logger.warning("the Celery broker takes tasks again, after %.0f s", away_s)
             self._window.sent(entries, time.monotonic())
             self._send_back_off.succeeded()
-
-    def _complain_of_the_broker(self, count: int, reason: str, now: float) -> None:
-        if not self.broker_trouble:
-            self._broker_away_since = now
-        self.broker_trouble = reason
-        if reason not in self._said and len(self._said) < REASONS_MAX:
-            self._said.add(reason)
-            logger.warning(
-                "it is not certain that the Celery broker took %d tasks; they are sent again until it does: %s",
-                count,
-                reason,
-            )
-
-    def _rejoice(self) -> None:
-        if self.broker_trouble:
-            away_s = time.monotonic() - self._broker_away_since
-            logger.warning("the Celery broker takes tasks again, after %.0f s", away_s)
-        self.broker_trouble = ""
-        self._said.clear()
 
     # What the cache holds.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from celery import Celery
 from kombu import Connection
+from kombu.common import maybe_declare
 from kombu.exceptions import KombuError
 
 from bridge.delivery.evidence import is_marked
@@ -160,7 +161,8 @@ class Enqueuer:
                 # Otherwise kombu connects at the first publish, and pauses for seconds before it tries again.
                 self._connection.ensure_connection(max_retries=1, interval_start=0, timeout=PUBLISH_TIMEOUT_S)
                 self._channel = self._connection.channel()
-                self._messages.declare(self._channel)
+                # A broker drops what is for no queue.
+                maybe_declare(self._app.amqp.queues[self._app.conf.task_default_queue], self._channel)
             yield self._channel
         except self._errors() as error:
             self._drop()

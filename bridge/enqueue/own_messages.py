@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import msgspec
 from celery import Celery
-from kombu.common import maybe_declare
 
 from bridge.enqueue.task_message import TRANSIENT, TaskMessage
 from lastword.broker.transport import Channel
@@ -26,16 +25,11 @@ class OwnMessages:
         made = app.amqp.as_task_v2(
             "", TASK_NAME, args=(), argsrepr="", kwargsrepr="{}", origin="lastword-bridge", ignore_result=True
         )
-        self._queue: Any = app.amqp.queues[app.conf.task_default_queue]
         self._timeout_s = timeout_s
         self._headers: dict[str, Any] = made.headers
         self._properties: dict[str, Any] = {**made.properties, "delivery_mode": TRANSIENT}
-        self._name: str = self._queue.name
+        self._name: str = app.amqp.queues[app.conf.task_default_queue].name
         self._embedded = made.body[2]
-
-    def declare(self, channel: Any) -> None:  # noqa: ANN401 - kombu's
-        """Make the queue unless it is there: a broker drops what is for none."""
-        maybe_declare(self._queue, channel)
 
     def publish(self, channel: Any, tasks: Sequence[TaskMessage]) -> None:  # noqa: ANN401 - kombu's
         """Put the tasks into the queue, in order; to Redis in few round trips."""

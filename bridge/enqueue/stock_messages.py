@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 from celery import Celery
 from kombu import Producer
-from kombu.common import maybe_declare
 
 from bridge.enqueue.task_message import TRANSIENT, TaskMessage
 
@@ -18,10 +17,6 @@ class StockMessages:
         self._app = app
         self._timeout_s = timeout_s
         self._queue: Any = app.amqp.queues[app.conf.task_default_queue]
-
-    def declare(self, channel: Any) -> None:  # noqa: ANN401 - kombu's
-        """Make the queue unless it is there: a broker drops what is for none."""
-        maybe_declare(self._queue, channel)
 
     def publish(self, channel: Any, tasks: Sequence[TaskMessage]) -> None:  # noqa: ANN401 - kombu's
         """Put the tasks into the queue, in order."""

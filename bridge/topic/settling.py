@@ -31,44 +31,54 @@ class Settling:
     """Which partitions are still to be left alone, and until when."""
 
     def __init__(self) -> None:
-        self._places: dict[int, _Place] = {}
+        self._looking: dict[int, _Place] = {}
+        self._settled: frozenset[int] = frozenset()
 
     def rebalanced(self) -> None:
         """Librdkafka has paused and resumed all partitions, those too that it still looks for the beginning of."""
-        for place in self._places.values():
+        for place in self._looking.values():
             place.disturbed = place.disturbed or not place.delivered
 
     def assigned(self, numbers: Iterable[int]) -> None:
         """Leave these alone until something of them is delivered."""
         until = time.monotonic() + SETTLE_MAX_S
-        self._places.update({number: _Place(until) for number in numbers})
+        self._looking.update({number: _Place(until) for number in numbers})
+        self._settled = self._settled.difference(self._looking)
 
     def gone(self, numbers: Iterable[int]) -> None:
         """These are not ours any more."""
-        for number in numbers:
-            self._places.pop(number, None)
+        gone = frozenset(numbers)
+        for number in gone:
+            self._looking.pop(number, None)
+        self._settled -= gone
 
     def delivered(self, number: int) -> bool:
         """Note that a record of this partition has come, or its end; whether it is settled by now."""
-        place = self._places.get(number)
-        now = time.monotonic()
+        place = self._looking.get(number)
         if place is not None and not place.delivered:
             place.delivered = True
-            place.until = now + ONCE_MORE_S if place.disturbed else now
-        return place is not None and now >= place.until
+            place.until = time.monotonic() + (ONCE_MORE_S if place.disturbed else 0.0)
+        return number in self.settled()
 
     def settled(self) -> frozenset[int]:
         """The partitions that may be paused, resumed and read from elsewhere."""
-        now = time.monotonic()
-        return frozenset(n for n, one in self._places.items() if now >= one.until and (one.delivered or one.asked))
+        if self._looking:
+            found = [number for number in self._due() if self._looking[number].delivered or self._looking[number].asked]
+            for number in found:
+                del self._looking[number]
+            self._settled = self._settled.union(found)
+        return self._settled
 
     def overdue(self) -> frozenset[int]:
         """Those of which nothing has come for so long that Kafka is to be asked whether it answers."""
-        now = time.monotonic()
-        return frozenset(n for n, one in self._places.items() if now >= one.until and not (one.delivered or one.asked))
+        return frozenset(self._due()).difference(self.settled())
 
     def answered(self, numbers: Iterable[int]) -> None:
         """Kafka answers: these are waited for once more."""
         for number in self.overdue().intersection(numbers):
-            self._places[number].asked = True
-            self._places[number].until = time.monotonic() + SETTLE_MAX_S
+            self._looking[number].asked = True
+            self._looking[number].until = time.monotonic() + SETTLE_MAX_S
+
+    def _due(self) -> list[int]:
+        now = time.monotonic()
+        return [number for number, place in self._looking.items() if now >= place.until]

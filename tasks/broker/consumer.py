@@ -16,6 +16,7 @@ from celery.worker.consumer import consumer, control
 from celery.worker.state import maybe_shutdown
 from kombu.exceptions import OperationalError
 
+from lastword.broker.outage import Reasons
 from lastword.broker.reason import reason
 from tasks.broker.events import TWICE
 
@@ -25,9 +26,6 @@ RETRY_S: Final = 1.0
 
 STEADY_S: Final = 3.0
 """For how long a new connection must hold: what Redis refuses to fetch it says after a second."""
-
-REASONS_MAX: Final = 8
-"""The most reasons that are said of one outage; more are the same in other words."""
 
 PER_CONNECTION: Final = ("celery.worker.consumer.connection", "celery.worker.consumer.mingle")
 """The loggers that tell of every connection: as long as none is of use they would tell of one each second."""
@@ -41,19 +39,18 @@ class Outage:
     """What the log says of a broker that does not serve: each reason once, and when it is over."""
 
     def __init__(self) -> None:
-        self.failures = 0
-        self._since = 0.0
-        self._said: set[str] = set()
+        self._reasons = Reasons()
+
+    @property
+    def failures(self) -> int:
+        """How often it has failed so far."""
+        return self._reasons.failures
 
     def failed(self, error: BaseException) -> None:
         """Note a failure, and say why unless that is said."""
-        if not self.failures:
-            self._since = time.monotonic()
-        self.failures += 1
         why = reason(error)
         logger.debug("%s", why, exc_info=error)  # to kombu some mistakes of ours look like that, too
-        if why not in self._said and len(self._said) < REASONS_MAX:
-            self._said.add(why)
+        if self._reasons.add(why, time.monotonic()):
             logger.warning("Connection to broker lost: %s; it is tried again each second", why)
 
     def lets_pass(self, record: logging.LogRecord) -> bool:
@@ -62,10 +59,9 @@ class Outage:
 
     def over(self) -> None:
         """Say that the broker serves again, if it did not."""
-        if self.failures:
-            logger.warning("the broker serves again, after %.0f s", time.monotonic() - self._since)
-        self.failures = 0
-        self._said.clear()
+        away_s = self._reasons.end()
+        if away_s is not None:
+            logger.warning("the broker serves again, after %.0f s", away_s)
 
 
 class Pidbox(_CeleryPidbox):  # type: ignore[misc]

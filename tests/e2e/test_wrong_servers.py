@@ -2,7 +2,7 @@
 
 import pytest
 
-from servers import Reachable, ReachableRedis
+from servers import Reachable, Redis
 from tests.commands import BRIDGE, run
 
 SECONDS = {"LASTWORD_STARTUP_DEADLINE_S": "4", "LASTWORD_CREATE_TOPICS": "true"}
@@ -26,23 +26,16 @@ SECONDS = {"LASTWORD_STARTUP_DEADLINE_S": "4", "LASTWORD_CREATE_TOPICS": "true"}
     ],
 )
 def test_it_is_said_that_another_server_may_answer(
+    given: dict[str, str],
     kafka_server: Reachable,
-    redis_server: ReachableRedis,
+    own_redis: Redis,
     zookeeper_server: Reachable,
     setting: str,
     form: str,
     kind: str,
     hint: str,
 ) -> None:
-    right = {
-        "KAFKA_BOOTSTRAP_SERVERS": kafka_server.address,
-        "ZOOKEEPER_HOSTS": zookeeper_server.address,
-        "REDIS_URL": redis_server.url(),
-        "CELERY_BROKER_URL": redis_server.url(1),
-    }
-    wrong = {"Redis": redis_server.url().split("/")[2].split("@")[-1], "Kafka": kafka_server.address}.get(
-        kind, zookeeper_server.address
-    )
-    ended = run(BRIDGE, {**right, **SECONDS, setting: form.format(wrong)})
+    server = {"Kafka": kafka_server, "Redis": own_redis, "ZooKeeper": zookeeper_server}[kind]
+    ended = run(BRIDGE, {**given, **SECONDS, setting: form.format(server.address)})
     assert ended.code == 3
     assert hint in ended.complaints[-1]

@@ -1,16 +1,14 @@
 """LASTWORD_STOCK: the flow on the public parts of the libraries alone holds the same rules, under the same faults."""
 
-import os
-import subprocess
-import sys
 from contextlib import ExitStack
 
 import pytest
 
 from servers import Redis, ZooKeeper
+from tests.commands import run
 from tests.flow import Flow
 from tests.pools import GROUP, PREFORK, THREADS, long_run
-from tests.worker_helpers import REPOSITORY, celery_worker
+from tests.worker_helpers import celery_worker
 
 STOCK = {"LASTWORD_STOCK": "true"}
 NOT_STOCK = {"LASTWORD_STOCK": "false"}
@@ -26,11 +24,7 @@ print(app.connection().get_transport_cls().__module__)
 @pytest.mark.core
 def test_neither_pool_nor_transport_nor_events_are_ours() -> None:
     def used(**switch: str) -> str:
-        command = [sys.executable, "-c", WHAT_IS_USED]
-        done = subprocess.run(
-            command, cwd=REPOSITORY, env={**os.environ, **switch}, check=True, capture_output=True, text=True
-        )
-        return done.stdout
+        return run(["-c", WHAT_IS_USED], switch).out
 
     assert used(**STOCK) == (
         "threads celery.worker.consumer:Consumer celery.events.dispatcher:EventDispatcher\nkombu.transport.redis\n"

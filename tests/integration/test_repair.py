@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
+from bridge.enqueue.delivery import Delivery
 from bridge.enqueue.enqueue import Enqueuer
 from bridge.run import open_window
 from lastword.cache.cache import Write
@@ -43,13 +44,9 @@ def site(cache_server: Redis, broker_server: Redis, own_zookeeper: ZooKeeper) ->
 
 
 def repair(site: Site, *, deadline_s: float = 30.0, **settings: float) -> Repair:
-    return Repair(
-        window=open_window(load(BridgeSettings, **settings)),
-        enqueuer=Enqueuer(site.app, "products", task_life_s=600),
-        cache=site.cache,
-        deadline_s=deadline_s,
-        back_off_max_s=0.5,
-    )
+    window = open_window(load(BridgeSettings, **settings))
+    enqueuer = Enqueuer(site.app, "products", task_life_s=600)
+    return Repair(window, Delivery(window, enqueuer, site.cache, back_off_max_s=0.5), deadline_s=deadline_s)
 
 
 def found(count: int, *, products: int = 10**6, partitions: int = 4) -> list[Found]:

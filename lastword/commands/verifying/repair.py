@@ -13,7 +13,7 @@ from bridge.claim import Claim
 from bridge.delivery.in_flight import InFlight
 from bridge.delivery.window import Window
 from bridge.enqueue.app import app
-from bridge.enqueue.delivery import BACK_OFF_MAX_S, BATCH, Delivery
+from bridge.enqueue.delivery import BATCH, Delivery
 from bridge.enqueue.enqueue import Enqueuer
 from bridge.run import open_window
 from lastword.cache.cache import Cache
@@ -57,18 +57,9 @@ class Repair:
     all that is in flight is given up, and ``stalled`` says why.
     """
 
-    def __init__(
-        self,
-        *,
-        window: Window,
-        enqueuer: Enqueuer,
-        cache: Cache,
-        deadline_s: float,
-        started_max_s: float = 30.0,
-        back_off_max_s: float = BACK_OFF_MAX_S,
-    ) -> None:
+    def __init__(self, window: Window, delivery: Delivery, *, deadline_s: float) -> None:
         self._window = window
-        self._delivery = Delivery(window, enqueuer, cache, started_max_s=started_max_s, back_off_max_s=back_off_max_s)
+        self._delivery = delivery
         self._deadline_s = deadline_s
         self._unread: Sequence[Found] = ()
         self._missing: deque[Found] = deque()
@@ -83,13 +74,10 @@ class Repair:
     @classmethod
     def open(cls, settings: BridgeSettings, cache: Cache, claim: Claim, *, deadline_s: float) -> Self:
         """One with the bridge's own window, clocks and queue; its tasks go where the claim says."""
-        return cls(
-            window=open_window(settings),
-            enqueuer=Enqueuer(app, settings.topic, task_life_s=settings.task_life_s, to=lambda: claim.destination),
-            cache=cache,
-            deadline_s=deadline_s,
-            started_max_s=settings.started_max_s,
-        )
+        window = open_window(settings)
+        enqueuer = Enqueuer(app, settings.topic, task_life_s=settings.task_life_s, to=lambda: claim.destination)
+        delivery = Delivery(window, enqueuer, cache, started_max_s=settings.started_max_s)
+        return cls(window, delivery, deadline_s=deadline_s)
 
     def apply(self, updates: Iterable[Found]) -> None:
         """Return when each is held, confirmed or among the unconfirmed."""

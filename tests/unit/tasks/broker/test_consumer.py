@@ -7,8 +7,9 @@ from amqp.exceptions import AccessRefused, ConsumerCancelled
 from kombu.exceptions import OperationalError
 from redis import exceptions
 
+from lastword.broker.outage import REASONS_MAX
 from lastword.broker.transport import SentinelTransport, Transport
-from tasks.broker.consumer import REASONS_MAX, Outage
+from tasks.broker.consumer import Outage
 
 REDIS_ERRORS = [
     error
