@@ -97,8 +97,7 @@ class Checkpoints:
             with suppress(NotAnsweredError):  # else it notices by itself, later
                 self._records.refresh()
         if is_another and not self._unchecked >= self._window.assigned:
-            logger.error("the topic was made anew; partitions %s are checked", sorted(self._window.assigned))
-            self._drop(self._window.assigned)
+            self._drop_of_another_topic(self._window.assigned)
         broken = self._records.broken()
         for number, offset in broken.items():
             logger.error("partition %d has nothing at offset %d any more; it is checked", number, offset)
@@ -108,6 +107,10 @@ class Checkpoints:
     def least(self, number: int) -> int:
         """The generation of positions that a partition's records must have whose version is their offset."""
         return Identity.parse(self._identities.get(number, "")).least
+
+    def _drop_of_another_topic(self, numbers: frozenset[int]) -> None:
+        logger.error("the topic was made anew; partitions %s are checked", sorted(numbers))
+        self._drop(numbers)
 
     def _drop(self, numbers: frozenset[int]) -> None:
         self._window.assign(numbers)
@@ -177,6 +180,9 @@ class Checkpoints:
         self._claim()
         # First: what is read or committed after it is of this topic, or of one that will be noticed to be another.
         topic = Topic(self._topic.id(), self._generation())
+        checked = self._window.assigned - self._unchecked
+        if of_another := frozenset(n for n in checked if not Identity.parse(self._identities[n]).is_of(topic)):
+            self._drop_of_another_topic(of_another)  # nobody else would notice: the id that is known is the new one now
         names = {number: self._records.name(number) for number in numbers}
         first = self._records.name(0)
         reading = self._stamps.opening(

@@ -67,11 +67,10 @@ class Bridge:
         topic: TopicWatch,
         rules: Rules,
         undecodable_max: int = 100,
-        started_max_s: float = 30.0,
         heartbeat: Heartbeat | None = None,
     ) -> None:
         self._window = window
-        self._delivery = Delivery(window, enqueuer, cache, started_max_s=started_max_s)
+        self._delivery = Delivery(window, enqueuer, cache)
         self._claim = claim
         self._inquiry = inquiry
         self._letters = letters

@@ -4,6 +4,7 @@ import logging
 import signal
 from contextlib import suppress
 from types import FrameType
+from typing import Final
 
 from bridge.claim import Claim
 from bridge.delivery.partition import Bounds
@@ -29,10 +30,12 @@ from lastword.kafka.topics import reach_kafka, refuse_early_expiry
 from lastword.process.heartbeat import Heartbeat
 from lastword.process.reach import reach_cache
 from lastword.process.startup import collect_seldom, wait_for
-from lastword.settings.bridge import BridgeSettings, kafka_properties, refuse_long_lag
+from lastword.settings.bridge import BridgeSettings, kafka_properties
 from lastword.settings.shared import TaskSettings
 
 logger = logging.getLogger(__name__)
+
+CLOCKS: Final = Clocks()
 
 
 def run(settings: BridgeSettings, task_settings: TaskSettings) -> None:
@@ -46,7 +49,6 @@ def run(settings: BridgeSettings, task_settings: TaskSettings) -> None:
         KafkaRefusedError: Kafka refuses this consumer for good.
     """
     properties = kafka_properties(settings)
-    refuse_long_lag(settings, task_settings)
     if task_settings.format != JSON:
         decoder_of(task_settings.rules)  # refuses a function that does not exist
     cache = open_cache(task_settings)
@@ -114,7 +116,6 @@ def _assemble(
         enqueuer=Enqueuer(
             app,
             settings.topic,
-            task_life_s=settings.task_life_s,
             updates_per_task=settings.updates_per_task,
             to=lambda: claim.destination,
         ),
@@ -130,21 +131,14 @@ def _assemble(
         topic=TopicWatch(TopicIds(properties, settings.topic)),
         rules=task_settings.rules,
         undecodable_max=settings.undecodable_max,
-        started_max_s=settings.started_max_s,
         heartbeat=heartbeat,
     )
 
 
 def open_window(settings: BridgeSettings) -> Window:
-    """An empty window with the bounds and clocks of the settings."""
+    """An empty window with the bounds of the settings."""
     bounds = Bounds(settings.in_flight_max, settings.in_flight_bytes_max)
-    clocks = Clocks(
-        floor_s=settings.timeout_floor_s,
-        max_s=settings.timeout_max_s,
-        silence_max_s=settings.silence_max_s,
-        task_life_s=settings.task_life_s,
-    )
-    return Window(bounds, clocks)
+    return Window(bounds, CLOCKS)
 
 
 class Signals:

@@ -3,7 +3,7 @@
 import logging
 import random
 import time
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from celery import Celery, Task
@@ -33,7 +33,7 @@ from lastword.contract.task import (
     shown,
 )
 from lastword.contract.task_id import record_id
-from lastword.settings.shared import SettingsError, TaskSettings
+from lastword.settings.shared import SettingsError
 from lastword.settings.stock import is_stock
 from tasks.groups.batches import PreparedBatch, summary
 from tasks.groups.groups import Prepared, prepared
@@ -41,6 +41,15 @@ from tasks.groups.ungrouped import MACHINE_ERRORS, run, run_many
 from tasks.resources import Resources, resources
 
 logger = logging.getLogger(__name__)
+
+LOCK_BUSY_MAX_S: Final = 5
+"""The longest pause before the retry of a task whose lock was held; the shortest is 1 s."""
+
+RETRY_MAX_S: Final = 60
+"""The longest pause before any other retry; the pauses double up to it."""
+
+UNEXPECTED_RETRIES: Final = 5
+"""Retries after errors that nobody foresaw; then the record is dead-lettered."""
 
 
 def _events() -> str | None:
@@ -82,7 +91,7 @@ def update_product(self: "Task[Any, Any]", number: int, body: object, unexpected
         else:
             answer = run(record_id(str(self.request.id)), arguments, here, retries=self.request.retries)
     except MACHINE_ERRORS as error:
-        countdown_s = pause_s(TransientError(), self.request.retries, here.settings)
+        countdown_s = pause_s(TransientError(), self.request.retries)
         raise again(self, arguments, error, countdown_s, unexpected=unexpected) from error
     except Exception as error:  # the edge of the process
         raise unforeseen(self, arguments, here, error, unexpected) from error
@@ -93,12 +102,12 @@ def update_product(self: "Task[Any, Any]", number: int, body: object, unexpected
         try:
             tell_loaded(str(self.request.id), arguments, here, answer)
         except TransientError as untold:
-            countdown_s = pause_s(untold, self.request.retries, here.settings)
+            countdown_s = pause_s(untold, self.request.retries)
             raise again(self, arguments, untold, countdown_s, unexpected=unexpected) from untold
         return answer.value
     if isinstance(answer, PermanentError):
         raise fail(self, arguments, here, answer, unexpected)
-    raise again(self, arguments, answer, pause_s(answer, self.request.retries, here.settings), unexpected=unexpected)
+    raise again(self, arguments, answer, pause_s(answer, self.request.retries), unexpected=unexpected)
 
 
 @app.task(bind=True, name=BATCH_NAME, throws=(GivenUpError, UnknownFormatError))
@@ -133,7 +142,7 @@ def update_products(self: "Task[Any, Any]", number: int, body: object) -> str:
             failed.append((send, untold))
     try:
         for send, error in failed:
-            hand_over(self, send, error, here.settings)
+            hand_over(self, send, error)
     except broker_errors(self.app) as unsent:
         what = f"some of {len(failed)} of {len(sends)} updates"
         raise GivenUpError(f"{what} are not handed over: {unsent}; they are sent again") from unsent
@@ -146,10 +155,10 @@ def broker_errors(app: Celery) -> tuple[type[Exception], ...]:
     return (OperationalError, *connection.connection_errors, *connection.channel_errors)
 
 
-def hand_over(task: "Task[Any, Any]", send: Send, error: Exception | None, settings: TaskSettings) -> None:
+def hand_over(task: "Task[Any, Any]", send: Send, error: Exception | None) -> None:
     """Enqueue an update of many as a task of its own, for after a pause unless that is of no use."""
     update = send.arguments.update
-    countdown_s = pause_s(error, 0, settings) if isinstance(error, TransientError) else 0
+    countdown_s = pause_s(error, 0) if isinstance(error, TransientError) else 0
     logger.info("product %r, version %s: alone in %d s: %s", update.product_id, update.version, countdown_s, error)
     task.app.send_task(
         TASK_NAME,
@@ -177,11 +186,11 @@ def tell_loaded(task_id: str, arguments: Arguments, here: Resources, outcome: Ou
         here.cache.record_failure(told)
 
 
-def pause_s(error: TransientError, retries: int, settings: TaskSettings) -> int:
+def pause_s(error: TransientError, retries: int) -> int:
     """Return the whole seconds to the next retry, at least one, with jitter."""
     if isinstance(error, LockBusyError):
-        return random.randint(1, settings.lock_busy_retry_s)  # noqa: S311 - jitter
-    longest_s = min(2 ** min(retries, 30), settings.retry_max_s)
+        return random.randint(1, LOCK_BUSY_MAX_S)  # noqa: S311 - jitter
+    longest_s = min(2 ** min(retries, 30), RETRY_MAX_S)
     return random.randint(max(1, longest_s // 2), max(1, longest_s))  # noqa: S311 - jitter
 
 
@@ -212,9 +221,9 @@ def unforeseen(
     """Return what to raise for an error that nobody foresaw: it is retried a few times, then recorded."""
     update = arguments.update
     logger.error("product %r, version %s", update.product_id, update.version, exc_info=error)
-    if unexpected >= here.settings.unexpected_retries:
+    if unexpected >= UNEXPECTED_RETRIES:
         return fail(task, arguments, here, error, unexpected)
-    countdown_s = min(2**unexpected, here.settings.retry_max_s)
+    countdown_s = min(2**unexpected, RETRY_MAX_S)
     return again(task, arguments, error, countdown_s, unexpected=unexpected + 1)
 
 
@@ -230,6 +239,6 @@ def fail(task: "Task[Any, Any]", arguments: Arguments, here: Resources, error: E
     try:
         here.cache.record_failure(failure)
     except TransientError as unrecorded:
-        countdown_s = pause_s(unrecorded, task.request.retries, here.settings)
+        countdown_s = pause_s(unrecorded, task.request.retries)
         return again(task, arguments, unrecorded, countdown_s, unexpected=unexpected)
     return error if isinstance(error, PermanentError) else PermanentError(f"{failure.error}: {error}")

@@ -19,6 +19,7 @@ from lastword.kafka import coordinator
 from lastword.publisher.publisher import Publisher
 from servers import Reachable, ReachableRedis
 from servers.process import Child
+from tests.injected.constants import TIMEOUT_FLOOR_S, with_constants
 from tests.rows import Rows
 from tests.waiting import DEADLINE_S, wait_until
 from tests.worker_helpers import REPOSITORY, worker_env
@@ -55,12 +56,12 @@ class Flow:
             "LASTWORD_CONSUMER_GROUP": group,
             "LASTWORD_PARTITIONS": str(PARTITIONS),
             "LASTWORD_CREATE_TOPICS": "true",
-            "LASTWORD_TIMEOUT_FLOOR_S": "1",
             # The default: half of it has to do for a group that a busy machine lets wait.
             "LASTWORD_SESSION_TIMEOUT_S": "10",
             # A bridge that was killed must not keep its partitions for the default of 45 s.
             "LASTWORD_KAFKA_SESSION_TIMEOUT_MS": SESSION_MS,
         }
+        self.environment |= with_constants(self.environment, {TIMEOUT_FLOOR_S: 1})
         self.cache = redis.Redis.from_url(cache.url())
         self.broker = redis.Redis.from_url(self.environment["CELERY_BROKER_URL"])
         properties = {"bootstrap.servers": kafka.address, "group.id": group, "enable.auto.commit": False}

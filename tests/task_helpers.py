@@ -94,7 +94,7 @@ class Sender:
 
         ``before`` is called with the id of the first: what is kept of any send is under that.
         """
-        enqueuer = Enqueuer(self._app, self._topic, task_life_s=600.0)
+        enqueuer = Enqueuer(self._app, self._topic)
         entry = InFlight(record=self._partition.deliver(next(self._offsets), 1, 100, None), update=update)
         entry.sends, entry.nonces = 2, ["first", "second", MARKED]
         before(enqueuer.task_id(entry))

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from itertools import count, takewhile
 from typing import Final, Generic, TypeVar
 
+from lastword.contract.task import TASK_LIFE_S
+
 SMOOTHING: Final = 1 / 8
 VARIATION: Final = 1 / 4
 
@@ -24,7 +26,7 @@ class Clocks:
     floor_s: float = 2.0
     max_s: float = 600.0
     silence_max_s: float = 60.0
-    task_life_s: float = 600.0
+    task_life_s: float = TASK_LIFE_S
     probes: int = 10
 
 

@@ -28,6 +28,9 @@ FAILURES_AFTER_S: Final = 0.05
 FAILURES_AFTER_MAX_S: Final = 1.0
 """How old a send must be before anybody asks whether it has failed: hardly any has before it is usually found."""
 
+STARTED_MAX_S: Final = 30.0
+"""How long a worker may be at one update. One that began it alone, and did not end by then, counts as killed by it."""
+
 COMPLAIN_EVERY_S: Final = 10.0
 
 
@@ -51,13 +54,11 @@ class Delivery:
         enqueuer: Enqueuer,
         cache: Cache,
         *,
-        started_max_s: float = 30.0,
         back_off_max_s: float = BACK_OFF_MAX_S,
     ) -> None:
         self._window = window
         self._enqueuer = enqueuer
         self._cache = cache
-        self._started_max_s = started_max_s
         self._send_back_off = BackOff(back_off_max_s)
         self._poll_back_off = BackOff(back_off_max_s)
         self._broker = Reasons()
@@ -135,7 +136,7 @@ class Delivery:
         confirmed = sum(self._window.observe(product_id, held, now) for product_id, held in found.versions.items())
         confirmed += sum(self._window.loaded(entry, now) for entry in loaded(asked, found))
         self._window.polled(due, now)
-        working_s = max(self._started_max_s, self._window.timeout_s)
+        working_s = max(STARTED_MAX_S, self._window.timeout_s)
         return Polled(confirmed, list(hopeless(asked, found, now, working_s))), seal
 
     def held(self, product_ids: Sequence[str]) -> dict[str, Version] | None:

@@ -18,7 +18,7 @@ from bridge.delivery.in_flight import InFlight
 from bridge.enqueue.task_message import TaskMessage
 from lastword.broker.reason import reason
 from lastword.contract.flow import Destination
-from lastword.contract.task import Arguments, Send
+from lastword.contract.task import TASK_LIFE_S, Arguments, Send
 from lastword.contract.task_id import repetition_id
 from lastword.settings.stock import is_stock
 
@@ -69,7 +69,7 @@ class Enqueuer:
         app: Celery,
         topic: str,
         *,
-        task_life_s: float,
+        task_life_s: float = TASK_LIFE_S,
         updates_per_task: int = 1,
         to: Callable[[], Destination | None] = lambda: None,
     ) -> None:

@@ -16,6 +16,9 @@ BATCH_NAME: Final = "tasks.update_products"
 
 FORMAT: Final = 1
 
+TASK_LIFE_S: Final = 600
+"""How long after it was sent a task may still be retried."""
+
 
 class UnknownFormatError(TransientError):
     """The task was enqueued by a release that this worker does not understand; another worker may."""

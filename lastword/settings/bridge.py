@@ -50,22 +50,10 @@ class BridgeSettings(Settings):
         description="The most updates in one task: more than 1 lets a backlog share tasks (200 is much faster); at the "
         "head of the topic each update has its own all the same",
     )
-    task_life_s: float = Field(600.0, gt=0, description="How long after it was sent a task may still be retried")
-    silence_max_s: float = Field(
-        60.0, gt=0, description="The longest pause between probes while nothing at all is confirmed"
-    )
-    timeout_floor_s: float = Field(2.0, gt=0, description="The shortest time until an update may be sent again")
-    timeout_max_s: float = Field(600.0, gt=0, description="The longest, to which it grows with each send")
     wait_replicas: int = Field(
         0, ge=0, description="How many replicas of Redis must have a write before it counts as visible (`WAIT`)"
     )
 
-    started_max_s: float = Field(
-        30.0,
-        gt=0,
-        description="How long a worker may be at one update; after that, a worker that began it alone and did not end "
-        "counts as killed by it. Three of them, and the record is dead-lettered",
-    )
     undecodable_max: int = Field(
         100,
         ge=1,
@@ -164,15 +152,6 @@ def refuse_unknown_settings() -> None:
     for name in unknown_settings(known):
         if not name.startswith(KAFKA_PREFIX):
             raise unknown(name, known)
-
-
-def refuse_long_lag(settings: BridgeSettings, task_settings: TaskSettings) -> None:
-    """Raise SettingsError where a task would be over before its row counts as missing for good."""
-    lag_s, life_s = task_settings.loader_lag_s, settings.task_life_s
-    if task_settings.loader is not None and lag_s >= life_s:
-        raise SettingsError(
-            f"setting LASTWORD_LOADER_LAG_S: given {lag_s:g}; it should be less than LASTWORD_TASK_LIFE_S ({life_s:g})"
-        )
 
 
 def _given_properties() -> dict[str, str]:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, Final, TypeVar, get_args
 
 from pydantic import AliasChoices, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -13,6 +13,19 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 ENV_PREFIX = "LASTWORD_"
 FILE_SUFFIX = "_FILE"
+
+GONE: Final = {
+    "LASTWORD_LOCK_BUSY_RETRY_S": "a task whose lock is held is retried after 1 to 5 s",
+    "LASTWORD_LOCK_WAIT_S": "a task's first try waits 1 s for a busy lock",
+    "LASTWORD_RETRY_MAX_S": "the pauses between retries double, up to 60 s",
+    "LASTWORD_SILENCE_MAX_S": "while nothing is confirmed, probes are at most 60 s apart",
+    "LASTWORD_STARTED_MAX_S": "a worker that is at one update for 30 s counts as killed by it",
+    "LASTWORD_TASK_LIFE_S": "a task is retried for 600 s after it was sent",
+    "LASTWORD_TIMEOUT_FLOOR_S": "an update is sent again after 2 s at the soonest",
+    "LASTWORD_TIMEOUT_MAX_S": "an update is sent again after 600 s at the latest",
+    "LASTWORD_UNEXPECTED_RETRIES": "after an error that nobody foresaw there are 5 retries",
+}
+"""Settings of earlier releases that are constants now, and what holds instead."""
 
 
 class SettingsError(Exception):
@@ -118,8 +131,17 @@ def unknown_settings(known: set[str]) -> list[str]:
     return sorted(name for name in os.environ if name.startswith(ENV_PREFIX) and name not in known)
 
 
+def is_gone(name: str) -> bool:
+    """Whether it was a setting of an earlier release, itself or by a file."""
+    return name.removesuffix(FILE_SUFFIX) in GONE
+
+
 def unknown(name: str, known: set[str]) -> SettingsError:
     """The error for a setting that does not exist. What it was given is not said: it may be a secret."""
+    if is_gone(name):
+        return SettingsError(
+            f"setting {name}: there is no such setting any more; {GONE[name.removesuffix(FILE_SUFFIX)]}"
+        )
     near = get_close_matches(name, known, 1)
     return SettingsError(f"setting {name}: there is no such setting{f'; did you mean {near[0]}?' if near else ''}")
 

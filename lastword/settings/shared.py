@@ -9,12 +9,14 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_valid
 
 from lastword.contract.record import KeyForm, Rules
 from lastword.contract.rfc3339 import parse_rfc3339
+from lastword.contract.task import TASK_LIFE_S
 from lastword.contract.version import GENERATIONS
 from lastword.settings.environment import (
     ENV_PREFIX,
     SettingsError,
     environment_name,
     environment_names,
+    is_gone,
     load,
     unknown,
     unknown_settings,
@@ -82,7 +84,6 @@ class TaskSettings(StockSettings, FlowSettings):
     session_timeout_s: float = Field(
         10.0, ge=1, le=40, description="How long the locks of a dead worker last; 2 to 20 of ZooKeeper's ticks"
     )
-    lock_wait_s: float = Field(1.0, ge=0, le=1, description="How long a task's first try waits for a busy lock")
     call_timeout_s: float = Field(
         5.0, gt=0, le=5, description="How long Redis or ZooKeeper may take to answer one call"
     )
@@ -161,18 +162,9 @@ class TaskSettings(StockSettings, FlowSettings):
     loader_lag_s: float = Field(
         300.0,
         ge=0,
+        lt=TASK_LIFE_S,
         description="How long a row may be missing, or older than its notice; then it counts as deleted, or fails for "
-        "good. Less than the bridge's `LASTWORD_TASK_LIFE_S`",
-    )
-
-    lock_busy_retry_s: int = Field(
-        5, ge=1, description="The longest pause before the retry of a task whose lock was held; the shortest is 1 s"
-    )
-    retry_max_s: int = Field(
-        60, ge=1, description="The longest pause before any other retry; the pauses double up to it"
-    )
-    unexpected_retries: int = Field(
-        5, ge=0, description="Retries after errors that nobody foresaw; then the record is dead-lettered"
+        f"good. Less than {TASK_LIFE_S} s, for which a task is retried",
     )
 
     @field_validator("positions_anew")
@@ -271,8 +263,8 @@ def _times_ms(given: str) -> list[int]:
 
 
 def refuse_misspelt_settings() -> None:
-    """Raise SettingsError for a variable that is almost a setting of the worker; others may be the bridge's."""
+    """Raise SettingsError for a variable that is almost a setting of the worker, or was one; others may be newer."""
     known = environment_names([TaskSettings])
     for name in unknown_settings(known):
-        if get_close_matches(name, known, 1, NEAR):
+        if is_gone(name) or get_close_matches(name, known, 1, NEAR):
             raise unknown(name, known)

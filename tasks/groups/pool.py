@@ -22,7 +22,7 @@ from celery.exceptions import WorkerShutdown, WorkerTerminate
 from lastword.contract.task import BATCH_NAME, TASK_NAME, Send, UnknownFormatError, decode, decode_batch, destination
 from lastword.process.startup import collect_seldom
 from tasks.groups.batches import Batch, PreparedBatch
-from tasks.groups.groups import Groups, Prepared, Waiting, prepared
+from tasks.groups.groups import LOCK_WAIT_S, Groups, Prepared, Waiting, prepared
 from tasks.groups.worker_options import WHY
 from tasks.resources import resources
 
@@ -213,7 +213,7 @@ def _waiting(task: _Task) -> list[Waiting]:
     """What can wait for a group: the task's update, or each of its many; none: another task, format or flow."""
     name, _, request, *_ = task.args
     retries = int(request.get("retries") or 0)
-    patience_s = 0.0 if retries else resources().settings.lock_wait_s
+    patience_s = 0.0 if retries else LOCK_WAIT_S
     until = time.monotonic() + patience_s
     try:
         if name == TASK_NAME:

@@ -8,7 +8,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from lastword.contract.errors import LockBusyError, NotAloneError, TransientError
 from lastword.contract.task import Arguments
-from tasks.groups.groups import PAUSE_FIRST_S
+from tasks.groups.groups import LOCK_WAIT_S, PAUSE_FIRST_S
 from tasks.refresh import Answer, refresh
 from tasks.resources import Resources
 
@@ -24,7 +24,7 @@ def run(record_id: str, arguments: Arguments, here: Resources, *, retries: int) 
     Only the first try waits for a busy lock: tasks whose locks stay busy would occupy every process of the pool.
     """
     updates, notices = [arguments.update], here.notices([(arguments, retries)])
-    lock_wait_s = 0.0 if retries else here.settings.lock_wait_s
+    lock_wait_s = 0.0 if retries else LOCK_WAIT_S
     if not arguments.marked:
         with here.started.unmarked():
             (answer,) = refresh(updates, here.cache, here.locks, notices, lock_wait_s=lock_wait_s)
@@ -42,9 +42,9 @@ def run(record_id: str, arguments: Arguments, here: Resources, *, retries: int) 
 
 
 def run_many(many: Sequence[Arguments], here: Resources) -> Sequence[Answer]:
-    """Run updates together, and those whose locks are busy again until ``lock_wait_s`` is over."""
+    """Run updates together, and those whose locks are busy again until ``LOCK_WAIT_S`` is over."""
     updates = [arguments.update for arguments in many]
-    until = time.monotonic() + here.settings.lock_wait_s
+    until = time.monotonic() + LOCK_WAIT_S
     pause = PAUSE_FIRST_S
     try:
         with here.started.unmarked():

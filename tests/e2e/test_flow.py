@@ -12,6 +12,7 @@ from lastword.kafka import coordinator
 from lastword.kafka.headers import headers_of
 from lastword.publisher.publisher import Publisher
 from tests.flow import PARTITIONS, Flow
+from tests.injected.constants import TIMEOUT_FLOOR_S, with_constants
 from tests.pools import GROUP, POOLS_OF_WHICH_ONE_IS_CORE, THREADS, long_run
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
@@ -125,7 +126,8 @@ def test_bridges_come_and_go(flow: Flow) -> None:
 def test_sigterm_drains_what_is_in_flight(flow: Flow) -> None:
     with celery_worker(flow.environment, *GROUP) as worker:
         # On a busy machine the default deadline passes, and what is presumed lost is in the queue twice.
-        with flow.bridge(LASTWORD_SHUTDOWN_DEADLINE_S="600", LASTWORD_TIMEOUT_FLOOR_S="300") as bridge:
+        patient = with_constants(flow.environment, {TIMEOUT_FLOOR_S: 300})
+        with flow.bridge(LASTWORD_SHUTDOWN_DEADLINE_S="600", **patient) as bridge:
             flow.publish(*long_run(GROUP))
             flow.wait_until_visible(0.1)
             bridge.send(signal.SIGTERM)

@@ -10,6 +10,7 @@ from lastword.process.startup import EXIT_SETTINGS
 from lastword.publisher.publisher import Change, Publisher
 from tests.faults.test_poison import dead_letters
 from tests.flow import BEGIN_MS, Flow
+from tests.injected.constants import UNEXPECTED_RETRIES, with_constants
 from tests.pools import POOLS
 from tests.rows import Rows
 from tests.waiting import wait_until
@@ -71,7 +72,7 @@ def test_a_worker_killed_while_it_loads(flow: Flow, rows: Rows, pool: tuple[str,
 
 @pytest.mark.core
 def test_a_loader_that_raises_is_tried_again_and_dead_lettered_with_its_message(flow: Flow, rows: Rows) -> None:
-    flow.environment["LASTWORD_UNEXPECTED_RETRIES"] = "1"
+    flow.environment |= with_constants(flow.environment, {UNEXPECTED_RETRIES: 1})
     rows.put("bad", T_US, 1, 1, fault="raise no such price")
     rows.put("good", T_US, 1, 1)
     with celery_worker(flow.environment) as worker, flow.bridge():
@@ -88,7 +89,7 @@ def test_a_loader_that_raises_is_tried_again_and_dead_lettered_with_its_message(
 
 
 def test_a_database_that_is_away_dead_letters_nothing(flow: Flow, rows: Rows) -> None:
-    flow.environment |= {"LASTWORD_UNEXPECTED_RETRIES": "0", "LASTWORD_RETRY_MAX_S": "1"}
+    flow.environment |= with_constants(flow.environment, {UNEXPECTED_RETRIES: 0})
     rows.put("p", T_US, 1, 1, fault="offline no route")
     with celery_worker(flow.environment) as worker, flow.bridge():
         notify(flow, "p")
@@ -100,7 +101,7 @@ def test_a_database_that_is_away_dead_letters_nothing(flow: Flow, rows: Rows) ->
 
 
 def test_a_replica_that_lags_is_waited_for_and_not_for_ever(flow: Flow, rows: Rows) -> None:
-    flow.environment |= {"LASTWORD_LOADER_LAG_S": "4", "LASTWORD_RETRY_MAX_S": "1"}
+    flow.environment["LASTWORD_LOADER_LAG_S"] = "4"
     with celery_worker(flow.environment), flow.bridge():
         rows.put("behind", T_US, 1, "old")
         notify(flow, "late", 2)

@@ -13,6 +13,7 @@ from tests.faults.test_poison import POISONED, QUICK, dead_letters, kept_running
 from tests.faults.znodes import locked_elsewhere
 from tests.flow import Flow
 from tests.history.recorded_flow import RecordedFlow
+from tests.injected.constants import with_constants
 from tests.pools import GROUP, POOLS_WHERE_A_SERVER_FAILS, name_of
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
@@ -104,7 +105,10 @@ def test_a_worker_stopped_in_order_ends_the_tasks_that_it_has(flow: Flow) -> Non
 
 
 def test_an_update_that_kills_its_worker_takes_none_of_its_task_along(flow: RecordedFlow) -> None:
-    with kept_running(flow.environment, *GROUP, *POISONED) as ends, flow.bridge(**{**QUICK, **BATCHED}):
+    with (
+        kept_running(flow.environment, *GROUP, *POISONED) as ends,
+        flow.bridge(**with_constants(flow.environment, QUICK), **BATCHED),
+    ):
         flow.publish(1_000, 400)
         publish_poison(flow, f"{KILLS}1")
         flow.publish(1_000, 400, seed=8)

@@ -9,6 +9,7 @@ from tests.celery_brokers import CeleryBroker, RabbitBroker
 from tests.faults.figures import measured
 from tests.faults.load import Load, publish
 from tests.flow import Flow
+from tests.injected.constants import TIMEOUT_FLOOR_S, with_constants
 from tests.pools import CELERYS_POOLS, GROUP, POOLS_WHERE_A_SERVER_FAILS, THREADS, name_of
 from tests.programs import RABBITMQ
 from tests.waiting import wait_until
@@ -102,7 +103,7 @@ def test_broker_wiped_under_load(flow: Flow, broker: CeleryBroker, pool: tuple[s
 @pytest.mark.parametrize("fault", ["wiped", "killed"])
 def test_broker_loses_a_lone_update(flow: Flow, broker: CeleryBroker, fault: str) -> None:
     """Nothing that is sent later and confirmed sooner tells that it is lost: only the silence."""
-    with flow.bridge(LASTWORD_TIMEOUT_FLOOR_S="6"):
+    with flow.bridge(**with_constants(flow.environment, {TIMEOUT_FLOOR_S: 6})):
         publish(flow, "lone")
         wait_until(lambda: broker.queued() == 1, what="the task in the queue")
         with measured(

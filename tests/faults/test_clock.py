@@ -7,6 +7,7 @@ import pytest
 from tests.faults.figures import measured
 from tests.faults.load import Load, is_visible, publish
 from tests.flow import Flow
+from tests.injected.constants import TIMEOUT_FLOOR_S, with_constants
 from tests.lock_helpers import V, open_locks
 from tests.pools import POOLS_WHERE_A_SERVER_FAILS, THREADS, name_of
 from tests.programs import FAKETIME, faketime_library
@@ -17,7 +18,7 @@ pytestmark = FAKETIME.mark
 
 HOUR_S = 3_600
 PER_S = 20  # libfaketime costs a process much of its speed
-PATIENT = {"LASTWORD_TIMEOUT_FLOOR_S": "5"}
+PATIENT = {TIMEOUT_FLOOR_S: 5}
 DIRECTIONS = pytest.mark.parametrize("by_s", [HOUR_S, -HOUR_S], ids=["forward", "back"])
 """One of them would be enough for a timer that goes wrong; which one, nobody knows beforehand."""
 
@@ -61,7 +62,7 @@ def clock(tmp_path: Path) -> Clock:
 def test_the_workers_clock_is_set_under_load(flow: Flow, clock: Clock, pool: tuple[str, ...], by_s: int) -> None:
     with (
         celery_worker(flow.environment | clock.environment, *pool) as worker,
-        flow.bridge(**PATIENT),
+        flow.bridge(**with_constants(flow.environment, PATIENT)),
         Load(flow, products=20, per_s=PER_S) as changes,
     ):
         changes.wait_until_flowing()
@@ -81,7 +82,7 @@ def test_the_bridges_clock_is_set_under_load(flow: Flow, clock: Clock) -> None:
     """Again and again, since its effect on librdkafka is a matter of the moment."""
     with (
         celery_worker(flow.environment, *THREADS),
-        flow.bridge(**PATIENT, **clock.environment) as bridge,
+        flow.bridge(**with_constants(flow.environment, PATIENT), **clock.environment) as bridge,
         Load(flow, products=20, per_s=PER_S) as changes,
     ):
         changes.wait_until_flowing()

@@ -15,6 +15,14 @@ from lastword.kafka.headers import headers_of
 from tests.faults.poison import KILLS, KILLS_LATE, RAISES
 from tests.flow import BEGIN_MS, PARTITIONS, Flow
 from tests.history.recorded_flow import RecordedFlow
+from tests.injected.constants import (
+    SILENCE_MAX_S,
+    STARTED_MAX_S,
+    TIMEOUT_FLOOR_S,
+    TIMEOUT_MAX_S,
+    UNEXPECTED_RETRIES,
+    with_constants,
+)
 from tests.kafka_helpers import create_topic
 from tests.pools import POOLS_OF_WHICH_ONE_IS_CORE, PREFORK, THREADS
 from tests.waiting import DEADLINE_S, wait_until
@@ -22,12 +30,7 @@ from tests.worker_helpers import celery_worker
 
 ANY_PARTITION = -1
 POISONED = ("--include", "tests.faults.poison")
-QUICK = {
-    "LASTWORD_TIMEOUT_FLOOR_S": "0.5",
-    "LASTWORD_TIMEOUT_MAX_S": "4",
-    "LASTWORD_SILENCE_MAX_S": "2",
-    "LASTWORD_STARTED_MAX_S": "3",
-}
+QUICK = {TIMEOUT_FLOOR_S: 0.5, TIMEOUT_MAX_S: 4, SILENCE_MAX_S: 2, STARTED_MAX_S: 3}
 
 
 class DeadLetter(NamedTuple):
@@ -114,7 +117,10 @@ def errors_of(message: Message) -> dict[str, str]:
 def test_an_update_that_kills_its_worker_each_time_is_dead_lettered_and_the_rest_flows_on(
     flow: RecordedFlow, pool: Sequence[str]
 ) -> None:
-    with kept_running(flow.environment, *pool, *POISONED) as ends, flow.bridge(**QUICK):
+    with (
+        kept_running(flow.environment, *pool, *POISONED) as ends,
+        flow.bridge(**with_constants(flow.environment, QUICK)),
+    ):
         flow.publish(200, 40)
         began = time.monotonic()
         publish_poison(flow, f"{KILLS}1")
@@ -133,7 +139,7 @@ def test_an_update_that_kills_its_worker_each_time_is_dead_lettered_and_the_rest
 
 def test_three_killers_among_traffic_take_no_innocent_update_along(flow: RecordedFlow) -> None:
     killers = [f"{KILLS}{number}" for number in range(3)]
-    with kept_running(flow.environment, *PREFORK, *POISONED), flow.bridge(**QUICK):
+    with kept_running(flow.environment, *PREFORK, *POISONED), flow.bridge(**with_constants(flow.environment, QUICK)):
         for seed, killer in enumerate(killers):
             flow.publish(150, 60, seed=seed)
             publish_poison(flow, killer)
@@ -146,7 +152,7 @@ def test_three_killers_among_traffic_take_no_innocent_update_along(flow: Recorde
 
 
 def test_a_product_whose_task_always_raises_is_dead_lettered_after_its_retries(flow: RecordedFlow) -> None:
-    environment = flow.environment | {"LASTWORD_UNEXPECTED_RETRIES": "2"}
+    environment = flow.environment | with_constants(flow.environment, {UNEXPECTED_RETRIES: 2})
     with celery_worker(environment, *THREADS, *POISONED) as worker, flow.bridge():
         flow.publish(100, 20)
         publish_poison(flow, f"{RAISES}1")
@@ -159,7 +165,7 @@ def test_a_product_whose_task_always_raises_is_dead_lettered_after_its_retries(f
 
 
 def test_a_killer_whose_lock_outlives_it_each_time_is_dead_lettered_too(flow: RecordedFlow) -> None:
-    with kept_running(flow.environment, *PREFORK, *POISONED), flow.bridge(**QUICK):
+    with kept_running(flow.environment, *PREFORK, *POISONED), flow.bridge(**with_constants(flow.environment, QUICK)):
         publish_poison(flow, f"{KILLS_LATE}1")
         flow.publish(60, 10)
         began = time.monotonic()

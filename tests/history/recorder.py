@@ -14,10 +14,10 @@ from lastword.cache import cache, write_script
 from lastword.cache.cache import Cache, Write, Written
 from lastword.contract.outcome import Outcome
 from tasks.lock.grant import Asked, Grant
+from tests.injected.constants import injected_path
 
 FILE: Final = "HISTORY_FILE"
 PATCHES: Final = "HISTORY_PATCHES"
-REPOSITORY: Final = Path(__file__).parents[2]
 
 # The product's script as it stands, as the body of a function, and one more step: what it was given, what it answered
 # and what the key holds then go to a list beside the product, in the same atomic step. An error of that step (memory is
@@ -43,9 +43,7 @@ _session = threading.local()
 
 def environment(file: Path, patches: Sequence[str] = ()) -> dict[str, str]:
     """What a process must have in its environment to be recorded in ``file``; ``patches`` are modules it imports."""
-    injected = [str(REPOSITORY / "tests" / "history" / "injected"), str(REPOSITORY)]
-    path = os.pathsep.join([*injected, *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {"PYTHONPATH": path, FILE: str(file), PATCHES: " ".join(patches)}
+    return {"PYTHONPATH": injected_path(), FILE: str(file), PATCHES: " ".join(patches)}
 
 
 def history_key(key: str) -> str:

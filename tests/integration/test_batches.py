@@ -7,6 +7,7 @@ import pytest
 
 from lastword.contract.task import BATCH_NAME
 from servers import Reachable, ReachableRedis, Redis
+from tests.injected.constants import UNEXPECTED_RETRIES, with_constants
 from tests.lock_helpers import acquire_when_possible
 from tests.pools import GROUP, PREFORK, THREADS
 from tests.task_helpers import Running, Site, TaskLog, live, open_site, task_events
@@ -22,7 +23,7 @@ def running(
     request: pytest.FixtureRequest, cache_server: Redis, redis_server: ReachableRedis, zookeeper_server: Reachable
 ) -> Iterator[Running]:
     with open_site(cache_server, redis_server, zookeeper_server) as site:
-        site.env.update(LASTWORD_LOCK_BUSY_RETRY_S="1", LASTWORD_RETRY_MAX_S="1", LASTWORD_UNEXPECTED_RETRIES="0")
+        site.env.update(with_constants(site.env, {UNEXPECTED_RETRIES: 0}))
         with celery_worker(site.env, *request.param, "-I", "tests.faults.poison") as worker:
             yield Running(site, worker)
 

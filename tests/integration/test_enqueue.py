@@ -42,7 +42,7 @@ def raw(broker: Redis) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def enqueuer(broker: Redis) -> Iterator[Enqueuer]:
-    enqueuer = Enqueuer(client_app(broker.url(1)), "products", task_life_s=600)
+    enqueuer = Enqueuer(client_app(broker.url(1)), "products")
     yield enqueuer
     enqueuer.close()
 
@@ -110,7 +110,7 @@ def test_a_second_send_has_the_same_first_time_and_an_id_and_a_nonce_of_its_own(
 
 
 def test_another_bridge_has_other_nonces(enqueuer: Enqueuer, broker: Redis, raw: redis.Redis) -> None:
-    other = Enqueuer(client_app(broker.url(1)), "products", task_life_s=600)
+    other = Enqueuer(client_app(broker.url(1)), "products")
     enqueuer.send(entries(5))
     other.send(entries(5))
     other.close()
@@ -143,7 +143,7 @@ def test_a_batch_takes_one_read_of_the_servers_socket_not_one_per_task(enqueuer:
 
 @pytest.fixture
 def batching(broker: Redis) -> Iterator[Enqueuer]:
-    enqueuer = Enqueuer(client_app(broker.url(1)), "products", task_life_s=600, updates_per_task=20)
+    enqueuer = Enqueuer(client_app(broker.url(1)), "products", updates_per_task=20)
     yield enqueuer
     enqueuer.close()
 
@@ -284,7 +284,7 @@ def test_a_broker_out_of_memory_is_an_error_with_its_reason(enqueuer: Enqueuer, 
 
 @pytest.mark.usefixtures("no_pauses")
 def test_an_unreachable_address_is_an_error_that_names_it() -> None:
-    enqueuer = Enqueuer(client_app("redis://127.0.0.1:1/1"), "products", task_life_s=600)
+    enqueuer = Enqueuer(client_app("redis://127.0.0.1:1/1"), "products")
     with pytest.raises(EnqueueError, match=r"127\.0\.0\.1:1"):
         enqueuer.send(entries(1))
     enqueuer.close()

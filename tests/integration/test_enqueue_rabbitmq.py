@@ -11,7 +11,7 @@ from tests.waiting import wait_until
 
 def test_a_bridge_that_has_nothing_to_send_keeps_its_connection_to_rabbitmq(rabbit_broker: RabbitBroker) -> None:
     url = f"{rabbit_broker.url}?heartbeat=1"
-    enqueuer = Enqueuer(client_app(url), "products", task_life_s=600)
+    enqueuer = Enqueuer(client_app(url), "products")
     enqueuer.send(entries(1))
     with Connection(url) as other:
         other.connect()

@@ -10,6 +10,7 @@ import redis
 from lastword.contract.task import TASK_NAME
 from servers import Reachable, ReachableRedis, Redis
 from tasks.broker.events import EVERY_S
+from tests.injected.constants import LOCK_BUSY_MAX_S, RETRY_MAX_S, with_constants
 from tests.lock_helpers import acquire_when_possible
 from tests.task_helpers import Running, Site, TaskLog, live, open_site, task_events
 from tests.waiting import wait_until
@@ -23,7 +24,7 @@ MANY = 2_000
 @pytest.fixture(scope="module")
 def running(cache_server: Redis, redis_server: ReachableRedis, zookeeper_server: Reachable) -> Iterator[Running]:
     with open_site(cache_server, redis_server, zookeeper_server) as site:
-        site.env.update(LASTWORD_LOCK_BUSY_RETRY_S="2", LASTWORD_RETRY_MAX_S="2")
+        site.env.update(with_constants(site.env, {LOCK_BUSY_MAX_S: 2, RETRY_MAX_S: 2}))
         with celery_worker(site.env) as worker:
             yield Running(site, worker)
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 import pytest
 import redis
 
+from bridge.delivery.partition import Bounds
+from bridge.delivery.retransmit import Clocks
+from bridge.delivery.window import Window
 from bridge.enqueue.delivery import Delivery
 from bridge.enqueue.enqueue import Enqueuer
-from bridge.run import open_window
 from lastword.cache.cache import Write
 from lastword.commands.verifying.repair import Found, Repair
 from lastword.contract.record import Update
-from lastword.settings.bridge import BridgeSettings
-from lastword.settings.shared import load
 from servers import Redis, ZooKeeper
 from tests.kafka_helpers import at_most
 from tests.task_helpers import Site, live, open_site
@@ -43,9 +43,9 @@ def site(cache_server: Redis, broker_server: Redis, own_zookeeper: ZooKeeper) ->
         yield site
 
 
-def repair(site: Site, *, deadline_s: float = 30.0, **settings: float) -> Repair:
-    window = open_window(load(BridgeSettings, **settings))
-    enqueuer = Enqueuer(site.app, "products", task_life_s=600)
+def repair(site: Site, *, deadline_s: float = 30.0, floor_s: float = 2.0, in_flight_max: int = 10_000) -> Repair:
+    window = Window(Bounds(in_flight_max, 2**26), Clocks(floor_s=floor_s))
+    enqueuer = Enqueuer(site.app, "products")
     return Repair(window, Delivery(window, enqueuer, site.cache, back_off_max_s=0.5), deadline_s=deadline_s)
 
 
@@ -131,7 +131,7 @@ def test_one_whose_task_always_gets_lost_is_given_up_after_the_others(site: Site
     with site.other_locks() as locks, celery_worker(site.env, "-P", "threads", "-c", "8"):
         update = live("p7", 7)
         locks.acquire({update.product_id: update.version})
-        one = repair(site, deadline_s=4.0, timeout_floor_s=0.3)
+        one = repair(site, deadline_s=4.0, floor_s=0.3)
         one.apply(found(300))
 
     [missing] = one.unconfirmed
@@ -166,7 +166,7 @@ def test_a_broker_that_is_gone_is_named(site: Site, broker_server: Redis) -> Non
 
 
 def test_tasks_that_are_lost_are_sent_again(site: Site, broker: redis.Redis) -> None:
-    one = repair(site, timeout_floor_s=0.3)
+    one = repair(site, floor_s=0.3)
     one.give(found(50))
     one.turn()
     assert broker.llen(QUEUE) == 50

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from servers import Reachable, ReachableRedis, Redis, ZooKeeper
+from tests.injected.constants import UNEXPECTED_RETRIES, with_constants
 from tests.task_helpers import Site, TaskLog, live, open_site
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
@@ -130,7 +131,7 @@ def exit_of(env: dict[str, str]) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("setting", "given", "told"),
     [
-        ("LASTWORD_LOCK_WAIT_S", "7", "less than or equal to 1"),
+        ("LASTWORD_CALL_TIMEOUT_S", "7", "less than or equal to 5"),
         ("LASTWORD_TTL_S", "60", "LASTWORD_REPLAY_HORIZON_S (604800 s)"),
         ("ZOOKEEPER_HOSTS", "here:there", "host:port"),
         ("CELERY_BROKER_URL", "carrier-pigeon://coop", "redis, rediss, sentinel and amqp"),
@@ -168,7 +169,7 @@ def test_a_server_that_cannot_be_reached_is_waited_for_visibly_and_not_for_ever(
 
 def test_a_time_limit_is_no_evidence_against_the_update(site: Site, own_zookeeper: ZooKeeper) -> None:
     # One unexpected error would be recorded as permanent at once; the limit is raised while ZooKeeper does not answer.
-    site.env["LASTWORD_UNEXPECTED_RETRIES"] = "0"
+    site.env.update(with_constants(site.env, {UNEXPECTED_RETRIES: 0}))
     with celery_worker(site.env, "-P", "processes", "-c", "1", "--soft-time-limit", "1") as worker:
         log = TaskLog(worker)
         assert log.result(site.sender.send(live("first"))) == "applied"

@@ -562,6 +562,23 @@ def test_a_partition_is_read_from_where_it_was_checked_though_its_commit_changed
     assert [entry.update for entry in second.window.in_flight()] == updates
 
 
+def test_a_new_topic_that_a_new_partition_tells_of_is_read_in_all_partitions() -> None:
+    """The id is asked for before a partition is read; who looks for another one only now and then misses it."""
+    cache = SimulatedRedis()
+    update = Update(product_id="a", version=Version(10, 0), data=b"{}")
+    group = Group({0: [update], 1: []})
+    bridge = SimulatedBridge(group, cache)
+    bridge.assigned(0)
+    bridge.turn(9)
+    bridge.attentive = False
+    group.topic, group.log[0] = "another", [Update(product_id="b", version=Version(11, 0), data=b"{}")]
+    group.committed.clear()
+    bridge.assigned(1)
+    bridge.turn(9)
+    bridge.turn(9)
+    assert [entry.update for entry in bridge.window.in_flight()] == group.log[0]
+
+
 def confirmed_and_not_noted(cache: SimulatedRedis) -> tuple[SimulatedBridge, list[Update]]:
     """A bridge that has seen all updates of its partition in Redis, and will have that noted in its next sweep."""
     updates = [Update(product_id=product, version=Version(10, 0), data=b"{}") for product in PRODUCTS]

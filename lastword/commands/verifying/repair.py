@@ -75,8 +75,8 @@ class Repair:
     def open(cls, settings: BridgeSettings, cache: Cache, claim: Claim, *, deadline_s: float) -> Self:
         """One with the bridge's own window, clocks and queue; its tasks go where the claim says."""
         window = open_window(settings)
-        enqueuer = Enqueuer(app, settings.topic, task_life_s=settings.task_life_s, to=lambda: claim.destination)
-        delivery = Delivery(window, enqueuer, cache, started_max_s=settings.started_max_s)
+        enqueuer = Enqueuer(app, settings.topic, to=lambda: claim.destination)
+        delivery = Delivery(window, enqueuer, cache)
         return cls(window, delivery, deadline_s=deadline_s)
 
     def apply(self, updates: Iterable[Found]) -> None:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from lastword.settings.bridge import (
     kafka_properties,
     refuse_unknown_settings,
 )
-from lastword.settings.environment import environment_names
+from lastword.settings.environment import GONE, environment_names
 from lastword.settings.shared import SettingsError, TaskSettings, load, refuse_misspelt_settings
 from tests.commands import PASSWORD, REPOSITORY, clean_env
 
@@ -227,6 +228,19 @@ def test_the_worker_takes_no_setting_of_the_bridge_for_a_misspelt_one(monkeypatc
     monkeypatch.setenv("LASTWORD_SESSION_TIMEOUT", "x")
     with pytest.raises(SettingsError, match=r"LASTWORD_SESSION_TIMEOUT: .* did you mean LASTWORD_SESSION_TIMEOUT_S\?"):
         refuse_misspelt_settings()
+
+
+@pytest.mark.parametrize("refuse", [refuse_misspelt_settings, refuse_unknown_settings], ids=["worker", "bridge"])
+@pytest.mark.parametrize("suffix", ["", "_FILE"])
+def test_a_setting_that_is_gone_is_refused_with_what_holds_instead(
+    refuse: Callable[[], None], suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, instead in GONE.items():
+        with monkeypatch.context() as context:
+            context.setenv(f"{name}{suffix}", PASSWORD)
+            with pytest.raises(SettingsError) as raised:
+                refuse()
+            assert str(raised.value) == f"setting {name}{suffix}: there is no such setting any more; {instead}"
 
 
 def python(code: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:

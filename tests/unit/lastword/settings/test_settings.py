@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from lastword.contract.record import KeyForm, Rules
 from lastword.kafka.client import CONSUMER_GUARANTEES
 from lastword.publisher.producing import PRODUCER_GUARANTEES
-from lastword.settings.bridge import GUARDED, BridgeSettings, kafka_properties, refuse_long_lag, refuse_unknown_settings
+from lastword.settings.bridge import GUARDED, BridgeSettings, kafka_properties, refuse_unknown_settings
 from lastword.settings.shared import REDIS_SCHEMES, SettingsError, TaskSettings, environment_name, load
 
 ADDRESSES = {
@@ -30,7 +30,6 @@ GIVEN = {
     "zookeeper_tls_ca": os.devnull,
     "zookeeper_tls_cert": os.devnull,
     "zookeeper_tls_key": os.devnull,
-    "lock_wait_s": "0.5",
     "ttl_s": "700000",
     "tombstone_ttl_s": "700000",
     "key_form": "int64",
@@ -90,7 +89,6 @@ def test_defaults_of_the_bridge() -> None:
     assert settings.consumer_group == "lastword"
     assert (settings.create_topics, settings.partitions_to_create) == (False, None)
     assert (settings.in_flight_max, settings.in_flight_bytes_max) == (10_000, 64 * 1024 * 1024)
-    assert (settings.timeout_floor_s, settings.timeout_max_s, settings.task_life_s) == (2, 600, 600)
     assert settings.shutdown_deadline_s == 20
 
 
@@ -130,9 +128,10 @@ def test_an_address_has_one_name_and_no_prefix(field: str, variable: str, monkey
 @pytest.mark.parametrize(
     ("kind", "variable", "given", "allowed"),
     [
-        (TaskSettings, "LASTWORD_UNEXPECTED_RETRIES", "many", "it should be a valid integer"),
-        (TaskSettings, "LASTWORD_UNEXPECTED_RETRIES", "1.5", "it should be a valid integer"),
-        (TaskSettings, "LASTWORD_RETRY_MAX_S", "0", "it should be greater than or equal to 1"),
+        (BridgeSettings, "LASTWORD_UNDECODABLE_MAX", "many", "it should be a valid integer"),
+        (BridgeSettings, "LASTWORD_UNDECODABLE_MAX", "1.5", "it should be a valid integer"),
+        (BridgeSettings, "LASTWORD_UNDECODABLE_MAX", "0", "it should be greater than or equal to 1"),
+        (TaskSettings, "LASTWORD_LOADER_LAG_S", "600", "it should be less than 600"),
         (TaskSettings, "LASTWORD_SESSION_TIMEOUT_S", "0.5", "it should be greater than or equal to 1"),
         (TaskSettings, "LASTWORD_SESSION_TIMEOUT_S", "41", "it should be less than or equal to 40"),
         (TaskSettings, "LASTWORD_SESSION_TIMEOUT_S", "ten", "it should be a valid number"),
@@ -168,8 +167,7 @@ def test_an_address_has_one_name_and_no_prefix(field: str, variable: str, monkey
         ),
         (BridgeSettings, "LASTWORD_PARTITIONS", "1001", "it should be less than or equal to 1000"),
         (BridgeSettings, "LASTWORD_CREATE_TOPICS", "2", "it should be a valid boolean"),
-        (BridgeSettings, "LASTWORD_TASK_LIFE_S", "0", "it should be greater than 0"),
-        (BridgeSettings, "LASTWORD_TIMEOUT_FLOOR_S", "inf", "it should be a finite number"),
+        (BridgeSettings, "LASTWORD_SHUTDOWN_DEADLINE_S", "inf", "it should be a finite number"),
     ],
 )
 def test_a_wrong_setting_is_one_line_with_its_name_what_was_given_and_what_is_allowed(
@@ -179,19 +177,15 @@ def test_a_wrong_setting_is_one_line_with_its_name_what_was_given_and_what_is_al
     assert complaint(kind).startswith(f"setting {variable}: given {given!r}; {allowed}")
 
 
-def test_a_loader_has_less_time_than_a_lock_and_a_row_less_than_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loader_has_less_time_than_a_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LASTWORD_SESSION_TIMEOUT_S", "4")
-    monkeypatch.setenv("LASTWORD_LOADER_LAG_S", "600")
-    refuse_long_lag(load(BridgeSettings), load(TaskSettings))
+    load(TaskSettings)
     monkeypatch.setenv("LASTWORD_LOADER", "shop.rows:load")
     assert complaint(TaskSettings) == (
         "setting LASTWORD_LOADER_TIMEOUT_S: given 2.0; "
         "it should be less than half of LASTWORD_SESSION_TIMEOUT_S, which is 2 s"
     )
     monkeypatch.setenv("LASTWORD_LOADER_TIMEOUT_S", "1.9")
-    said = r"LASTWORD_LOADER_LAG_S: given 600; it should be less than LASTWORD_TASK_LIFE_S \(600\)"
-    with pytest.raises(SettingsError, match=said):
-        refuse_long_lag(load(BridgeSettings), load(TaskSettings))
     assert load(TaskSettings).rules.notices
 
 
@@ -207,7 +201,7 @@ def test_a_wrong_redis_url_is_refused_without_its_password(
 
 
 def test_every_wrong_setting_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = ["LASTWORD_RETRY_MAX_S", "LASTWORD_REPLAY_HORIZON_S", "LASTWORD_KEY_FORM", "LASTWORD_LOCK_WAIT_S"]
+    wrong = ["LASTWORD_LOADER_LAG_S", "LASTWORD_REPLAY_HORIZON_S", "LASTWORD_KEY_FORM", "LASTWORD_CALL_TIMEOUT_S"]
     for variable in wrong:
         monkeypatch.setenv(variable, "-1")
     monkeypatch.setenv("LASTWORD_TTL_S", "1")
