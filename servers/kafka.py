@@ -114,6 +114,8 @@ class Kafka(Server):
             "group.consumer.heartbeat.interval.ms": 500,
             "group.consumer.min.heartbeat.interval.ms": 500,
             "log.cleaner.dedupe.buffer.size": 10 * 1024 * 1024,
+            # Nor need its log of metadata grow twice a second while nothing happens: a third of what it takes idle.
+            "metadata.max.idle.interval.ms": 0,
             # A node that was killed may not come back before its last session (9 s by default) has ended.
             "broker.session.timeout.ms": 3000,
             "broker.heartbeat.interval.ms": 500,

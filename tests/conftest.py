@@ -1,13 +1,14 @@
 """Real servers for the tests, each started by the first test that asks for it, and fresh names.
 
-One server runs to the end of the session; where there are several, or a heavy one, to the end of the module.
+One server runs to the end of the session; where there are several, or a heavy one, to the end of the module. All
+processes of a session have one Kafka, but for the tests that break theirs.
 """
 
 import signal
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,6 +23,7 @@ from tests.programs import RABBITMQ
 from tests.redis_forms import CORE_FORM, FORMS, RedisForm, fresh_prefix
 from tests.schedule import ByServers
 from tests.secured_kafka import SecuredKafka, new_security
+from tests.shared_kafka import SharedKafka
 from tests.worker_helpers import empty_broker
 
 pytest_plugins = ["tests.left_out"]
@@ -34,6 +36,7 @@ HERE = Path(__file__).parent
 WHOLLY_CORE = (HERE / "unit", HERE / "property")
 
 ADDRESSES = pytest.StashKey[Addresses | None]()
+SHARED = pytest.StashKey[SharedKafka]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,6 +53,19 @@ def pytest_configure(config: pytest.Config) -> None:
     # A shell without job control starts background jobs with SIGINT ignored; our children would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[ADDRESSES] = external_addresses(config)
+    config.stash[SHARED] = SharedKafka(getattr(config, "workerinput", {}).get("kafka"))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if SHARED in config.stash:
+        config.stash[SHARED].close()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - xdist has no types
+    """Before a process of the session is started: tell it where Kafka is."""
+    if node.config.stash[ADDRESSES] is None:
+        node.workerinput["kafka"] = node.config.stash[SHARED].address
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByServers:
@@ -162,9 +178,11 @@ def zookeeper_server(request: pytest.FixtureRequest, addresses: Addresses | None
 
 
 @pytest.fixture(scope="session")
-def kafka_server(request: pytest.FixtureRequest, addresses: Addresses | None) -> Reachable:
-    """A Kafka that may be somebody else's."""
-    return ServerAt(addresses.kafka) if addresses else cast("Reachable", request.getfixturevalue("own_kafka"))
+def kafka_server(pytestconfig: pytest.Config, addresses: Addresses | None) -> Iterator[Reachable]:
+    """A Kafka that may be somebody else's, and is that of all tests."""
+    shared = pytestconfig.stash[SHARED]
+    yield ServerAt(addresses.kafka if addresses else shared.address)
+    shared.close()
 
 
 @pytest.fixture

@@ -14,6 +14,9 @@ SINGLY: Final = ("tests/e2e/", "tests/faults/")
 
 TOGETHER: Final = {
     "RabbitMQ": re.compile(r"\[rabbit|_rabbitmq\.py"),
+    "Kafka that is broken": re.compile(
+        r"test_(kafka_faults|publisher_faults|records_back|reading|rebalance|servers|topics|two_flows)\.py"
+    ),
     "Kafka cluster": re.compile(r"test_kafka_cluster_faults\.py"),
     "ZooKeeper ensemble": re.compile(r"test_ensemble_faults\.py"),
     "Kafka with TLS": re.compile(r"_security\.py|test_records_refused\.py"),

@@ -13,7 +13,7 @@ from flower.options import default_options
 from lastword.settings.bridge import BridgeSettings
 from lastword.settings.environment import environment_names
 from lastword.settings.shared import TaskSettings
-from servers import Kafka, KafkaCluster, Redis, ZooKeeper
+from servers import KafkaCluster, Reachable, Redis, ZooKeeper
 from servers.ports import free_port
 from tests.e2e.compose import OURS, Service, dockerfile, read_services, seconds, services
 from tests.e2e.conftest import Install
@@ -167,7 +167,7 @@ def compose(
     tmp_path: Path,
     flow: Flow,
     broker: Redis,
-    kafka_server: Kafka,
+    kafka_server: Reachable,
     redis_server: Redis,
     zookeeper_server: ZooKeeper,
 ) -> Iterator[dict[str, Service]]:

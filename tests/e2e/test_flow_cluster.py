@@ -8,7 +8,7 @@ import redis
 from redis.crc import key_slot
 
 from lastword.publisher.publisher import Publisher
-from servers import Kafka, Redis, RedisCluster, ZooKeeper
+from servers import Reachable, Redis, RedisCluster, ZooKeeper
 from servers.redis_cluster import SLOTS
 from tests.flow import Flow
 from tests.waiting import wait_until
@@ -25,7 +25,7 @@ def cluster(tmp_path: Path) -> Iterator[RedisCluster]:
 
 def test_products_of_the_other_nodes_go_on_and_the_rest_follows(
     *,
-    kafka_server: Kafka,
+    kafka_server: Reachable,
     redis_server: Redis,
     zookeeper_server: ZooKeeper,
     cluster: RedisCluster,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from servers import Kafka, Redis, ZooKeeper
+from servers import Reachable, Redis, ZooKeeper
 from tests.commands import BRIDGE, ONE_SECOND, PASSWORD, PUBLISH, Ended, change, run, running
 from tests.secured_kafka import SecuredKafka
 from tests.waiting import wait_until
@@ -183,7 +183,7 @@ def test_trouble_with_the_connection_is_said_waited_for_and_ends(
     assert ended.complaints[0].startswith(f"waiting for Kafka at {address}: ")
 
 
-def test_tls_to_a_plain_port_is_said(env: dict[str, str], kafka_server: Kafka) -> None:
+def test_tls_to_a_plain_port_is_said(env: dict[str, str], kafka_server: Reachable) -> None:
     env = {**env, **ONE_SECOND, "KAFKA_BOOTSTRAP_SERVERS": kafka_server.address}
     assert "is LASTWORD_KAFKA_SECURITY_PROTOCOL (SASL_SSL) what this port speaks?" in line_of(run(BRIDGE, env), 3)
 

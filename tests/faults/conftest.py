@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from servers import Kafka, Reachable, ReachableRedis, Redis, ZooKeeper
+from servers import Reachable, ReachableRedis, Redis, ZooKeeper
 from tests.history.recorded_flow import RecordedFlow
 
 HERE = Path(__file__).parent
@@ -32,10 +32,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     return done
 
 
-@pytest.fixture(scope="session")
-def kafka_server(own_kafka: Kafka) -> Reachable:
-    """Faults are for our own servers; nobody else's is killed."""
-    return own_kafka
+@pytest.fixture
+def kafka_server(request: pytest.FixtureRequest, kafka_server: Reachable) -> Reachable:
+    """Faults are for our own servers: a test that asks for ``own_kafka`` has its flow there."""
+    return request.getfixturevalue("own_kafka") if "own_kafka" in request.fixturenames else kafka_server
 
 
 @pytest.fixture(scope="session")

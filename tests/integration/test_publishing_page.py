@@ -13,7 +13,7 @@ import pytest
 
 import lastword.publisher.publisher
 from lastword.publisher.publisher import DeliveryError, Publisher
-from servers import Kafka
+from servers import Reachable
 from tests.commands import REPOSITORY, clean_env
 from tests.kafka_helpers import create_topic, read
 
@@ -46,7 +46,7 @@ def test_a_service_that_publishes_gets_no_celery_app_of_ours() -> None:
     assert done.stdout.strip() == ""
 
 
-def test_the_first_example_publishes(kafka_server: Kafka, topic: str, tmp_path: Path) -> None:
+def test_the_first_example_publishes(kafka_server: Reachable, topic: str, tmp_path: Path) -> None:
     create_topic(kafka_server.address, topic)
     done = subprocess.run(
         [sys.executable, "-c", block_with("with Publisher.from_environment() as publisher:")],
@@ -64,7 +64,7 @@ def test_the_first_example_publishes(kafka_server: Kafka, topic: str, tmp_path: 
     assert json.loads(second.value() or b"")["deleted"] is True
 
 
-def test_the_relay_empties_the_outbox_only_after_delivery(kafka_server: Kafka, topic: str) -> None:
+def test_the_relay_empties_the_outbox_only_after_delivery(kafka_server: Reachable, topic: str) -> None:
     create_topic(kafka_server.address, topic, config={"max.message.bytes": "2000"})
     names: dict[str, Callable[[sqlite3.Connection, Publisher], int]] = {}
     exec(block_with("def relay("), names)  # noqa: S102 - our own page

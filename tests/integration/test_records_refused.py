@@ -3,7 +3,7 @@
 import pytest
 
 from lastword.kafka.refusal import KafkaRefusedError
-from servers import Kafka
+from servers import Reachable
 from tests.commands import PASSWORD
 from tests.kafka_helpers import Member, create_topic
 from tests.secured_kafka import SecuredKafka
@@ -75,7 +75,7 @@ def test_kafka_that_is_restarted_is_no_refusal(secured_kafka: SecuredKafka, topi
         assert [message.value() for message in member.fetch_until(1)] == [b"after"]
 
 
-def test_a_consumer_that_is_fenced_off_ends_with_the_reason(kafka_server: Kafka, topic: str, group: str) -> None:
+def test_a_consumer_that_is_fenced_off_ends_with_the_reason(kafka_server: Reachable, topic: str, group: str) -> None:
     create_topic(kafka_server.address, topic)
     with Member(kafka_server.address, topic, group, group_instance_id="one") as first:
         first.join(1)
