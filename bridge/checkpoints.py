@@ -14,6 +14,7 @@ from bridge.delivery.back_off import BackOff
 from bridge.delivery.rewind import MADE_ANEW, Marker, Standing, Start, start_of
 from bridge.delivery.window import CommitPoint, Window
 from bridge.records import Records
+from bridge.topic.positions import Positions
 from bridge.topic.sequel import tell_gone
 from bridge.topic.watch import TopicWatch
 from lastword.cache.cache import Cache
@@ -44,6 +45,7 @@ class Checkpoints:
         *,
         claim: Callable[[], None] = lambda: None,
         topic: TopicWatch,
+        positions: Positions,
         generation: Callable[[], int] = lambda: 0,
     ) -> None:
         self._cache = cache
@@ -53,6 +55,7 @@ class Checkpoints:
         self._back_off = back_off
         self._claim = claim
         self._topic = topic
+        self._positions = positions
         self._generation = generation
         self._broken: dict[int, int] = {}
         self._unchecked: set[int] = set()
@@ -146,8 +149,11 @@ class Checkpoints:
         self._sealed_at = time.monotonic()
         if seal.complete:
             for point in self._points.values():
-                self._records.commit([point], self._identities[point.partition])
+                self._records.commit([point], self._metadata(point.partition, self._identities[point.partition]))
             self._points.clear()
+
+    def _metadata(self, number: int, identity: str) -> str:
+        return f"{identity} {self._positions.told(number)}".rstrip()
 
     def _collect(self) -> None:
         self._points.update({point.partition: point for point in self._window.commit_points()})
@@ -229,6 +235,7 @@ class Checkpoints:
 
     def _begin(self, number: int, start: Start, standing: Standing, begun: set[int]) -> None:
         committed = standing.committed
+        self._positions.begin(number, standing.last_commit)
         self._tell(number, start, standing)
         if start.lost:
             self._displaced.add(number)
@@ -238,7 +245,7 @@ class Checkpoints:
         offset = max(start.offset, standing.begin)
         if number in self._displaced:
             epoch = self._window.epoch(number) or 0
-            self._records.go_back(CommitPoint(number, epoch, offset), start.identity)
+            self._records.go_back(CommitPoint(number, epoch, offset), self._metadata(number, start.identity))
             self._displaced.discard(number)
         else:
             # The commit may have changed since librdkafka read it, at the assignment.

@@ -91,6 +91,7 @@ class Bridge:
             window,
             BackOff(BACK_OFF_MAX_S),
             topic=topic,
+            positions=self._positions,
             generation=lambda: rules.generation(round(time.time() * 1_000)),
             claim=claim.take,
         )

@@ -16,6 +16,7 @@ from bridge.topic.sequel import Sequel
 from bridge.topic.settling import Settling
 from lastword.kafka.client import CALL_TIMEOUT_S, CONSUMER_DEFAULTS, CONSUMER_GUARANTEES, BrokerList, NotAnsweredError
 from lastword.kafka.clock_watch import ClockWatch
+from lastword.kafka.identity import identity_and_commit
 from lastword.kafka.refusal import KafkaRefusedError, is_refusal, not_yet, refusal
 from lastword.settings.group_protocol import fitting, join_max_s
 
@@ -224,7 +225,8 @@ class Records:
             raise
         if found is None:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - the library's own name for the code
-        return Standing(one.offset if one.offset >= 0 else None, one.metadata or "", *found)
+        identity, last_commit = identity_and_commit(one.metadata)
+        return Standing(one.offset if one.offset >= 0 else None, identity, *found, last_commit)
 
     def excuse(self) -> None:
         """Expect no place in the group for now: there is no topic."""

@@ -83,6 +83,7 @@ class KafkaNode(Kafka):
             "controller.quorum.bootstrap.servers": ",".join(controllers),
             "default.replication.factor": REPLICAS,
             "min.insync.replicas": IN_SYNC,
+            "metadata.max.idle.interval.ms": 500,  # Kafka's default: by it the others see how far one has come
             "offsets.topic.replication.factor": REPLICAS,
             "transaction.state.log.replication.factor": REPLICAS,
             "transaction.state.log.min.isr": IN_SYNC,

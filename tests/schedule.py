@@ -17,7 +17,7 @@ TOGETHER: Final = {
     "Kafka that is broken": re.compile(
         r"test_(kafka_faults|publisher_faults|records_back|reading|rebalance|servers|topics|two_flows)\.py"
     ),
-    "Kafka cluster": re.compile(r"test_kafka_cluster_faults\.py"),
+    "Kafka cluster": re.compile(r"test_(kafka_cluster_faults|topic_on_a_cluster)\.py"),
     "ZooKeeper ensemble": re.compile(r"test_ensemble_faults\.py"),
     "Kafka with TLS": re.compile(r"_security\.py|test_records_refused\.py"),
     "wheel": re.compile(r"test_(wheel|compose)\.py"),

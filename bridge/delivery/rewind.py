@@ -12,12 +12,16 @@ MADE_ANEW: Final = "the topic was deleted and made anew, so nothing of it has be
 
 
 class Standing(NamedTuple):
-    """What Kafka says of a partition: the committed offset (None: there is none) with its metadata; what it has."""
+    """What Kafka says of a partition: the committed offset (None: there is none) with its metadata; what it has.
+
+    The metadata are the identity and, of a source whose changes have positions, its last commit.
+    """
 
     committed: int | None
     identity: str
     begin: int
     end: int
+    last_commit: str = ""
 
 
 class Marker(NamedTuple):

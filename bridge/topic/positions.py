@@ -3,16 +3,40 @@
 Source: docs/decisions/0021-positions-before-clocks.md
 """
 
+import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple, Self
 
 from bridge.topic.stopped import Stopped
 from lastword.contract.record import Update
 from lastword.contract.rfc3339 import format_rfc3339
+from lastword.contract.version import Version
 from lastword.formats.debezium_source import ALIGNED
 
 LATER_US: Final = 60_000_000
 """By so much must a commit that stands before the last one be later: the times of commits do not grow as they do."""
+
+
+_TEXT: Final = re.compile(r"([0-9]{1,16}-[0-9]{1,16})@([0-9]{1,16})")
+
+
+class Commit(NamedTuple):
+    """A commit of the source, by a change of it: the change's position, and when it was made, in microseconds."""
+
+    version: Version
+    at_us: int
+
+    def __str__(self) -> str:
+        return f"{self.version}@{self.at_us}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Read what ``str(commit)`` writes; None for anything else."""
+        match = _TEXT.fullmatch(text)
+        try:
+            return cls(Version.parse(match[1]), int(match[2])) if match else None
+        except ValueError:
+            return None
 
 
 class Positions:
@@ -20,12 +44,23 @@ class Positions:
 
     The commits of a log come in their order. One that a connector writes again is before the last one too, and was made
     before it. An offset tells nothing, nor a row that was read right after a commit, which bears another clock. What is
-    stopped stays so, also where the partition goes and comes again; another bridge, and the next one, know nothing.
+    stopped stays so, also where the partition goes and comes again. The last commit is told with each offset that is
+    committed, so that whoever reads the partition next knows it.
     """
 
     def __init__(self) -> None:
-        self._last: dict[int, Update] = {}
+        self._last: dict[int, Commit] = {}
         self._stopped = Stopped()
+
+    def begin(self, number: int, told: str) -> None:
+        """A partition is read on from where somebody has ``told`` the last commit, "" if there was none."""
+        if (commit := Commit.parse(told)) is not None:
+            self._last[number] = max(commit, self._last.get(number, commit))
+
+    def told(self, number: int) -> str:
+        """The last commit of a partition, as ``begin`` understands it; "" where none is known."""
+        last = self._last.get(number)
+        return "" if last is None else str(last)
 
     def follow(self, number: int, updates: Iterable[Update], timestamp_ms: int | None) -> bool:
         """Whether a record's updates may follow in a partition, which is stopped where they may not."""
@@ -34,10 +69,10 @@ class Positions:
             if not (version.commit and version.sequence) or version.is_apart:
                 continue
             if last is not None and version.updated_at_us < last.version.updated_at_us:
-                if update.updated_at_us > last.updated_at_us + LATER_US and number not in self._stopped:
+                if update.updated_at_us > last.at_us + LATER_US and number not in self._stopped:
                     self._stopped.stop(number, _why(update, last, timestamp_ms))
             elif version.commit != version.sequence // ALIGNED:  # else the commit is not told
-                self._last[number] = update
+                self._last[number] = Commit(version, update.updated_at_us)
         return number not in self._stopped
 
     def stopped(self, now: float) -> frozenset[int]:
@@ -45,10 +80,10 @@ class Positions:
         return self._stopped.numbers(now)
 
 
-def _why(update: Update, last: Update, timestamp_ms: int | None) -> str:
+def _why(update: Update, last: Commit, timestamp_ms: int | None) -> str:
     anew = format_rfc3339((timestamp_ms or 0) * 1_000)
     return (
-        f"product {update.product_id!r} has version {update.version}, before {last.version} of product "
-        f"{last.product_id!r}, and was committed later. The source's positions have begun anew, as after a restored "
-        f"backup, or two connectors write the topic. In the first case add {anew} to LASTWORD_POSITIONS_ANEW"
+        f"product {update.product_id!r} has version {update.version}, before the last commit's {last.version}, and was "
+        f"committed later. The source's positions have begun anew, as after a restored backup, or two connectors write "
+        f"the topic. In the first case add {anew} to LASTWORD_POSITIONS_ANEW"
     )

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from lastword.kafka import coordinator
 from lastword.kafka.client import CALL_TIMEOUT_S, NotAnsweredError
 from lastword.kafka.connection_trouble import Ear
-from lastword.kafka.identity import Identity, Topic
+from lastword.kafka.identity import Identity, Topic, identity_and_commit
 from lastword.kafka.refusal import Properties, is_refusal, refusal
 from lastword.kafka.topic_ids import TopicIds
 from lastword.process.startup import UnreachableError
@@ -105,7 +105,8 @@ def committed_offsets(
     KafkaException.
     """
     found = coordinator.committed(consumer, partitions, timeout_s=CALL_TIMEOUT_S)
-    of_now = {one.partition: Identity.parse(one.metadata or "").is_of(Topic(topic_id)) for one in found}
+    told = {one.partition: identity_and_commit(one.metadata)[0] for one in found}
+    of_now = {number: Identity.parse(identity).is_of(Topic(topic_id)) for number, identity in told.items()}
     return {one.partition: one.offset if one.offset >= 0 and of_now[one.partition] else None for one in found}
 
 

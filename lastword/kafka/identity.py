@@ -7,7 +7,14 @@ import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple, Self
 
+_METADATA: Final = re.compile(r"(.+) ([0-9]+-[0-9]+@[0-9]+)", re.DOTALL)
 _TEXT: Final = re.compile(r"([0-9a-f]+)\.([A-Za-z0-9+/=_-]+)\.([0-9]{1,4})\.([0-9]{1,4})")
+
+
+def identity_and_commit(metadata: str | None) -> tuple[str, str]:
+    """What is told with a committed offset: the identity, and the source's last commit, "" where none is told."""
+    match = _METADATA.fullmatch(metadata or "")
+    return (match[1], match[2]) if match else (metadata or "", "")
 
 
 class Topic(NamedTuple):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -75,18 +76,24 @@ def test_many_rows_in_one_record(flow: Flow) -> None:
         flow.wait_until_all_is_committed()
 
 
-def test_a_source_that_was_restored_stops_the_partition_and_loses_nothing(flow: Flow) -> None:
+@pytest.mark.parametrize("how", ["running", "stopped"])
+def test_a_source_that_was_restored_stops_the_partition_and_loses_nothing(flow: Flow, how: str) -> None:
     def changed(price: str, commit: int, time_ms: int) -> object:
         sequence = json.dumps([str(commit), str(commit + 64)])
         source = POSTGRES | {"ts_ms": time_ms, "ts_us": None, "ts_ns": None, "lsn": commit + 64, "sequence": sequence}
         return debezium("u", after=ROW | {"price": price}, source=source)
 
     flow.environment["LASTWORD_FORMAT"] = "debezium"
-    with celery_worker(flow.environment), flow.bridge() as bridge:
+    with celery_worker(flow.environment), ExitStack() as bridges:
+        bridge = bridges.enter_context(flow.bridge())
         publish(flow, changed("1", 24_000_000, T_MS))
         wait_until(lambda: data_of(flow, "42") == ROW | {"price": "1"}, what="the change")
         flow.wait_until_all_is_committed()
+        if how == "stopped":
+            bridge.stop()
         publish(flow, changed("2", 20_000_000, T_MS + 60_001), changed("3", 20_000_160, T_MS + 60_002))
+        if how == "stopped":
+            bridge = bridges.enter_context(flow.bridge())
         bridge.wait_for_log("to LASTWORD_POSITIONS_ANEW")
         assert data_of(flow, "42") == ROW | {"price": "1"}
         [since] = set(re.findall(r"add (\S+) to LASTWORD_POSITIONS_ANEW", bridge.log))

@@ -136,6 +136,23 @@ def test_two_bridges_one_of_which_sleeps(flow: Flow, topics: Topics) -> None:
             topics.wait_until_all_is_read()
 
 
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_a_bridge_gets_partitions_just_when_the_topic_is_made_anew(flow: Flow, topics: Topics, protocol: str) -> None:
+    """To read those that come it asks for the topic's id; those that it has must not be taken for the new topic's."""
+    flow.by(protocol)
+    with celery_worker(flow.environment, *GROUP), flow.bridge() as stays, flow.bridge() as leaves:
+        wait_until_shared(stays, leaves)
+        publish(flow, *OLD, number=1)
+        topics.wait_until_all_is_read()
+        with measured(flow, "the topic made anew, a bridge stopped at once", under=protocol):
+            topics.make_anew()
+            leaves.stop()
+            publish(flow, *NEW["longer"], number=2)
+            topics.wait_until_all_is_read()
+        stays.wait_for_log(MADE_ANEW)
+        assert stays.exit_code is None
+
+
 def test_what_a_release_before_has_committed_is_adopted(flow: Flow, topics: Topics) -> None:
     with celery_worker(flow.environment, *GROUP):
         with flow.bridge():

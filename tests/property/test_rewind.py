@@ -24,6 +24,7 @@ from bridge.delivery.retransmit import Clocks
 from bridge.delivery.rewind import Marker, Standing
 from bridge.delivery.window import CommitPoint, Window
 from bridge.records import Records
+from bridge.topic.positions import Positions
 from bridge.topic.watch import TopicWatch
 from lastword.cache.cache import Cache, Poll
 from lastword.cache.seal import Seal, Stamps
@@ -168,6 +169,7 @@ class SimulatedBridge:
             self.window,
             BackOff(max_s=0.0),
             topic=cast("TopicWatch", self),
+            positions=Positions(),
         )
         self.missing = False
         self.known = group.topic

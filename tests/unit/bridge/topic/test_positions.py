@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.topic.positions import Positions
+from bridge.topic.positions import Commit, Positions
 from lastword.contract.record import Update
 from lastword.contract.version import Position, Version
 
@@ -65,6 +65,27 @@ def test_what_tells_nothing_of_the_commits_follows(again: Update) -> None:
     assert positions.follow(0, [update((COMMIT, 112_709_384), 10)], T_MS)
     assert positions.follow(0, [again], T_MS)
     assert not positions.stopped(0)
+
+
+def test_the_next_bridge_knows_the_last_commit() -> None:
+    before = Positions()
+    assert before.told(0) == ""
+    assert before.follow(0, [update((COMMIT, 112_709_384), 10), update((COMMIT - 5, 9), 9)], T_MS)
+    told = before.told(0)
+    for after in (Positions(), before):
+        after.begin(0, told)
+        after.begin(0, "")
+        after.begin(0, str(Commit(Version.at((COMMIT - 1, 1), 0), 99)))  # of a bridge that had come less far
+        assert after.told(0) == told
+        assert not after.follow(0, [update((COMMIT - 100, 112_000_000), LATER)], T_MS)
+
+
+@pytest.mark.parametrize("text", ["", "5-6", "5-6@", "05-6@7", "5-6@7 ", "9007199254740992-6@7", "5-6@7@8", "five@7"])
+def test_what_somebody_else_has_told_is_no_commit(text: str) -> None:
+    assert Commit.parse(text) is None
+    positions = Positions()
+    positions.begin(0, text)
+    assert positions.told(0) == ""
 
 
 def test_where_no_commit_is_told_nothing_is_known() -> None:

@@ -1,0 +1,20 @@
+"""What is told with a committed offset."""
+
+import pytest
+
+from lastword.kafka.identity import identity_and_commit
+
+
+@pytest.mark.parametrize(
+    ("metadata", "told"),
+    [
+        (None, ("", "")),
+        ("", ("", "")),
+        ("0f.topic.0.0", ("0f.topic.0.0", "")),
+        ("0f.topic.0.0 5-6@7", ("0f.topic.0.0", "5-6@7")),
+        ("run_id=8f1c, by hand", ("run_id=8f1c, by hand", "")),
+        ("5-6@7", ("5-6@7", "")),
+    ],
+)
+def test_the_identity_and_the_last_commit(metadata: str | None, told: tuple[str, str]) -> None:
+    assert identity_and_commit(metadata) == told
