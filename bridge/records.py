@@ -1,4 +1,4 @@
-"""The Kafka consumer: records in, offsets out. All of librdkafka's habits that matter here are in this file."""
+"""The Kafka consumer: records in, partitions that come and go. Librdkafka's habits are in here and in offsets.py."""
 
 import logging
 import math
@@ -10,13 +10,13 @@ from typing import Final, Literal
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from bridge import offsets
 from bridge.delivery.rewind import Standing
 from bridge.delivery.window import CommitPoint
 from bridge.topic.sequel import Sequel
 from bridge.topic.settling import Settling
 from lastword.kafka.client import CALL_TIMEOUT_S, CONSUMER_DEFAULTS, CONSUMER_GUARANTEES, BrokerList, NotAnsweredError
 from lastword.kafka.clock_watch import ClockWatch
-from lastword.kafka.identity import identity_and_commit
 from lastword.kafka.refusal import KafkaRefusedError, is_refusal, not_yet, refusal
 from lastword.settings.group_protocol import fitting, join_max_s
 
@@ -26,8 +26,6 @@ logger.addFilter(lambda record: not record.getMessage().startswith("FATAL "))
 
 LOGGED: Final = frozenset({KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._SSL})  # noqa: SLF001
 """Errors that librdkafka writes to our logger itself."""
-
-NOT_THERE: Final = frozenset({KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART})  # noqa: SLF001
 
 CLOSE_TIMEOUT_S: Final = 10.0
 
@@ -189,44 +187,18 @@ class Records:
         return self._consumer.consume(most, 0)
 
     def commit(self, points: Iterable[CommitPoint], metadata: str) -> None:
-        """Let librdkafka commit these: it does so within a second, and before a partition is given up.
-
-        A call of its ``commit`` would be undone at a revocation: librdkafka then commits what was stored last.
-        """
+        """Let librdkafka commit these: it does so within a second, and before a partition is given up."""
         for point in points:
-            try:
-                self._consumer.store_offsets(offsets=[self._at(point, metadata)])
-            except KafkaException as error:
-                # Its partition was taken away; whoever has it now reads from what was committed before.
-                logger.info("offset %d of partition %d not stored: %s", point.offset, point.partition, error)
+            offsets.store(self._consumer, self._at(point, metadata))
 
     def standing(self, numbers: Iterable[int]) -> dict[int, Standing]:
         """How far partitions are committed, and from where to where they can be read; NotAnsweredError.
 
         Without those that the topic does not have any more.
         """
-        end = time.monotonic() + CALL_TIMEOUT_S
-        try:
-            found = self._consumer.committed([TopicPartition(self._topic, n) for n in numbers], CALL_TIMEOUT_S)
-            standings = {one.partition: self._standing(one, max(0.1, end - time.monotonic())) for one in found}
-        except KafkaException as error:
-            raise NotAnsweredError(f"Kafka: {error.args[0].str()}") from error
-        self._settling.answered(standings)
-        return {number: standing for number, standing in standings.items() if standing is not None}
-
-    def _standing(self, one: TopicPartition, timeout_s: float) -> Standing | None:
-        if one.error is not None:  # else it would look as if nothing were committed
-            raise KafkaException(one.error)
-        try:
-            found = self._consumer.get_watermark_offsets(one, timeout_s)
-        except KafkaException as error:
-            if error.args[0].code() in NOT_THERE:
-                return None
-            raise
-        if found is None:
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - the library's own name for the code
-        identity, last_commit = identity_and_commit(one.metadata)
-        return Standing(one.offset if one.offset >= 0 else None, identity, *found, last_commit)
+        found = offsets.standings(self._consumer, [TopicPartition(self._topic, number) for number in numbers])
+        self._settling.answered(found)
+        return {number: standing for number, standing in found.items() if standing is not None}
 
     def excuse(self) -> None:
         """Expect no place in the group for now: there is no topic."""
@@ -241,30 +213,8 @@ class Records:
             raise NotAnsweredError(f"Kafka: {error.args[0].str()}") from error
 
     def go_back(self, point: CommitPoint, metadata: str) -> None:
-        """Commit an offset that is lower than what was committed, and read from there; NotAnsweredError.
-
-        What was stored before would be committed once more: it is stored over first. An auto-commit never goes back.
-        """
-        at = self._at(point, metadata)
-        failed: list[KafkaException] = []
-
-        def commit() -> None:
-            try:
-                self._consumer.commit(offsets=[at], asynchronous=False)
-            except KafkaException as error:
-                failed.append(error)
-
-        try:
-            self._consumer.store_offsets(offsets=[at])
-            # It has no deadline of its own: without its coordinator it tries again and again.
-            committing = threading.Thread(target=commit, name="commit", daemon=True)
-            committing.start()
-            committing.join(CALL_TIMEOUT_S)
-            if failed or committing.is_alive():
-                reason = failed[0].args[0].str() if failed else "no answer"
-                raise NotAnsweredError(f"offset {point.offset} of partition {point.partition} not committed: {reason}")
-        except KafkaException as error:
-            raise NotAnsweredError(f"partition {point.partition} cannot be set back: {error.args[0].str()}") from error
+        """Commit an offset that is lower than what was committed, and read from there; NotAnsweredError."""
+        offsets.set_back(self._consumer, self._at(point, metadata))
         self.read_from(point.partition, point.offset)
 
     def read_from(self, number: int, offset: int) -> None:
