@@ -4,10 +4,11 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from confluent_kafka import Message
 
+from bridge.arrived import Arrived
 from bridge.checkpoints import Checkpoints
 from bridge.claim import Claim
 from bridge.delivery.back_off import BackOff
@@ -25,9 +26,8 @@ from bridge.topic.repeated import RepeatedOffsets
 from bridge.topic.watch import TopicWatch
 from lastword.cache.cache import Cache
 from lastword.cache.seal import Stamps
-from lastword.contract.record import InvalidUpdateError, Rules, Update
-from lastword.formats.decoding import updates_of
-from lastword.kafka.headers import headers_of, size_of, timestamp_of
+from lastword.contract.record import Rules
+from lastword.kafka.headers import timestamp_of
 from lastword.process.heartbeat import Heartbeat
 
 logger = logging.getLogger(__name__)
@@ -39,15 +39,6 @@ FETCH_MAX: Final = 500
 REPORT_EVERY_S: Final = 10.0
 
 OpenRecords = Callable[["Bridge"], Records]
-
-
-class Arrived(NamedTuple):
-    """A record with the updates in it, or the reason why it has none; its size in memory in bytes."""
-
-    message: Message
-    size: int
-    updates: list[Update]
-    error: InvalidUpdateError | None = None
 
 
 class Bridge:
@@ -156,14 +147,14 @@ class Bridge:
     def _take_in(self, messages: Sequence[Message]) -> None:
         """Put records into the window, each partition's in order; what finds no room there waits in the inbox."""
         for message in messages:
-            self._inbox.setdefault(_partition(message), deque()).append(self._decode(message))
+            self._inbox.setdefault(_partition(message), deque()).append(Arrived.read(message, self._rules))
         for number, waiting in list(self._inbox.items()):
             while waiting and self._admits(number, waiting[0]):
                 self._admit(number, waiting.popleft())
             if not waiting:
                 del self._inbox[number]
 
-    def _admits(self, number: int, arrived: "Arrived") -> bool:
+    def _admits(self, number: int, arrived: Arrived) -> bool:
         if number in self._checkpoints.unchecked:
             return False
         # Last: what waits for room is asked about again in each turn.
@@ -179,16 +170,7 @@ class Bridge:
         for number in self._ended.keys() - self._inbox.keys() - self._checkpoints.unchecked:
             self._window.reach(number, self._ended.pop(number))
 
-    def _decode(self, message: Message) -> "Arrived":
-        headers: list[tuple[str, bytes | None]] = []
-        try:
-            headers = headers_of(message)
-            updates = updates_of(message, self._rules, headers)
-        except InvalidUpdateError as error:
-            return Arrived(message, size_of(message, headers), [], error)
-        return Arrived(message, size_of(message, headers), updates)
-
-    def _admit(self, number: int, arrived: "Arrived") -> None:
+    def _admit(self, number: int, arrived: Arrived) -> None:
         message, size, updates, error = arrived
         offset = message.offset() or 0
         if error is None:

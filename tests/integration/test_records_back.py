@@ -2,7 +2,7 @@
 
 import pytest
 
-import bridge.records
+import bridge.offsets
 from bridge.delivery.rewind import Standing
 from bridge.delivery.window import CommitPoint
 from lastword.kafka.client import NotAnsweredError
@@ -82,7 +82,7 @@ def test_right_after_the_assignment(address: str, topic: str, group: str) -> Non
 def test_a_kafka_that_does_not_answer_is_said_in_time(
     own_kafka: Kafka, topic: str, group: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bridge.records, "CALL_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(bridge.offsets, "CALL_TIMEOUT_S", 0.5)
     create_topic(own_kafka.address, topic)
     with Member(own_kafka.address, topic, group) as member:
         produce(own_kafka.address, topic, numbered(5))
