@@ -2,8 +2,7 @@
 
 ``celeryconfig.py`` names these to kombu. With ``ack_emulation`` off nothing needs to be kept of what was fetched: the
 bridge sends again whatever a killed worker had in flight. Of kombu's own, ``_brpop_start`` and ``_brpop_read`` are
-replaced, which carry no promise: pyproject.toml holds kombu below 5.8, tests/integration/test_transport.py says what
-they must do.
+replaced, which carry no promise: pyproject.toml holds kombu below 5.8, and test_transport.py says what they must do.
 
 Whatever Redis refuses is a lost connection here: docs/decisions/0022-a-refusal-is-a-lost-connection.md
 """

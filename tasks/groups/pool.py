@@ -2,7 +2,7 @@
 
 Each task keeps its own result, retries, events and acknowledgement. ``celeryconfig.py`` names it to Celery, whose
 ``-P processes`` and ``-P threads`` work as well. What a pool must do is in no document: pyproject.toml holds celery
-below 5.7, tests/integration/test_pool.py says what was seen to matter. Source: docs/decisions/0011-group-pool.md
+below 5.7, and test_pool.py says what was seen to matter. Source: docs/decisions/0011-group-pool.md
 """
 
 import contextlib

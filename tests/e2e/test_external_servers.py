@@ -16,8 +16,8 @@ from tests.waiting import wait_until
 
 PYTEST = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--external-servers"]
 SUBSET = [
-    "tests/integration/test_topics.py::test_missing_topics_are_made_and_existing_ones_left_alone",
-    "tests/integration/test_lock.py::test_a_chroot_must_exist",
+    "tests/integration/lastword/kafka/test_topics.py::test_missing_topics_are_made_and_existing_ones_left_alone",
+    "tests/integration/tasks/lock/test_lock.py::test_a_chroot_must_exist",
     "tests/e2e/test_flow.py::test_broker_wiped_with_one_lone_update_in_flight",
 ]
 
@@ -92,7 +92,7 @@ def test_tests_use_them(given: dict[str, str], tmp_path: Path) -> None:
 
 
 def test_a_test_that_stops_a_server_has_one_of_its_own(given: dict[str, str], tmp_path: Path) -> None:
-    restart = "tests/integration/test_servers.py::test_redis_restarts_on_its_port_with_its_data"
+    restart = "tests/integration/servers/test_servers.py::test_redis_restarts_on_its_port_with_its_data"
     code, said, started = run_and_watch([*PYTEST, restart], given, tmp_path / "said")
     assert code == 0, said
     assert started_a_server(started)

@@ -21,7 +21,7 @@ from tests.redis_forms import need
 from tests.waiting import gone, wait_until
 from tests.zookeeper_clients import zookeeper_client
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 EACH = pytest.mark.parametrize("kind", [Redis, ZooKeeper, Kafka])
 
 

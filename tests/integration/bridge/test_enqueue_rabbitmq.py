@@ -4,7 +4,7 @@ from kombu import Connection
 
 from bridge.enqueue.enqueue import Enqueuer
 from tests.celery_brokers import RabbitBroker
-from tests.integration.test_enqueue import entries
+from tests.integration.bridge.test_enqueue import entries
 from tests.task_helpers import client_app
 from tests.waiting import wait_until
 
