@@ -2,7 +2,7 @@
 
 Celery itself ends the worker for what it takes for a mistake of ours (READONLY, NOPERM, ACCESS_REFUSED), waits up to
 30 s between two tries, and logs a traceback. Of its private parts ``loops._quick_drain`` is replaced; what must hold is
-in tests/faults/test_broker_refuses.py. Source: docs/decisions/0022-a-refusal-is-a-lost-connection.md
+in tests/faults/broker/test_broker_refuses.py. Source: docs/decisions/0022-a-refusal-is-a-lost-connection.md
 """
 
 import contextlib

@@ -15,7 +15,7 @@ from servers import Reachable
 from servers.connect import Connect
 from servers.postgresql import PostgreSQL
 from tests.cdc import Cdc, Row, Statement
-from tests.faults.test_poison import dead_letters
+from tests.faults.workers.test_poison import dead_letters
 from tests.flow import Flow
 from tests.programs import POSTGRESQL
 from tests.waiting import wait_until

@@ -16,7 +16,7 @@ from servers.connect import Connect, ConnectError
 from servers.mariadb import MariaDB
 from tests.cdc import Statement
 from tests.cdc_mariadb import NUDGE, MariaCdc
-from tests.faults.test_poison import dead_letters
+from tests.faults.workers.test_poison import dead_letters
 from tests.flow import Flow
 from tests.programs import MARIADB
 from tests.waiting import wait_until

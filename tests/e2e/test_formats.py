@@ -10,7 +10,7 @@ import pytest
 from lastword.process.startup import EXIT_SETTINGS
 from lastword.publisher.publisher import Publisher
 from tests.commands import run
-from tests.faults.test_poison import dead_letters
+from tests.faults.workers.test_poison import dead_letters
 from tests.flow import Flow
 from tests.kafka_helpers import Given, produce
 from tests.rows import Rows

@@ -8,7 +8,7 @@ import pytest
 from lastword.contract.record import Rules
 from lastword.process.startup import EXIT_SETTINGS
 from lastword.publisher.publisher import Change, Publisher
-from tests.faults.test_poison import dead_letters
+from tests.faults.workers.test_poison import dead_letters
 from tests.flow import BEGIN_MS, Flow
 from tests.injected.constants import UNEXPECTED_RETRIES, with_constants
 from tests.pools import POOLS

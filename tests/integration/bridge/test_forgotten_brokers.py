@@ -1,6 +1,6 @@
 """Clients that have forgotten every Kafka broker, or their group: another takes their place, on a real Kafka.
 
-It happens to them now and then after Kafka has stood still: tests/faults/test_kafka_faults.py. Here they are told so,
+It happens to them now and then after Kafka has stood still: test_kafka_faults.py. Here they are told so,
 in the words of the statistics of a client to which it did happen.
 """
 

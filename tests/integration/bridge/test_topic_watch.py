@@ -11,7 +11,7 @@ from lastword.kafka.group import read_group
 from lastword.kafka.reading import Committed, Reading
 from lastword.kafka.topic_ids import MissingError, TopicIds
 from servers import Reachable
-from tests.faults.topics import Administrator
+from tests.faults.kafka.topics import Administrator
 from tests.kafka_helpers import committed, numbered, produce
 from tests.waiting import wait_until
 

@@ -11,7 +11,7 @@ from lastword.cache.failures import failure_key
 from lastword.contract.record import Update
 from lastword.contract.task import TASK_NAME
 from servers import Reachable, ReachableRedis, Redis
-from tests.faults.poison import RAISES
+from tests.faults.workers.poison import RAISES
 from tests.injected.constants import LOCK_BUSY_MAX_S, RETRY_MAX_S, UNEXPECTED_RETRIES, with_constants
 from tests.lock_helpers import acquire_when_possible
 from tests.task_helpers import Running, Site, TaskLog, live, open_site, task_events
@@ -27,7 +27,7 @@ def running(
 ) -> Iterator[Running]:
     with open_site(cache_server, redis_server, zookeeper_server) as site:
         site.env.update(with_constants(site.env, {LOCK_BUSY_MAX_S: 2, UNEXPECTED_RETRIES: 2, RETRY_MAX_S: 2}))
-        with celery_worker(site.env, *POOLS[request.param], "-I", "tests.faults.poison") as worker:
+        with celery_worker(site.env, *POOLS[request.param], "-I", "tests.faults.workers.poison") as worker:
             yield Running(site, worker)
 
 

@@ -15,7 +15,7 @@ from lastword.contract.record import Update
 from lastword.contract.task import Arguments, Send
 from lastword.contract.task_id import record_id
 from servers import ReachableRedis, Redis, ZooKeeper
-from tests.faults.poison import RAISES
+from tests.faults.workers.poison import RAISES
 from tests.injected.constants import UNEXPECTED_RETRIES, with_constants
 from tests.lock_helpers import acquire_when_possible
 from tests.task_helpers import MARKED, Running, Site, TaskLog, live, open_site
@@ -35,7 +35,7 @@ def running(
 ) -> Iterator[Running]:
     with open_site(cache_server, redis_server, own_zookeeper) as site:
         site.env.update(with_constants(site.env, {UNEXPECTED_RETRIES: 0}), LASTWORD_CALL_TIMEOUT_S="5")
-        with celery_worker(site.env, *POOLS[request.param], "-I", "tests.faults.poison") as worker:
+        with celery_worker(site.env, *POOLS[request.param], "-I", "tests.faults.workers.poison") as worker:
             yield Running(site, worker)
 
 

@@ -24,7 +24,7 @@ def running(
 ) -> Iterator[Running]:
     with open_site(cache_server, redis_server, zookeeper_server) as site:
         site.env.update(with_constants(site.env, {UNEXPECTED_RETRIES: 0}))
-        with celery_worker(site.env, *request.param, "-I", "tests.faults.poison") as worker:
+        with celery_worker(site.env, *request.param, "-I", "tests.faults.workers.poison") as worker:
             yield Running(site, worker)
 
 

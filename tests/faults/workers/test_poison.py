@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from bridge.letters.dead_letters import PREFIX
 from lastword.kafka.headers import headers_of
-from tests.faults.poison import KILLS, KILLS_LATE, RAISES
+from tests.faults.workers.poison import KILLS, KILLS_LATE, RAISES
 from tests.flow import BEGIN_MS, PARTITIONS, Flow
 from tests.history.recorded_flow import RecordedFlow
 from tests.injected.constants import (
@@ -29,7 +29,7 @@ from tests.waiting import DEADLINE_S, wait_until
 from tests.worker_helpers import celery_worker
 
 ANY_PARTITION = -1
-POISONED = ("--include", "tests.faults.poison")
+POISONED = ("--include", "tests.faults.workers.poison")
 QUICK = {TIMEOUT_FLOOR_S: 0.5, TIMEOUT_MAX_S: 4, SILENCE_MAX_S: 2, STARTED_MAX_S: 3}
 
 

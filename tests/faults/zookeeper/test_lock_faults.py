@@ -6,7 +6,7 @@ from tasks.lock.grant import Grant
 from tests.faults.figures import measured
 from tests.faults.load import is_visible, publish
 from tests.faults.stall import Point, Stall, standing_worker
-from tests.faults.znodes import Znodes, locked_elsewhere, znodes_of
+from tests.faults.zookeeper.znodes import Znodes, locked_elsewhere, znodes_of
 from tests.flow import Flow
 from tests.lock_helpers import close_session
 from tests.pools import POOLS, POOLS_OF_WHICH_ONE_IS_CORE, PREFORK, THREADS, name_of

@@ -7,7 +7,7 @@ from statistics import median
 from tests.faults.figures import measured
 from tests.faults.load import Load, is_visible, not_fresh, publish, times_to_visible
 from tests.faults.stall import standing_worker
-from tests.faults.znodes import locked_elsewhere, znodes_of
+from tests.faults.zookeeper.znodes import locked_elsewhere, znodes_of
 from tests.flow import Flow
 from tests.pools import GROUP, POOLS, POOLS_OF_WHICH_ONE_IS_CORE, POOLS_WHERE_A_SERVER_FAILS, long_run, name_of
 from tests.waiting import wait_until

@@ -19,8 +19,8 @@ from tests.faults.dead_letters import count_letters
 from tests.faults.figures import measured
 from tests.faults.load import Load
 from tests.faults.losses import publish_and_confirm, wait_until_all_is_back
+from tests.faults.redis.test_redis_fails_over import cut_off
 from tests.faults.refusals import NOWHERE, REFUSALS, Site
-from tests.faults.test_redis_fails_over import cut_off
 from tests.flow import Bridge, Flow
 from tests.pools import GROUP, POOLS_WHERE_A_SERVER_FAILS, name_of
 from tests.waiting import wait_until

@@ -16,10 +16,10 @@ from bridge.delivery.rewind import MADE_ANEW, Marker
 from lastword.publisher.publisher import Publisher
 from tests.faults.dead_letters import count_letters
 from tests.faults.figures import measured
+from tests.faults.kafka.test_rebalances import partitions as partitions_of
+from tests.faults.kafka.test_rebalances import wait_until_shared
+from tests.faults.kafka.topics import Topics
 from tests.faults.load import is_visible, publish
-from tests.faults.test_rebalances import partitions as partitions_of
-from tests.faults.test_rebalances import wait_until_shared
-from tests.faults.topics import Topics
 from tests.flow import Flow
 from tests.pools import GROUP
 from tests.waiting import wait_until

@@ -14,9 +14,9 @@ import pytest
 
 from tests.celery_brokers import QUEUE
 from tests.commands import run
-from tests.faults.buttons import ids_of, writes_refused
 from tests.faults.figures import measured
 from tests.faults.load import publish
+from tests.faults.workers.buttons import ids_of, writes_refused
 from tests.flow import Flow
 from tests.inspect_helpers import says, told
 from tests.pools import POOLS, PREFORK, name_of

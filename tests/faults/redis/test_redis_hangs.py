@@ -12,7 +12,7 @@ from tests.celery_brokers import RedisBroker
 from tests.faults.dead_letters import count_letters
 from tests.faults.figures import measured
 from tests.faults.load import Load
-from tests.faults.test_redis_fails_over import is_primary
+from tests.faults.redis.test_redis_fails_over import is_primary
 from tests.flow import Flow
 from tests.pools import POOLS_WHERE_A_SERVER_FAILS, name_of
 from tests.waiting import wait_until

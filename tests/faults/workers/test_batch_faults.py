@@ -8,9 +8,9 @@ from lastword.contract.task import BATCH_NAME, TASK_NAME
 from tests.celery_brokers import CeleryBroker
 from tests.faults.figures import measured
 from tests.faults.load import Load, publish
-from tests.faults.poison import KILLS
-from tests.faults.test_poison import POISONED, QUICK, dead_letters, kept_running, publish_poison
-from tests.faults.znodes import locked_elsewhere
+from tests.faults.workers.poison import KILLS
+from tests.faults.workers.test_poison import POISONED, QUICK, dead_letters, kept_running, publish_poison
+from tests.faults.zookeeper.znodes import locked_elsewhere
 from tests.flow import Flow
 from tests.history.recorded_flow import RecordedFlow
 from tests.injected.constants import with_constants

@@ -12,8 +12,8 @@ from bridge.delivery.rewind import MADE_ANEW
 from servers import KafkaCluster, ServerError
 from servers.kafka_cluster import KafkaNode
 from tests.faults.figures import measured
+from tests.faults.kafka.topics import Administrator, Topics
 from tests.faults.load import publish
-from tests.faults.topics import Administrator, Topics
 from tests.flow import PARTITIONS, Flow
 from tests.pools import GROUP
 from tests.waiting import wait_until

@@ -9,7 +9,7 @@ from tests.blackhole import BlackHoleProxy
 from tests.faults.figures import measured
 from tests.faults.load import Load, is_visible, publish
 from tests.faults.stall import standing_worker
-from tests.faults.znodes import znodes_of
+from tests.faults.zookeeper.znodes import znodes_of
 from tests.flow import Flow
 from tests.pools import PREFORK, THREADS, name_of
 from tests.waiting import wait_until

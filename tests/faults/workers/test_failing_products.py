@@ -5,7 +5,7 @@ import json
 from confluent_kafka import Producer
 
 from tests.faults.load import Load
-from tests.faults.poison import RAISES
+from tests.faults.workers.poison import RAISES
 from tests.flow import BEGIN_MS
 from tests.history.kafka_log import read_letters
 from tests.history.recorded_flow import RecordedFlow
@@ -22,7 +22,7 @@ def test_a_product_whose_task_always_fails_is_dead_lettered_beside_good_traffic(
 ) -> None:
     flow.cache.rpush(f"{flow.prefix}{WRONG}", "not ours")
     with (
-        celery_worker(flow.environment, *pool, "-I", "tests.faults.poison") as worker,
+        celery_worker(flow.environment, *pool, "-I", "tests.faults.workers.poison") as worker,
         flow.bridge(),
         Load(flow) as changes,
     ):

@@ -10,7 +10,7 @@ from redis import Redis as Client
 
 from servers import Redis, ZooKeeper
 from servers.ports import free_port
-from tests.faults.broker_refusals import disconnect_all, permit
+from tests.faults.broker.broker_refusals import disconnect_all, permit
 from tests.faults.logs import LOST, SERVES, Heard, no_traceback
 from tests.flower_helpers import Flower, http_get, running_flower
 from tests.lock_helpers import acquire_when_possible

@@ -11,9 +11,9 @@ from celery.app.control import Control
 
 from lastword.contract.task import TASK_NAME
 from tests.commands import run
-from tests.faults.buttons import ask, ids_of, press, remote_control, writes_refused
 from tests.faults.figures import measured
 from tests.faults.load import is_visible, not_fresh, publish
+from tests.faults.workers.buttons import ask, ids_of, press, remote_control, writes_refused
 from tests.flow import Flow
 from tests.flower_helpers import running_flower
 from tests.inspect_helpers import says, told

@@ -6,7 +6,7 @@ import pytest
 from redis import Redis as Client
 
 from tests.celery_brokers import RedisBroker
-from tests.faults.broker_refusals import REFUSALS, Refusal
+from tests.faults.broker.broker_refusals import REFUSALS, Refusal
 from tests.faults.figures import measured
 from tests.faults.load import publish
 from tests.faults.logs import LOST, SERVES, UNCERTAIN, Heard, no_traceback
