@@ -38,7 +38,7 @@ from lastword.settings.stock import is_stock
 from tasks.groups.batches import PreparedBatch, summary
 from tasks.groups.groups import Prepared, prepared
 from tasks.groups.ungrouped import MACHINE_ERRORS, run, run_many
-from tasks.resources import Resources, resources
+from tasks.resources import Resources, process_resources
 
 logger = logging.getLogger(__name__)
 
@@ -82,31 +82,31 @@ def update_product(self: "Task[Any, Any]", number: int, body: object, unexpected
     if not isinstance(ready, Prepared):
         ready = None
     arguments = ready.arguments if ready else decode(number, body)
-    here = resources()
-    if not ready and (reason := here.strays.reason(arguments.to)):
-        return here.strays.drop(reason)
+    resources = process_resources()
+    if not ready and (reason := resources.strays.reason(arguments.to)):
+        return resources.strays.drop(reason)
     try:
         if ready:
             answer = ready.answer
         else:
-            answer = run(record_id(str(self.request.id)), arguments, here, retries=self.request.retries)
+            answer = run(record_id(str(self.request.id)), arguments, resources, retries=self.request.retries)
     except MACHINE_ERRORS as error:
         countdown_s = pause_s(TransientError(), self.request.retries)
         raise again(self, arguments, error, countdown_s, unexpected=unexpected) from error
     except Exception as error:  # the edge of the process
-        raise unforeseen(self, arguments, here, error, unexpected) from error
+        raise unforeseen(self, arguments, resources, error, unexpected) from error
     if isinstance(answer, LoaderFailedError):
-        raise unforeseen(self, arguments, here, answer, unexpected) from answer
+        raise unforeseen(self, arguments, resources, answer, unexpected) from answer
     if isinstance(answer, Outcome):
         warn_of_conflict(arguments, answer)
         try:
-            tell_loaded(str(self.request.id), arguments, here, answer)
+            tell_loaded(str(self.request.id), arguments, resources, answer)
         except TransientError as untold:
             countdown_s = pause_s(untold, self.request.retries)
             raise again(self, arguments, untold, countdown_s, unexpected=unexpected) from untold
         return answer.value
     if isinstance(answer, PermanentError):
-        raise fail(self, arguments, here, answer, unexpected)
+        raise fail(self, arguments, resources, answer, unexpected)
     raise again(self, arguments, answer, pause_s(answer, self.request.retries), unexpected=unexpected)
 
 
@@ -122,14 +122,14 @@ def update_products(self: "Task[Any, Any]", number: int, body: object) -> str:
     else:
         sends = decode_batch(number, body)
         answers = [None] * len(sends)
-    here = resources()
-    if not isinstance(ready, PreparedBatch) and (reason := here.strays.reason(destination(sends))):
-        return here.strays.drop(reason, len(sends))
-    left = [place for place, answer in enumerate(answers) if answer is None]
-    if left:
-        done = run_many([sends[place].arguments for place in left], here)
-        for place, found in zip(left, done, strict=True):
-            answers[place] = found
+    resources = process_resources()
+    if not isinstance(ready, PreparedBatch) and (reason := resources.strays.reason(destination(sends))):
+        return resources.strays.drop(reason, len(sends))
+    remaining = [index for index, answer in enumerate(answers) if answer is None]
+    if remaining:
+        done = run_many([sends[index].arguments for index in remaining], resources)
+        for index, result in zip(remaining, done, strict=True):
+            answers[index] = result
     failed: list[tuple[Send, Exception | None]] = []
     for send, answer in zip(sends, answers, strict=True):
         if not isinstance(answer, Outcome):
@@ -137,7 +137,7 @@ def update_products(self: "Task[Any, Any]", number: int, body: object) -> str:
             continue
         warn_of_conflict(send.arguments, answer)
         try:
-            tell_loaded(send.task_id, send.arguments, here, answer)
+            tell_loaded(send.task_id, send.arguments, resources, answer)
         except TransientError as untold:
             failed.append((send, untold))
     try:
@@ -179,11 +179,11 @@ def warn_of_conflict(arguments: Arguments, outcome: Outcome) -> None:
         )
 
 
-def tell_loaded(task_id: str, arguments: Arguments, here: Resources, outcome: Outcome) -> None:
+def tell_loaded(task_id: str, arguments: Arguments, resources: Resources, outcome: Outcome) -> None:
     """Tell the bridge what no version does: that what was loaded for the update is held. CacheUnavailableError."""
     if outcome is Outcome.LOADED:
         told = Failure(record_id(task_id), arguments.update.version, arguments.nonce, LOADED, "")
-        here.cache.record_failure(told)
+        resources.cache.record_failure(told)
 
 
 def pause_s(error: TransientError, retries: int) -> int:
@@ -216,18 +216,20 @@ def again(
 
 
 def unforeseen(
-    task: "Task[Any, Any]", arguments: Arguments, here: Resources, error: Exception, unexpected: int
+    task: "Task[Any, Any]", arguments: Arguments, resources: Resources, error: Exception, unexpected: int
 ) -> Exception:
     """Return what to raise for an error that nobody foresaw: it is retried a few times, then recorded."""
     update = arguments.update
     logger.error("product %r, version %s", update.product_id, update.version, exc_info=error)
     if unexpected >= UNEXPECTED_RETRIES:
-        return fail(task, arguments, here, error, unexpected)
+        return fail(task, arguments, resources, error, unexpected)
     countdown_s = min(2**unexpected, RETRY_MAX_S)
     return again(task, arguments, error, countdown_s, unexpected=unexpected + 1)
 
 
-def fail(task: "Task[Any, Any]", arguments: Arguments, here: Resources, error: Exception, unexpected: int) -> Exception:
+def fail(
+    task: "Task[Any, Any]", arguments: Arguments, resources: Resources, error: Exception, unexpected: int
+) -> Exception:
     """Record a permanent failure for the bridge to find, and return what to raise: a retry if that did not succeed."""
     failure = Failure(
         task_id=record_id(str(task.request.id)),
@@ -237,7 +239,7 @@ def fail(task: "Task[Any, Any]", arguments: Arguments, here: Resources, error: E
         message=str(error),
     )
     try:
-        here.cache.record_failure(failure)
+        resources.cache.record_failure(failure)
     except TransientError as unrecorded:
         countdown_s = pause_s(unrecorded, task.request.retries)
         return again(task, arguments, unrecorded, countdown_s, unexpected=unexpected)

@@ -46,7 +46,7 @@ class Awaited(Protocol):
 class _Job:
     """``update`` is a notice's until what it asks for is loaded; ``held`` was there before, where that counts."""
 
-    place: int
+    index: int
     update: Update
     held: Version | None = None
     answer: Answer | None = None
@@ -161,7 +161,7 @@ def _load(missing: Sequence[_Job], cache: Cache, notices: Notices) -> Loading | 
 def _take_rows(jobs: Sequence[_Job], notices: Notices, rows: Mapping[str, object], grant: Grant) -> None:
     """Make of each notice the update that it asked for, or answer it."""
     for job in jobs:
-        found = notices.update_of(job.place, job.update, rows[job.update.product_id])
+        found = notices.update_of(job.index, job.update, rows[job.update.product_id])
         if not isinstance(found, Update):
             job.answer = found
             continue
@@ -209,7 +209,7 @@ def _write(jobs: Sequence[_Job], cache: Cache, grant: Grant) -> None:
 
 
 def _jobs(updates: Sequence[Update]) -> list[_Job]:
-    return [_Job(place, update) for place, update in enumerate(updates)]
+    return [_Job(index, update) for index, update in enumerate(updates)]
 
 
 def _open(jobs: Sequence[_Job]) -> list[_Job]:

@@ -51,8 +51,8 @@ class Resources:
             return NO_NOTICES
         behind = time.time() - self.settings.loader_lag_s
         overdue = [
-            place
-            for place, (one, retries) in enumerate(many)
+            index
+            for index, (one, retries) in enumerate(many)
             if retries >= OVERDUE_RETRIES and (one.first_sent <= behind or not _may_lag(one.update))
         ]
         return Notices(self.loader, overdue=overdue, future_limit_s=self.settings.future_limit_s)
@@ -66,7 +66,7 @@ _resources: Resources | None = None
 _resources_lock = threading.Lock()
 
 
-def resources() -> Resources:
+def process_resources() -> Resources:
     """Return the settings, the cache and the locks of this process; SettingsError when a setting is wrong."""
     global _resources  # noqa: PLW0603 - one per process is the point
     with _resources_lock:

@@ -27,7 +27,7 @@ from tasks.celery_app import app
 from tasks.groups.groups import GROUP_MAX
 from tasks.groups.worker_options import mind_options
 from tasks.lock.opening import open_locks
-from tasks.resources import Resources, close_locks, resources
+from tasks.resources import Resources, close_locks, process_resources
 
 GROUP_POOL = "tasks.groups.pool:GroupPool"
 THREAD_POOL = "tasks.groups.thread_pool:ThreadPool"
@@ -47,9 +47,9 @@ def get_ready(instance: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's signa
         refuse_misspelt_settings()
         mind_foreign_settings(app)
         take_over_remote_control()
-        here = resources()
-        heartbeat = Heartbeat(here.settings.heartbeat_file)
-        wait_for_servers(here)
+        resources = process_resources()
+        heartbeat = Heartbeat(resources.settings.heartbeat_file)
+        wait_for_servers(resources)
         if at_once:
             interrupt.leave_at_once()  # until Celery's own handlers are there
     except SettingsError as error:
@@ -74,12 +74,13 @@ def take_over_remote_control() -> None:
     flow_command.install()
 
 
-def wait_for_servers(here: Resources) -> None:
+def wait_for_servers(resources: Resources) -> None:
     """Return when the broker, Redis and ZooKeeper answer; UnreachableError after the start's deadline."""
-    deadline_s = here.settings.startup_deadline_s
+    settings = resources.settings
+    deadline_s = settings.startup_deadline_s
     wait_for("the Celery broker", broker_address(app), lambda: reach_broker(app), deadline_s=deadline_s)
-    wait_for("Redis", here.cache.address, lambda: reach_cache(here.cache), deadline_s=deadline_s)
-    wait_for("ZooKeeper", here.settings.zookeeper_hosts, lambda: reach_zookeeper(here.settings), deadline_s=deadline_s)
+    wait_for("Redis", resources.cache.address, lambda: reach_cache(resources.cache), deadline_s=deadline_s)
+    wait_for("ZooKeeper", settings.zookeeper_hosts, lambda: reach_zookeeper(settings), deadline_s=deadline_s)
 
 
 def reach_zookeeper(settings: TaskSettings) -> None:
@@ -97,7 +98,7 @@ def reach_zookeeper(settings: TaskSettings) -> None:
 def fit_to_pool(sender: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     """Let a worker with the group pool prefetch whole groups, and mind the options that its pool cannot follow."""
     try:
-        mind_options(sender, resources().settings.heartbeat_file)
+        mind_options(sender, process_resources().settings.heartbeat_file)
     except SettingsError as error:
         leave(str(error), EXIT_SETTINGS)
     # Celery reckons from the number of cores.

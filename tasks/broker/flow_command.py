@@ -8,7 +8,7 @@ from typing import Any
 from celery.worker.control import inspect_command
 
 from lastword.broker.consumers import COMMAND
-from tasks.resources import resources
+from tasks.resources import process_resources
 
 
 def install() -> None:
@@ -18,7 +18,7 @@ def install() -> None:
 
 def lastword_flow(state: Any, **_: object) -> dict[str, object]:  # noqa: ANN401 - Celery's
     """Tell whose tasks this worker runs."""
-    strays, consumer = resources().strays, state.consumer.task_consumer
+    strays, consumer = process_resources().strays, state.consumer.task_consumer
     return {
         "flow": strays.ours.flow,
         "key_prefix": strays.ours.key_prefix,

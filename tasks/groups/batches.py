@@ -33,9 +33,9 @@ class Batch:
         self._answers: list[Answer | None] = [None] * len(sends)
         self._left = len(sends)
 
-    def answered(self, place: int, answer: Answer | None) -> None:
+    def answered(self, index: int, answer: Answer | None) -> None:
         """Note what became of one."""
-        self._answers[place] = answer
+        self._answers[index] = answer
         self._left -= 1
         if not self._left:
             self._finish(PreparedBatch(self._sends, self._answers))

@@ -199,15 +199,15 @@ class Groups:
         return taken
 
     def _start(self, tasks: Sequence[Waiting], lane: _Lane) -> None:
-        here = self._resources()
+        resources = self._resources()
         # A look costs each a round trip, and spares a lock, or a load, what the cache holds already. Who waited may be
         # overtaken.
         look_first = (
             lane is self._notices or self._held_share > LOOK_FROM or any(task.pause_s > PAUSE_FIRST_S for task in tasks)
         )
         updates = [task.arguments.update for task in tasks]
-        notices = here.notices([(task.arguments, task.retries) for task in tasks])
-        steps = refresh_group(updates, here.cache, here.locks, notices, look_first=look_first)
+        notices = resources.notices([(task.arguments, task.retries) for task in tasks])
+        steps = refresh_group(updates, resources.cache, resources.locks, notices, look_first=look_first)
         try:
             awaited = next(steps)
         except StopIteration as end:

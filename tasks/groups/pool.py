@@ -24,7 +24,7 @@ from lastword.process.startup import collect_seldom
 from tasks.groups.batches import Batch, PreparedBatch
 from tasks.groups.groups import LOCK_WAIT_S, Groups, Prepared, Waiting, prepared
 from tasks.groups.worker_options import WHY
-from tasks.resources import resources
+from tasks.resources import process_resources
 
 logger = logging.getLogger(__name__)
 _tracer = logging.getLogger("celery.app.trace")
@@ -97,7 +97,7 @@ class GroupPool(BasePool):
         self._awake = False
         self._traced = True
         self._next_try: Any = None
-        self._groups = Groups(resources, self._wake_up)
+        self._groups = Groups(process_resources, self._wake_up)
         self._ear, self._mouth = os.pipe()
         for end in (self._ear, self._mouth):
             os.set_blocking(end, False)
@@ -218,10 +218,14 @@ def _waiting(task: _Task) -> list[Waiting]:
     try:
         if name == TASK_NAME:
             arguments = decode(*request["args"])
-            return [] if resources().strays.reason(arguments.to) else [Waiting(arguments, task.run, until, retries)]
+            return (
+                []
+                if process_resources().strays.reason(arguments.to)
+                else [Waiting(arguments, task.run, until, retries)]
+            )
         if name == BATCH_NAME:
             sends = decode_batch(*request["args"])
-            return [] if resources().strays.reason(destination(sends)) else _waiting_batch(sends, task, until)
+            return [] if process_resources().strays.reason(destination(sends)) else _waiting_batch(sends, task, until)
     except (UnknownFormatError, TypeError):
         pass  # the task itself says so
     return []
@@ -230,10 +234,10 @@ def _waiting(task: _Task) -> list[Waiting]:
 def _waiting_batch(sends: Sequence[Send], task: _Task, until: float) -> list[Waiting]:
     batch = Batch(sends, task.run)
 
-    def finish(place: int, ready: Prepared | None) -> None:
-        batch.answered(place, ready.answer if ready is not None else None)
+    def finish(index: int, ready: Prepared | None) -> None:
+        batch.answered(index, ready.answer if ready is not None else None)
 
-    return [Waiting(send.arguments, partial(finish, place), until) for place, send in enumerate(sends)]
+    return [Waiting(send.arguments, partial(finish, index), until) for index, send in enumerate(sends)]
 
 
 def _is_traced() -> bool:

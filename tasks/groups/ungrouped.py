@@ -18,45 +18,45 @@ MACHINE_ERRORS = (SoftTimeLimitExceeded, MemoryError, OSError)
 """Errors that say something about the machine, or about time; no evidence against the update in flight."""
 
 
-def run(record_id: str, arguments: Arguments, here: Resources, *, retries: int) -> Answer:
+def run(record_id: str, arguments: Arguments, resources: Resources, *, retries: int) -> Answer:
     """Run the update and return what became of it; one that may kill workers runs alone, marked under ``record_id``.
 
     Only the first try waits for a busy lock: tasks whose locks stay busy would occupy every process of the pool.
     """
-    updates, notices = [arguments.update], here.notices([(arguments, retries)])
+    updates, notices = [arguments.update], resources.notices([(arguments, retries)])
     lock_wait_s = 0.0 if retries else LOCK_WAIT_S
     if not arguments.marked:
-        with here.started.unmarked():
-            (answer,) = refresh(updates, here.cache, here.locks, notices, lock_wait_s=lock_wait_s)
+        with resources.started.unmarked():
+            (answer,) = refresh(updates, resources.cache, resources.locks, notices, lock_wait_s=lock_wait_s)
         return answer
-    if here.loader is not None and here.loader.busy:
+    if resources.loader is not None and resources.loader.busy:
         return NotAloneError("a call of the loader that was not waited for has not come to its end")
     try:
         # A process killed while it waits for a server or a lock leaves no mark: that says nothing about the update.
-        here.locks.acquire({}).release()
-        with here.started.marked(record_id, arguments.nonce):
-            (answer,) = refresh(updates, here.cache, here.locks, notices, lock_wait_s=0.0)
+        resources.locks.acquire({}).release()
+        with resources.started.marked(record_id, arguments.nonce):
+            (answer,) = refresh(updates, resources.cache, resources.locks, notices, lock_wait_s=0.0)
     except TransientError as error:
         return error
     return answer
 
 
-def run_many(many: Sequence[Arguments], here: Resources) -> Sequence[Answer]:
+def run_many(many: Sequence[Arguments], resources: Resources) -> Sequence[Answer]:
     """Run updates together, and those whose locks are busy again until ``LOCK_WAIT_S`` is over."""
     updates = [arguments.update for arguments in many]
     until = time.monotonic() + LOCK_WAIT_S
     pause = PAUSE_FIRST_S
     try:
-        with here.started.unmarked():
-            answers = refresh(updates, here.cache, here.locks, lock_wait_s=0.0)
-            while busy := [place for place, answer in enumerate(answers) if isinstance(answer, LockBusyError)]:
+        with resources.started.unmarked():
+            answers = refresh(updates, resources.cache, resources.locks, lock_wait_s=0.0)
+            while busy := [index for index, answer in enumerate(answers) if isinstance(answer, LockBusyError)]:
                 if time.monotonic() + pause >= until:
                     break
                 time.sleep(pause)
                 pause *= 2
-                again = refresh([updates[place] for place in busy], here.cache, here.locks, lock_wait_s=0.0)
-                for place, answer in zip(busy, again, strict=True):
-                    answers[place] = answer
+                again = refresh([updates[index] for index in busy], resources.cache, resources.locks, lock_wait_s=0.0)
+                for index, answer in zip(busy, again, strict=True):
+                    answers[index] = answer
     except Exception as error:  # the edge of the process: each finds out by itself whether it is the one
         if not isinstance(error, MACHINE_ERRORS):
             logger.exception("%d updates together", len(many))
