@@ -14,8 +14,8 @@ SINGLY: Final = ("tests/e2e/", "tests/faults/")
 
 TOGETHER: Final = {
     "RabbitMQ": re.compile(r"\[rabbit|_rabbitmq\.py"),
-    "Kafka that is broken": re.compile(
-        r"test_(kafka_faults|publisher_faults|records_back|reading|rebalance|servers|topics|two_flows)\.py"
+    "Kafka of their own": re.compile(
+        r"test_(external_servers|kafka_faults|publisher_faults|records_back|reading|rebalance|servers|topics|two_flows)\.py"
     ),
     "Kafka cluster": re.compile(r"test_(kafka_cluster_faults|topic_on_a_cluster)\.py"),
     "ZooKeeper ensemble": re.compile(r"test_ensemble_faults\.py"),

@@ -8,10 +8,10 @@ import psutil
 
 T = TypeVar("T")
 
-POLL_S: Final = 0.01
-REST: Final = 4.0
+POLL_S: Final = 0.02
+REST: Final = 9.0
 REST_MAX_S: Final = 1.0
-"""Who looks takes the machine from what he waits for: the pause is four times what a look has cost, up to a second."""
+"""Who looks takes the machine from what he waits for: the pause is nine times what a look has cost, up to a second."""
 
 DEADLINE_S: Final = 180.0
 """It only bounds a failure: what takes a second takes a minute where sixteen others want the two cores."""

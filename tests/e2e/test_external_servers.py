@@ -10,6 +10,7 @@ import pytest
 import redis
 from confluent_kafka.admin import AdminClient
 
+from servers import Kafka
 from tests.commands import REPOSITORY, clean_env
 from tests.lock_helpers import direct_client
 from tests.waiting import wait_until
@@ -27,6 +28,12 @@ def keys(url: str) -> list[bytes]:
         found = client.keys("*")
         assert isinstance(found, list)
         return found
+
+
+@pytest.fixture
+def given(given: dict[str, str], own_kafka: Kafka) -> dict[str, str]:
+    """With a Kafka on which nobody else makes topics meanwhile."""
+    return given | {"KAFKA_BOOTSTRAP_SERVERS": own_kafka.address}
 
 
 def topics(env: Mapping[str, str]) -> set[str]:
