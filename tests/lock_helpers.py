@@ -39,7 +39,7 @@ def open_locks(
 @contextmanager
 def direct_client(address: str, client_id: tuple[int, bytes] | None = None) -> Iterator[KazooClient]:
     client = KazooClient(address, client_id=client_id)
-    client.start()
+    client.start(timeout=60)
     try:
         yield client
     finally:

@@ -9,7 +9,7 @@ from kazoo.client import KazooClient
 @contextlib.contextmanager
 def zookeeper_client(hosts: str, **settings: float) -> Iterator[KazooClient]:
     client = KazooClient(hosts, **settings)
-    client.start(timeout=20)
+    client.start(timeout=60)
     try:
         yield client
     finally:

@@ -20,6 +20,7 @@ def notices(watch: TopicWatch) -> bool:
     return watch.is_another(time.monotonic())
 
 
+@pytest.mark.core
 def test_a_topic_that_is_made_anew_is_noticed_and_believed_when_it_has_settled(
     kafka_server: Reachable, topic: str, caplog: pytest.LogCaptureFixture
 ) -> None:
