@@ -21,7 +21,7 @@ from lastword.cache.cache import Cache
 from lastword.cache.seal import Seal, Stamps
 from lastword.contract.errors import CacheUnavailableError
 from lastword.kafka.client import NotAnsweredError
-from lastword.kafka.identity import Identity, Topic
+from lastword.kafka.identity import Identity, Topic, metadata_of
 
 logger = logging.getLogger(__name__)
 
@@ -153,7 +153,7 @@ class Checkpoints:
             self._points.clear()
 
     def _metadata(self, number: int, identity: str) -> str:
-        return f"{identity} {self._positions.told(number)}".rstrip()
+        return metadata_of(identity, self._positions.told(number))
 
     def _collect(self) -> None:
         self._points.update({point.partition: point for point in self._window.commit_points()})

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition, cimpl
 from confluent_kafka.admin import AdminClient
@@ -28,9 +28,19 @@ PROTOCOLS: dict[str, dict[str, str | int | bool]] = {
 Headers = list[tuple[str, str | bytes | None]]
 
 
-def create_topic(address: str, topic: str, partitions: int = 1, *, config: dict[str, str] | None = None) -> None:
+def create_topic(
+    address: str,
+    topic: str,
+    partitions: int = 1,
+    *,
+    config: dict[str, str] | None = None,
+    nodes: Sequence[int] = (),
+) -> None:
+    """Make a topic; with ``nodes`` on these Kafka nodes, by their ids, the first of them the leader."""
     admin = AdminClient({"bootstrap.servers": address})
-    admin.create_topics([NewTopic(topic, num_partitions=partitions, config=config or {})])[topic].result(timeout=120)
+    placed: dict[str, Any] = {"replica_assignment": [list(nodes)] * partitions} if nodes else {}
+    new = NewTopic(topic, num_partitions=partitions, config=config or {}, **placed)
+    admin.create_topics([new])[topic].result(timeout=120)
     wait_until(lambda: topic in admin.list_topics(timeout=60).topics, what=f"topic {topic}")
 
 

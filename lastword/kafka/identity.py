@@ -11,6 +11,11 @@ _METADATA: Final = re.compile(r"(.+) ([0-9]+-[0-9]+@[0-9]+)", re.DOTALL)
 _TEXT: Final = re.compile(r"([0-9a-f]+)\.([A-Za-z0-9+/=_-]+)\.([0-9]{1,4})\.([0-9]{1,4})")
 
 
+def metadata_of(identity: str, commit: str) -> str:
+    """What is told with a committed offset; ``identity_and_commit`` reads it."""
+    return f"{identity} {commit}" if commit else identity
+
+
 def identity_and_commit(metadata: str | None) -> tuple[str, str]:
     """What is told with a committed offset: the identity, and the source's last commit, "" where none is told."""
     match = _METADATA.fullmatch(metadata or "")

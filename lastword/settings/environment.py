@@ -139,9 +139,8 @@ def is_gone(name: str) -> bool:
 def unknown(name: str, known: set[str]) -> SettingsError:
     """The error for a setting that does not exist. What it was given is not said: it may be a secret."""
     if is_gone(name):
-        return SettingsError(
-            f"setting {name}: there is no such setting any more; {GONE[name.removesuffix(FILE_SUFFIX)]}"
-        )
+        instead = GONE[name.removesuffix(FILE_SUFFIX)]
+        return SettingsError(f"setting {name}: there is no such setting any more; {instead}")
     near = get_close_matches(name, known, 1)
     return SettingsError(f"setting {name}: there is no such setting{f'; did you mean {near[0]}?' if near else ''}")
 

@@ -18,15 +18,14 @@ from tests.faults.dead_letters import count_letters
 from tests.faults.figures import measured
 from tests.faults.kafka.test_rebalances import partitions as partitions_of
 from tests.faults.kafka.test_rebalances import wait_until_shared
-from tests.faults.kafka.topics import Topics
+from tests.faults.kafka.topics import MORE, OLD, Topics
 from tests.faults.load import is_visible, publish
 from tests.flow import Flow
 from tests.pools import GROUP
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
-OLD = [f"p{number}" for number in range(20)]
-NEW = {"longer": [f"p{number}" for number in range(60)], "equal": OLD, "shorter": OLD[:8]}
+NEW = {"longer": MORE, "equal": OLD, "shorter": OLD[:8]}
 QUICK = {"LASTWORD_KAFKA_TOPIC_METADATA_REFRESH_INTERVAL_MS": "2000"}
 
 

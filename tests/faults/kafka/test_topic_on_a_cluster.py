@@ -6,21 +6,18 @@ A history is keyed by offsets, which mean two things here.
 from collections.abc import Callable, Sequence
 
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # are public, not marked
 
 from bridge.delivery.rewind import MADE_ANEW
 from servers import KafkaCluster, ServerError
 from servers.kafka_cluster import KafkaNode
 from tests.faults.figures import measured
-from tests.faults.kafka.topics import Administrator, Topics
+from tests.faults.kafka.topics import MORE, OLD, Administrator, Topics
 from tests.faults.load import publish
 from tests.flow import PARTITIONS, Flow
+from tests.kafka_helpers import create_topic
 from tests.pools import GROUP
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
-
-OLD = [f"p{number}" for number in range(20)]
-MORE = [f"p{number}" for number in range(60)]
 
 
 @pytest.fixture
@@ -92,9 +89,4 @@ def addresses(nodes: Sequence[KafkaNode]) -> str:
 
 
 def create_on(nodes: Sequence[KafkaNode], topic: str, **config: str) -> None:
-    """Make a topic whose partitions are on these nodes, the first of them the leader."""
-    admin = AdminClient({"bootstrap.servers": addresses(nodes)})
-    where = [[node.node_id for node in nodes]] * PARTITIONS
-    new = NewTopic(topic, num_partitions=PARTITIONS, replica_assignment=where, config=config)
-    admin.create_topics([new])[topic].result()
-    wait_until(lambda: topic in admin.list_topics(timeout=60).topics, what="the topic")
+    create_topic(addresses(nodes), topic, PARTITIONS, config=config, nodes=[node.node_id for node in nodes])

@@ -9,6 +9,10 @@ from tests.flow import PARTITIONS, Flow
 from tests.kafka_helpers import create_topic
 from tests.waiting import wait_until
 
+OLD = [f"p{number}" for number in range(20)]
+MORE = [f"p{number}" for number in range(60)]
+"""The products of a topic before it was made anew, and of a longer one after that."""
+
 
 class Administrator:
     """Deletes topics and makes them anew."""
