@@ -2,13 +2,11 @@
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from confluent_kafka import Message
 
-from bridge.arrived import Arrived
 from bridge.checkpoints import Checkpoints
 from bridge.claim import Claim
 from bridge.delivery.back_off import BackOff
@@ -19,15 +17,12 @@ from bridge.enqueue.delivery import BACK_OFF_MAX_S, Delivery
 from bridge.enqueue.enqueue import Enqueuer
 from bridge.inquiry import Inquiry
 from bridge.letters.dead_letters import DeadLetters, Letter
-from bridge.letters.undecodable import Undecodable
+from bridge.partition import UNDECODABLE_MAX, Arrived, Partition, Partitions
 from bridge.records import Records
-from bridge.topic.positions import Positions
-from bridge.topic.repeated import RepeatedOffsets
 from bridge.topic.watch import TopicWatch
 from lastword.cache.cache import Cache
 from lastword.cache.seal import Stamps
 from lastword.contract.record import Rules
-from lastword.kafka.headers import timestamp_of
 from lastword.process.heartbeat import Heartbeat
 
 logger = logging.getLogger(__name__)
@@ -57,7 +52,7 @@ class Bridge:
         letters: DeadLetters,
         topic: TopicWatch,
         rules: Rules,
-        undecodable_max: int = 100,
+        undecodable_max: int = UNDECODABLE_MAX,
         heartbeat: Heartbeat | None = None,
     ) -> None:
         self._window = window
@@ -65,24 +60,21 @@ class Bridge:
         self._claim = claim
         self._inquiry = inquiry
         self._letters = letters
-        self._undecodable = Undecodable(undecodable_max)
+        self._undecodable_max = undecodable_max
         self._rules = rules
-        self._inbox: dict[int, deque[Arrived]] = {}
-        self._ended: dict[int, int] = {}
+        self.partitions: Partitions = {}
         self._next_report = 0.0
         self._without_row = 0
-        self._positions = Positions()
-        self._repeated = RepeatedOffsets()
         self._heartbeat = heartbeat or Heartbeat(None)
         self._records = open_records(self)
         self._checkpoints = Checkpoints(
-            cache,
-            stamps,
+            self.partitions,
             self._records,
             window,
-            BackOff(BACK_OFF_MAX_S),
+            cache,
+            stamps=stamps,
+            back_off=BackOff(BACK_OFF_MAX_S),
             topic=topic,
-            positions=self._positions,
             generation=lambda: rules.generation(round(time.time() * 1_000)),
             claim=claim.take,
         )
@@ -97,7 +89,6 @@ class Bridge:
         try:
             while not stopping():
                 self._take_in(self._records.fetch(FETCH_MAX, self._delivery.idle_s(IDLE_S)))
-                self._ended.update(self._records.ends)
                 self._turn()
             self._drain(leaving, time.monotonic() + shutdown_deadline_s)
         finally:
@@ -109,12 +100,10 @@ class Bridge:
 
     def _turn(self) -> None:
         self._checkpoints.look_at_topic(time.monotonic())
-        for number in self._checkpoints.check():
-            self._drop(number)
-            self._repeated.begin(number, self._checkpoints.least(number))
+        self._checkpoints.check()
         self._reach_ends()
         self._carry()
-        waiting = self._inbox.keys() | self._checkpoints.unchecked
+        waiting = {number for number, one in self.partitions.items() if one.inbox or not one.checked}
         self._records.pause_only(self._window.paused() | waiting, self._window.assigned)
         self._report()
 
@@ -135,53 +124,53 @@ class Bridge:
 
     def _drain(self, leaving: Callable[[], bool], end: float) -> None:
         """Stop fetching; go on until nothing is in flight."""
-        self._inbox.clear()
+        for partition in self.partitions.values():
+            partition.inbox.clear()
         logger.info("stopping: %d updates in flight", self._window.updates)
-        while self._window.updates > self._undecodable.held and time.monotonic() < end and not leaving():
+        while self._window.updates > self._held and time.monotonic() < end and not leaving():
             self._records.pause_only(self._window.assigned, self._window.assigned)
             self._records.fetch(1, self._delivery.idle_s(IDLE_S))
             self._carry()
+
+    @property
+    def _held(self) -> int:
+        """How many records wait to be dead letters: nobody knows yet whether they are."""
+        return sum(partition.undecodable.held for partition in self.partitions.values())
 
     # Records in.
 
     def _take_in(self, messages: Sequence[Message]) -> None:
         """Put records into the window, each partition's in order; what finds no room there waits in the inbox."""
         for message in messages:
-            self._inbox.setdefault(_partition(message), deque()).append(Arrived.read(message, self._rules))
-        for number, waiting in list(self._inbox.items()):
-            while waiting and self._admits(number, waiting[0]):
-                self._admit(number, waiting.popleft())
-            if not waiting:
-                del self._inbox[number]
+            self.partitions[_number(message)].inbox.append(Arrived.read(message, self._rules))
+        for partition in self.partitions.values():
+            inbox = partition.inbox
+            while inbox and partition.checked and self._admits(partition, inbox[0]):
+                self._admit(partition, inbox.popleft())
 
-    def _admits(self, number: int, arrived: Arrived) -> bool:
-        if number in self._checkpoints.unchecked:
-            return False
-        # Last: what waits for room is asked about again in each turn.
-        message, updates = arrived.message, arrived.updates
-        return (
-            self._window.admits(number, arrived.size, len(updates) or 1)
-            and self._positions.follow(number, updates, timestamp_of(message))
-            and self._repeated.follow(number, updates, message.offset() or 0, timestamp_of(message))
-        )
+    def _admits(self, partition: Partition, arrived: Arrived) -> bool:
+        # Last whether it follows: what waits for room is asked about again in each turn.
+        room = self._window.admits(partition.number, arrived.size, len(arrived.updates) or 1)
+        return room and partition.follows(arrived)
 
-    def _reach_ends(self) -> None:
-        """Let commits pass what is never delivered at a partition's end: aborted records, markers of transactions."""
-        for number in self._ended.keys() - self._inbox.keys() - self._checkpoints.unchecked:
-            self._window.reach(number, self._ended.pop(number))
-
-    def _admit(self, number: int, arrived: Arrived) -> None:
+    def _admit(self, partition: Partition, arrived: Arrived) -> None:
         message, size, updates, error = arrived
-        offset = message.offset() or 0
+        number, offset = partition.number, message.offset() or 0
         if error is None:
             self._without_row += not updates
             self._window.add(number, offset, updates, size=size, source=message)
-            self._undecodable.end(number)
+            partition.undecodable.end()
         else:
             entry = self._window.add_letter(number, offset, size=size, source=message)
             letter = Letter(entry, message, "decode", type(error).__name__, str(error))
-            if self._undecodable.add(letter, time.monotonic()):
-                self._window.refuse_letters(number, refused=True)
+            partition.stopped = partition.undecodable.add(letter, time.monotonic())
+
+    def _reach_ends(self) -> None:
+        """Let commits pass what is never delivered at a partition's end: aborted records, markers of transactions."""
+        for partition in self.partitions.values():
+            if partition.end is not None and partition.checked and not partition.inbox:
+                self._window.reach(partition.number, partition.end)
+                partition.end = None
 
     # What the cache holds.
 
@@ -211,14 +200,15 @@ class Bridge:
 
     def _deliver_letters(self) -> None:
         now = time.monotonic()
-        for letter in self._undecodable.sendable(now):
-            self._letters.send(letter)
+        for partition in self.partitions.values():
+            for letter in partition.undecodable.sendable(now):
+                self._letters.send(letter)
         for entry in self._letters.delivered(now):
             self._window.finish(entry)
-        refused = self._letters.refused() | self._undecodable.too_long | self._positions.stopped(now)
-        refused |= self._repeated.stopped(now)
-        for number in self._window.assigned:
-            self._window.refuse_letters(number, refused=number in refused)
+        refused = self._letters.refused()
+        for number, partition in self.partitions.items():
+            partition.complain(now)
+            self._window.refuse_letters(number, refused=number in refused or bool(partition.stopped))
 
     def _report(self) -> None:
         now = time.monotonic()
@@ -239,7 +229,7 @@ class Bridge:
     def assigned(self, numbers: list[int]) -> None:
         """Begin with partitions that the group gave us."""
         self._window.assign(numbers)
-        self._checkpoints.assigned(numbers)
+        self.partitions.update({number: Partition(number, self._undecodable_max) for number in numbers})
 
     def revoked(self, numbers: list[int]) -> None:
         """Poll a last time, hand over what has arrived, and drop the rest: whoever comes next reads it again."""
@@ -254,18 +244,11 @@ class Bridge:
     def lost(self, numbers: list[int]) -> None:
         """Drop everything of partitions that are somebody else's already."""
         self._window.revoke(numbers)
-        self._checkpoints.revoked(numbers)
         for number in numbers:
-            self._drop(number)
-            self._repeated.gone(number)
-
-    def _drop(self, number: int) -> None:
-        """Forget what waits of a partition."""
-        self._inbox.pop(number, None)
-        self._ended.pop(number, None)
+            self.partitions.pop(number, None)
 
 
-def _partition(message: Message) -> int:
+def _number(message: Message) -> int:
     number = message.partition()
     assert number is not None  # noqa: S101 - a consumed record has one
     return number

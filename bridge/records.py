@@ -12,9 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from bridge import offsets
 from bridge.delivery.rewind import Standing
-from bridge.delivery.window import CommitPoint
-from bridge.topic.sequel import Sequel
-from bridge.topic.settling import Settling
+from bridge.partition import Partitions
 from lastword.kafka.client import CALL_TIMEOUT_S, CONSUMER_DEFAULTS, CONSUMER_GUARANTEES, BrokerList, NotAnsweredError
 from lastword.kafka.clock_watch import ClockWatch
 from lastword.kafka.refusal import KafkaRefusedError, is_refusal, not_yet, refusal
@@ -40,14 +38,15 @@ SAY_AGAIN_S: Final = 60.0
 
 END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - the library's own name for the code
 
-Partitions = Callable[[list[int]], None]
+OnRebalance = Callable[[list[int]], None]
 Rebalance = Literal["assigned", "revoked", "lost"]
 
 
 class Records:
     """Consumes one topic in a group, with cooperative rebalancing; not thread-safe.
 
-    ``ends``: the partitions of which all before this offset, their end, was delivered by the last ``fetch`` or before.
+    ``partitions``: what is known of those that are assigned. ``on_assigned`` makes them, before ``fetch`` returns
+    anything of them; ``on_revoked`` and ``on_lost`` drop them.
     """
 
     def __init__(
@@ -56,13 +55,15 @@ class Records:
         *,
         topic: str,
         group: str,
-        on_assigned: Partitions,
-        on_revoked: Partitions,
-        on_lost: Partitions,
+        partitions: Partitions,
+        on_assigned: OnRebalance,
+        on_revoked: OnRebalance,
+        on_lost: OnRebalance,
     ) -> None:
         self._properties = properties
         self._topic = topic
         self._group = group
+        self._partitions = partitions
         self._then = {"assigned": on_assigned, "revoked": on_revoked, "lost": on_lost}
         self._refused: KafkaError | None = None
         self._paused: tuple[frozenset[int], frozenset[int]] | None = None
@@ -70,10 +71,7 @@ class Records:
         # came back meanwhile would mix records of two assignments; that takes a round trip, which consume() does not.
         self._gone: set[int] = set()
         self._mixed: set[int] = set()
-        self.ends: dict[int, int] = {}
         self._gathered_at = 0.0
-        self._sequel = Sequel()
-        self._settling = Settling()
         self._join_at: float | None = None
         self._said: tuple[str, float] = ("", 0.0)
         self._open()
@@ -150,26 +148,27 @@ class Records:
 
         Their records are left out until they are read from somewhere.
         """
-        return self._sequel.broken()
+        found = {number: partition.sequel.take_broken() for number, partition in self._partitions.items()}
+        return {number: wanted for number, wanted in found.items() if wanted is not None}
 
     def _sort(self, messages: list[Message]) -> list[Message]:
         """The records among them that are still ours; notes the ends and the errors."""
         records = []
-        self.ends = {}
         for message in messages:
             error, number, offset = message.error(), message.partition(), message.offset() or 0
             if error is not None and error.code() != END:
                 self._on_error(error)
                 continue
-            if number is None or number in self._gone:
+            if number is None or number in self._gone or number not in self._partitions:
                 continue
-            settled = self._settling.delivered(number)
+            partition = self._partitions[number]
+            settled = partition.place.delivered()
             if error is None:
                 # Others are read again from where it is certain; and may come twice.
-                if settled and self._sequel.follows(number, offset, self._first):
+                if settled and partition.sequel.follows(offset, self._first):
                     records.append(message)
-            elif settled and self._sequel.ends(number, offset):
-                self.ends[number] = offset
+            elif settled and partition.sequel.ends(offset):
+                partition.end = offset
         return records
 
     def _wait_or_end(self, refused: KafkaError) -> None:
@@ -186,10 +185,9 @@ class Records:
         self._gathered_at = time.monotonic()
         return self._consumer.consume(most, 0)
 
-    def commit(self, points: Iterable[CommitPoint], metadata: str) -> None:
-        """Let librdkafka commit these: it does so within a second, and before a partition is given up."""
-        for point in points:
-            offsets.store(self._consumer, self._at(point, metadata))
+    def commit(self, number: int, offset: int, metadata: str) -> None:
+        """Let librdkafka commit this offset: it does so within a second, and before the partition is given up."""
+        offsets.store(self._consumer, TopicPartition(self._topic, number, offset, metadata))
 
     def standing(self, numbers: Iterable[int]) -> dict[int, Standing]:
         """How far partitions are committed, and from where to where they can be read; NotAnsweredError.
@@ -197,7 +195,8 @@ class Records:
         Without those that the topic does not have any more.
         """
         found = offsets.standings(self._consumer, [TopicPartition(self._topic, number) for number in numbers])
-        self._settling.answered(found)
+        for number in found:
+            self._partitions[number].place.answered()
         return {number: standing for number, standing in found.items() if standing is not None}
 
     def excuse(self) -> None:
@@ -212,10 +211,10 @@ class Records:
         except KafkaException as error:
             raise NotAnsweredError(f"Kafka: {error.args[0].str()}") from error
 
-    def go_back(self, point: CommitPoint, metadata: str) -> None:
+    def go_back(self, number: int, offset: int, metadata: str) -> None:
         """Commit an offset that is lower than what was committed, and read from there; NotAnsweredError."""
-        offsets.set_back(self._consumer, self._at(point, metadata))
-        self.read_from(point.partition, point.offset)
+        offsets.set_back(self._consumer, TopicPartition(self._topic, number, offset, metadata))
+        self.read_from(number, offset)
 
     def read_from(self, number: int, offset: int) -> None:
         """Read a partition from this offset, whatever was fetched of it before; NotAnsweredError."""
@@ -223,7 +222,7 @@ class Records:
             self._consumer.seek(TopicPartition(self._topic, number, offset))
         except KafkaException as error:
             raise NotAnsweredError(f"partition {number} cannot be read from {offset}: {error.args[0].str()}") from error
-        self._sequel.begin(number, offset)
+        self._partitions[number].sequel.begin(offset)
 
     def name(self, number: int) -> str:
         """What Redis calls a partition as this group reads it."""
@@ -231,11 +230,11 @@ class Records:
 
     def settled(self) -> frozenset[int]:
         """The partitions in which librdkafka has found its place: no other is to be paused or read from elsewhere."""
-        return self._settling.settled()
+        return frozenset(number for number, partition in self._partitions.items() if partition.place.settled)
 
     def overdue(self) -> frozenset[int]:
         """The partitions of which nothing has come for long: whether Kafka answers is to be asked."""
-        return self._settling.overdue()
+        return frozenset(number for number, partition in self._partitions.items() if partition.place.overdue)
 
     def pause_only(self, numbers: frozenset[int], assigned: frozenset[int]) -> None:
         """Pause these of the assigned partitions and let the others flow; those that are not ``settled`` flow."""
@@ -262,25 +261,20 @@ class Records:
         if closing.is_alive():
             logger.warning("Kafka does not answer; the group notices when the session has timed out")
 
-    def _at(self, point: CommitPoint, metadata: str) -> TopicPartition:
-        return TopicPartition(self._topic, point.partition, point.offset, metadata)
-
     def _rebalanced(self, brokers: BrokerList, what: Rebalance, partitions: list[TopicPartition]) -> None:
         if brokers is not self._brokers:
             return  # told by a client whose place another has taken
         numbers = sorted(partition.partition for partition in partitions)
         logger.info("partitions %s: %s", what, numbers)
         self._paused = None
-        self._settling.rebalanced()
+        for partition in self._partitions.values():
+            partition.place.rebalanced()
         if what == "assigned":
             self._mixed.update(self._gone.intersection(numbers))
-            self._settling.assigned(numbers)
             with suppress(KafkaException):  # else one that was paused when it left would deliver nothing
                 self._consumer.resume(partitions)
         else:
             self._gone.update(numbers)
-            self._sequel.end(numbers)
-            self._settling.gone(numbers)
         try:
             self._then[what](numbers)
         except Exception:

@@ -105,6 +105,7 @@ def _assemble(
             properties,
             topic=settings.topic,
             group=settings.consumer_group,
+            partitions=bridge.partitions,
             on_assigned=bridge.assigned,
             on_revoked=bridge.revoked,
             on_lost=bridge.lost,

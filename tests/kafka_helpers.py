@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition, cimpl
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from bridge.delivery.window import CommitPoint
+from bridge.partition import Partition, Partitions
 from bridge.records import Records
 from lastword.kafka import coordinator
 from tests.waiting import DEADLINE_S, wait_until
@@ -131,7 +131,7 @@ class Member:
         self, address: str, topic: str, group: str, protocol: str = "classic", /, **properties: str | float | bool
     ) -> None:
         self.rebalances: list[tuple[str, list[int]]] = []
-        self.assigned: set[int] = set()
+        self.partitions: Partitions = {}
         self.on_revoked: Callable[[list[int]], None] = lambda _: None
         given: dict[str, str | int | bool] = {"bootstrap.servers": address, **PROTOCOLS[protocol]}
         given.update({name.replace("_", "."): value for name, value in properties.items()})  # type: ignore[misc]
@@ -139,24 +139,33 @@ class Member:
             given,
             topic=topic,
             group=group,
+            partitions=self.partitions,
             on_assigned=self._on_assigned,
             on_revoked=self._on_revoked,
             on_lost=self._on_lost,
         )
         self._open = True
 
+    @property
+    def assigned(self) -> set[int]:
+        return set(self.partitions)
+
     def _on_assigned(self, numbers: list[int]) -> None:
         self.rebalances.append(("assigned", numbers))
-        self.assigned.update(numbers)
+        self.partitions.update({number: Partition(number) for number in numbers})
 
     def _on_revoked(self, numbers: list[int]) -> None:
         self.rebalances.append(("revoked", numbers))
         self.on_revoked(numbers)
-        self.assigned.difference_update(numbers)
+        self._drop(numbers)
 
     def _on_lost(self, numbers: list[int]) -> None:
         self.rebalances.append(("lost", numbers))
-        self.assigned.difference_update(numbers)
+        self._drop(numbers)
+
+    def _drop(self, numbers: list[int]) -> None:
+        for number in numbers:
+            self.partitions.pop(number, None)
 
     def fetch_until(self, count: int, *, deadline_s: float = DEADLINE_S) -> list[Message]:
         found: list[Message] = []
@@ -173,12 +182,12 @@ class Member:
 
         def joined() -> bool:
             assert not self.records.fetch(1, 0.05)
-            return len(self.records.settled()) == len(self.assigned) == partitions
+            return len(self.records.settled()) == len(self.partitions) == partitions
 
         wait_until(joined, what=f"{partitions} partitions assigned")
 
     def store(self, offset: int, metadata: str = "", *, number: int = 0) -> None:
-        self.records.commit([CommitPoint(number, 1, offset)], metadata)
+        self.records.commit(number, offset, metadata)
 
     def close(self) -> None:
         if self._open:

@@ -15,7 +15,7 @@ from celery.events import EventReceiver
 from kazoo.client import KazooClient
 
 from bridge.delivery.in_flight import InFlight
-from bridge.delivery.partition import Partition
+from bridge.delivery.partition import PartitionInFlight
 from bridge.enqueue.enqueue import Enqueuer
 from lastword.cache.cache import Cache
 from lastword.contract.flow import Destination
@@ -53,7 +53,7 @@ class Sender:
         self._to = to
         self._app = app
         self._topic = f"test-{uuid.uuid4()}"
-        self._partition = Partition(0, 1)
+        self._partition = PartitionInFlight(0)
         self._offsets = itertools.count()
 
     def send(self, update: Update, *, task_life_s: float = 600.0) -> str:

@@ -24,7 +24,7 @@ class Bounds:
 class Delivered:
     """A record as delivered; it is finished when none of its updates is ``left``. ``source`` is the caller's own."""
 
-    partition: "Partition"
+    partition: "PartitionInFlight"
     offset: int
     size: int
     source: object
@@ -32,15 +32,14 @@ class Delivered:
 
 
 @dataclass(eq=False, slots=True)
-class Partition:
-    """One partition for as long as it is assigned: ``epoch`` tells this assignment from every other.
+class PartitionInFlight:
+    """What is in flight of one partition, until it is revoked or read anew: then it is ``gone``.
 
     What is before ``seen_until`` may have been confirmed in an earlier one. ``next`` is the offset behind the last
     record, or that from which it is read.
     """
 
     number: int
-    epoch: int
     records: deque[Delivered] = field(default_factory=deque)
     unfinished: int = 0
     updates: int = 0

@@ -5,11 +5,10 @@ Source: docs/decisions/0001-end-to-end-acknowledgement.md
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import count
 from typing import Final, NamedTuple
 
 from bridge.delivery.in_flight import InFlight, State, UpdatesInFlight
-from bridge.delivery.partition import Bounds, Partition
+from bridge.delivery.partition import Bounds, PartitionInFlight
 from bridge.delivery.polls import Polls
 from bridge.delivery.retransmit import Clocks, Retransmission
 from lastword.contract.record import Update
@@ -21,10 +20,9 @@ POLL_MAX_S: Final = 1.0
 
 
 class CommitPoint(NamedTuple):
-    """The next offset to read of a partition, in the assignment in which it was found."""
+    """The next offset to read of a partition."""
 
     partition: int
-    epoch: int
     offset: int
 
 
@@ -35,8 +33,7 @@ class Window:
         self.bounds = bounds
         self._retransmission: Retransmission[InFlight] = Retransmission(clocks, is_overtaken=self._is_overtaken)
         self._polls: Polls[InFlight] = Polls(POLL_FIRST_S, POLL_MAX_S)
-        self._partitions: dict[int, Partition] = {}
-        self._epochs = count(1)
+        self._partitions: dict[int, PartitionInFlight] = {}
         self._unsent: dict[InFlight, None] = {}
         self._in_flight = UpdatesInFlight()
         self._share = bounds
@@ -48,7 +45,7 @@ class Window:
         numbers = list(numbers)
         self.revoke(numbers)
         for number in numbers:
-            self._partitions[number] = Partition(number, next(self._epochs))
+            self._partitions[number] = PartitionInFlight(number)
         self._divide()
 
     def revoke(self, numbers: Iterable[int]) -> None:
@@ -71,11 +68,6 @@ class Window:
     def assigned(self) -> frozenset[int]:
         """The partitions that are assigned."""
         return frozenset(self._partitions)
-
-    def epoch(self, number: int) -> int | None:
-        """The partition's assignment, None where it is not assigned."""
-        partition = self._partitions.get(number)
-        return partition.epoch if partition else None
 
     # Bounds.
 
@@ -265,7 +257,7 @@ class Window:
         for number in self.assigned if numbers is None else self.assigned.intersection(numbers):
             partition = self._partitions[number]
             if partition.committable is not None:
-                points.append(CommitPoint(number, partition.epoch, partition.committable))
+                points.append(CommitPoint(number, partition.committable))
                 partition.committable = None
         return points
 

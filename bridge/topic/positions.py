@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple, Self
 
-from bridge.topic.stopped import Stopped
 from lastword.contract.record import Update
 from lastword.contract.rfc3339 import format_rfc3339
 from lastword.contract.version import Version
@@ -15,7 +14,6 @@ from lastword.formats.debezium_source import ALIGNED
 
 LATER_US: Final = 60_000_000
 """By so much must a commit that stands before the last one be later: the times of commits do not grow as they do."""
-
 
 _TEXT: Final = re.compile(r"([0-9]{1,16}-[0-9]{1,16})@([0-9]{1,16})")
 
@@ -40,44 +38,37 @@ class Commit(NamedTuple):
 
 
 class Positions:
-    """Stops a partition at the first change whose commit is before the last one's and was made a minute later.
+    """Notices a change of one partition whose commit is before the last one's and was made a minute later.
 
     The commits of a log come in their order. One that a connector writes again is before the last one too, and was made
-    before it. An offset tells nothing, nor a row that was read right after a commit, which bears another clock. What is
-    stopped stays so, also where the partition goes and comes again. The last commit is told with each offset that is
-    committed, so that whoever reads the partition next knows it.
+    before it. An offset tells nothing, nor a row that was read right after a commit, which bears another clock. With
+    each offset that is committed the last commit is told: whoever reads the partition next knows it.
     """
 
     def __init__(self) -> None:
-        self._last: dict[int, Commit] = {}
-        self._stopped = Stopped()
+        self._last: Commit | None = None
 
-    def begin(self, number: int, told: str) -> None:
-        """A partition is read on from where somebody has ``told`` the last commit, "" if there was none."""
+    def begin(self, told: str) -> None:
+        """The partition is read on from where somebody has ``told`` the last commit, "" if there was none."""
         if (commit := Commit.parse(told)) is not None:
-            self._last[number] = max(commit, self._last.get(number, commit))
+            self._last = max(commit, self._last or commit)
 
-    def told(self, number: int) -> str:
-        """The last commit of a partition, as ``begin`` understands it; "" where none is known."""
-        last = self._last.get(number)
-        return "" if last is None else str(last)
+    def told(self) -> str:
+        """The last commit, as ``begin`` understands it; "" where none is known."""
+        return str(self._last or "")
 
-    def follow(self, number: int, updates: Iterable[Update], timestamp_ms: int | None) -> bool:
-        """Whether a record's updates may follow in a partition, which is stopped where they may not."""
+    def why_stop(self, updates: Iterable[Update], timestamp_ms: int | None) -> str:
+        """Take note of a record's updates; return why they may not follow what came before them, "" if they may."""
         for update in updates:
-            version, last = update.version, self._last.get(number)
+            version, last = update.version, self._last
             if not (version.commit and version.sequence) or version.is_apart:
                 continue
             if last is not None and version.updated_at_us < last.version.updated_at_us:
-                if update.updated_at_us > last.at_us + LATER_US and number not in self._stopped:
-                    self._stopped.stop(number, _why(update, last, timestamp_ms))
+                if update.updated_at_us > last.at_us + LATER_US:
+                    return _why(update, last, timestamp_ms)
             elif version.commit != version.sequence // ALIGNED:  # else the commit is not told
-                self._last[number] = Commit(version, update.updated_at_us)
-        return number not in self._stopped
-
-    def stopped(self, now: float) -> frozenset[int]:
-        """The partitions that are stopped; complains of them now and then."""
-        return self._stopped.numbers(now)
+                self._last = Commit(version, update.updated_at_us)
+        return ""
 
 
 def _why(update: Update, last: Commit, timestamp_ms: int | None) -> str:

@@ -22,9 +22,9 @@ from bridge.delivery.back_off import BackOff
 from bridge.delivery.partition import Bounds
 from bridge.delivery.retransmit import Clocks
 from bridge.delivery.rewind import Marker, Standing
-from bridge.delivery.window import CommitPoint, Window
+from bridge.delivery.window import Window
+from bridge.partition import Partition, Partitions
 from bridge.records import Records
-from bridge.topic.positions import Positions
 from bridge.topic.watch import TopicWatch
 from lastword.cache.cache import Cache, Poll
 from lastword.cache.seal import Seal, Stamps
@@ -162,14 +162,15 @@ class SimulatedBridge:
         self.now = 0.0
         self.window = Window(Bounds(1_000, 1_000, 1_000), Clocks())
         stamps = Stamps("product:")
+        self.partitions: Partitions = {}
         self.checkpoints = Checkpoints(
-            cast("Cache", cache),
-            stamps,
+            self.partitions,
             cast("Records", self),
             self.window,
-            BackOff(max_s=0.0),
+            cast("Cache", cache),
+            stamps=stamps,
+            back_off=BackOff(max_s=0.0),
             topic=cast("TopicWatch", self),
-            positions=Positions(),
         )
         self.missing = False
         self.known = group.topic
@@ -203,7 +204,8 @@ class SimulatedBridge:
 
     def broken(self) -> dict[int, int]:
         """librdkafka begins anew by itself where it finds nothing any more; a bridge need not have noticed yet."""
-        gone = {n: at for n, at in self.position.items() if self.attentive and at > len(self.group.log[n])}
+        read = {number: self.position[number] for number in self.partitions}
+        gone = {n: at for n, at in read.items() if self.attentive and at > len(self.group.log[n])}
         self.position.update(dict.fromkeys(gone, 0))
         return gone
 
@@ -218,15 +220,13 @@ class SimulatedBridge:
             for offset, identity in [self.group.committed.get(number, (None, ""))]
         }
 
-    def commit(self, points: Iterable[CommitPoint], metadata: str) -> None:
-        for number, _, offset in points:
-            if Identity.parse(metadata).topic == self.group.topic:
-                for update in self.group.log[number][:offset]:
-                    assert self.cache.holds(update), (number, offset, update)
-            self.stored[number] = offset, metadata
+    def commit(self, number: int, offset: int, metadata: str) -> None:
+        if Identity.parse(metadata).topic == self.group.topic:
+            for update in self.group.log[number][:offset]:
+                assert self.cache.holds(update), (number, offset, update)
+        self.stored[number] = offset, metadata
 
-    def go_back(self, point: CommitPoint, metadata: str) -> None:
-        number, _, offset = point
+    def go_back(self, number: int, offset: int, metadata: str) -> None:
         self.stored[number] = offset, metadata
         self.answer()
         if self.group.owner.get(number) is self:
@@ -254,19 +254,18 @@ class SimulatedBridge:
         self.group.owner[number] = self
         self.position[number] = self.group.committed.get(number, (0, ""))[0]
         self.window.assign([number])
-        self.checkpoints.assigned([number])
+        self.partitions[number] = Partition(number)
 
     def gone(self, number: int) -> None:
         self.auto_commit()
         self.unsettled.discard(number)
         self.window.revoke([number])
-        self.checkpoints.revoked([number])
+        self.partitions.pop(number, None)
         self.stored.pop(number, None)
 
     def turn(self, most: int) -> None:
         self.checkpoints.look_at_topic(self.now)
-        for number in self.checkpoints.check():
-            assert number in self.window.assigned
+        self.checkpoints.check()
         for number in self.window.assigned - self.checkpoints.unchecked:
             begin = self.position[number]
             for offset, update in list(enumerate(self.group.log[number]))[begin : begin + most]:
@@ -292,10 +291,11 @@ class SimulatedBridge:
         if seal.lost:
             self.checkpoints.rewind(seal.lost)
             return
-        self.checkpoints.commit(seal)
+        # In this order, as the loop has it: what is confirmed only now was not noted with the seal.
         for product, held in look.versions.items():
             self.window.observe(product, held, self.now)
         self.window.polled(due, self.now)
+        self.checkpoints.commit(seal)
 
 
 numbers = st.sampled_from(PARTITIONS)

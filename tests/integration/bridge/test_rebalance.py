@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import Consumer, Message
 
 import bridge.records
-from bridge.delivery.window import CommitPoint
+from bridge.partition import Partition, Partitions
 from bridge.records import Records
 from servers import Kafka, Reachable
 from tests.kafka_helpers import RUN_ID, Given, Member, at_most, committed, create_topic, numbered, produce, values
@@ -63,7 +63,8 @@ def test_partitions_move_to_a_newcomer_and_back(kafka_server: Reachable, topic: 
         def commit(numbers: list[int]) -> None:
             # They are still ours here: a commit counts, and whoever comes next begins after it.
             committing.extend(numbers)
-            old.records.commit([CommitPoint(number, 1, 3) for number in numbers], RUN_ID)
+            for number in numbers:
+                old.records.commit(number, 3, RUN_ID)
 
         old.on_revoked = commit
         with Member(address, topic, group, protocol) as new:
@@ -76,7 +77,7 @@ def test_partitions_move_to_a_newcomer_and_back(kafka_server: Reachable, topic: 
 
             got[new] += new.fetch_until(1 - len(got[new])) if not got[new] else []
             assert values(got[new]) == [b"3"]
-            new.records.commit([CommitPoint(moved, 1, 4)], "new")
+            new.records.commit(moved, 4, "new")
         assert committed(address, group, topic, moved) == (4, "new")
 
         # It was paused when it left, which librdkafka remembers; it flows again all the same.
@@ -147,11 +148,20 @@ def _check_the_record_that_comes_with_a_revocation(address: str, topic: str, mem
 def test_an_error_in_a_callback_does_not_escape(
     address: str, topic: str, group: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    partitions: Partitions = {}
+
     def fail(numbers: list[int]) -> None:
+        partitions.update({number: Partition(number) for number in numbers})
         raise RuntimeError(f"on purpose {numbers}")
 
     records = Records(
-        {"bootstrap.servers": address}, topic=topic, group=group, on_assigned=fail, on_revoked=fail, on_lost=fail
+        {"bootstrap.servers": address},
+        topic=topic,
+        group=group,
+        partitions=partitions,
+        on_assigned=fail,
+        on_revoked=fail,
+        on_lost=fail,
     )
     produce(address, topic, numbered(2))
     found: list[Message] = []
@@ -183,7 +193,7 @@ def test_close_returns_without_an_answer_from_kafka(
     with Member(address, topic, group) as member:
         produce(address, topic, numbered(2))
         member.fetch_until(2)
-        member.on_revoked = lambda _: member.records.commit([CommitPoint(0, 1, 2)], RUN_ID)
+        member.on_revoked = lambda _: member.records.commit(0, 2, RUN_ID)
         own_kafka.pause()
         try:
             with at_most(60, "to close"):

@@ -2,7 +2,6 @@
 
 import pytest
 
-from bridge.delivery.window import CommitPoint
 from lastword.contract.record import InvalidUpdateError
 from lastword.kafka.headers import RECORD_BYTES, headers_of, size_of
 from tests.kafka_helpers import (
@@ -136,21 +135,14 @@ def test_what_is_stored_in_a_revocation_is_committed_and_no_older_offset_follows
     assert committed(address, group, topic) == (4, RUN_ID)
 
 
-def test_to_store_nothing_is_no_error(address: str, topic: str, group: str, member: Member) -> None:
-    produce(address, topic, numbered(1))
-    member.fetch_until(1)
-    member.records.commit([], RUN_ID)
-    member.close()
-    assert committed(address, group, topic)[0] < 0
-
-
 def test_a_partition_that_is_not_ours_is_skipped_and_ours_is_stored(
     address: str, topic: str, group: str, member: Member
 ) -> None:
     produce(address, topic, numbered(3))
     member.fetch_until(3)
 
-    member.records.commit([CommitPoint(7, 1, 5), CommitPoint(0, 1, 2)], RUN_ID)
+    member.records.commit(7, 5, RUN_ID)
+    member.records.commit(0, 2, RUN_ID)
     member.close()
 
     assert committed(address, group, topic) == (2, RUN_ID)

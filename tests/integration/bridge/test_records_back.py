@@ -4,7 +4,6 @@ import pytest
 
 import bridge.offsets
 from bridge.delivery.rewind import Standing
-from bridge.delivery.window import CommitPoint
 from lastword.kafka.client import NotAnsweredError
 from servers import Kafka
 from tests.kafka_helpers import RUN_ID, Member, at_most, committed, create_topic, numbered, produce, values
@@ -41,7 +40,7 @@ def test_no_offset_that_was_stored_before_undoes_it_and_what_was_fetched_before_
         member.records.pause_only(frozenset({0}), frozenset({0}))
     member.store(45, "old")
 
-    member.records.go_back(CommitPoint(0, 1, 10), "new")
+    member.records.go_back(0, 10, "new")
     assert committed(address, group, topic) == (10, "new")
 
     member.records.pause_only(frozenset(), frozenset({0}))
@@ -56,7 +55,7 @@ def test_afterwards_it_is_committed_forward_again(address: str, topic: str, grou
     member.fetch_until(9)
     member.store(9, "old")
     wait_until(lambda: not member.records.fetch(1, 0.05) and committed(address, group, topic)[0] == 9, what="commit")
-    member.records.go_back(CommitPoint(0, 1, 2), "new")
+    member.records.go_back(0, 2, "new")
     member.store(5, "new")
 
     def forward() -> bool:
@@ -74,7 +73,7 @@ def test_right_after_the_assignment(address: str, topic: str, group: str) -> Non
     for _ in range(5):
         with Member(address, topic, group) as member:
             member.join(1)
-            member.records.go_back(CommitPoint(0, 1, 4), "new")
+            member.records.go_back(0, 4, "new")
             assert values(member.fetch_until(1))[0] == b"4"
             member.store(20, "old")
 
@@ -93,7 +92,7 @@ def test_a_kafka_that_does_not_answer_is_said_in_time(
                 with pytest.raises(NotAnsweredError, match="Timed out"):
                     member.records.standing([0])
                 with pytest.raises(NotAnsweredError, match="no answer"):
-                    member.records.go_back(CommitPoint(0, 1, 2), "new")
+                    member.records.go_back(0, 2, "new")
         finally:
             own_kafka.resume()
         wait_until(lambda: committed(own_kafka.address, group, topic) == (2, "new"), what="the commit on its way")

@@ -1,13 +1,13 @@
 import pytest
 
-from bridge.delivery.partition import Bounds, Delivered, Partition
+from bridge.delivery.partition import Bounds, Delivered, PartitionInFlight
 
 BOUNDS = Bounds(updates=10, bytes=100, waiting=4)
 
 
-def filled(*sizes: int) -> tuple[Partition, list[Delivered]]:
+def filled(*sizes: int) -> tuple[PartitionInFlight, list[Delivered]]:
     """A partition with records of one update each, at offsets 0, 10, 20…"""
-    partition = Partition(0, epoch=1)
+    partition = PartitionInFlight(0)
     return partition, [partition.deliver(10 * place, 1, size, "source") for place, size in enumerate(sizes)]
 
 
@@ -20,7 +20,7 @@ def test_only_the_finished_prefix_may_be_committed() -> None:
 
 
 def test_offsets_are_taken_as_delivered_whatever_lies_between_them() -> None:
-    partition = Partition(0, epoch=1)
+    partition = PartitionInFlight(0)
     first, second = partition.deliver(7, 1, 1, None), partition.deliver(1_000_000, 1, 1, None)
     partition.finish_one(first)
     assert partition.committable == 8
@@ -29,7 +29,7 @@ def test_offsets_are_taken_as_delivered_whatever_lies_between_them() -> None:
 
 
 def test_a_record_is_finished_with_its_last_update() -> None:
-    partition = Partition(0, epoch=1)
+    partition = PartitionInFlight(0)
     record = partition.deliver(5, 3, 50, "source")
     assert [partition.finish_one(record) for _ in range(2)] == [False, False]
     assert (partition.updates, partition.bytes, partition.committable, record.source) == (1, 50, None, "source")
@@ -38,7 +38,7 @@ def test_a_record_is_finished_with_its_last_update() -> None:
 
 
 def test_a_record_without_updates_is_finished_in_its_turn() -> None:
-    partition = Partition(0, epoch=1)
+    partition = PartitionInFlight(0)
     first = partition.deliver(0, 1, 10, "source")
     empty = partition.deliver(1, 0, 10, "source")
     assert (partition.waiting, partition.bytes, partition.committable) == (1, 10, None)
@@ -50,10 +50,10 @@ def test_a_record_without_updates_is_finished_in_its_turn() -> None:
 
 
 def test_what_is_never_delivered_at_the_end_is_passed_behind_the_last_record() -> None:
-    partition = Partition(0, epoch=1)
+    partition = PartitionInFlight(0)
     partition.reach(9)
     assert partition.committable is None, "from where it is read is not known yet"
-    partition = Partition(0, epoch=1, next=5)
+    partition = PartitionInFlight(0, next=5)
     partition.reach(5)
     assert not partition.records, "nothing was passed"
     partition.reach(9)
@@ -77,7 +77,7 @@ def test_there_is_room_up_to_each_bound(updates: int, size: int, room: bool) -> 
 
 
 def test_a_record_above_a_bound_goes_in_alone() -> None:
-    partition = Partition(0, epoch=1)
+    partition = PartitionInFlight(0)
     assert partition.has_room(1_000, 1_000, BOUNDS)
     large = partition.deliver(0, 1_000, 1_000, None)
     assert not partition.has_room(1, 1, BOUNDS)
@@ -106,7 +106,7 @@ def test_a_bound_on_waiting_holds_for_an_otherwise_empty_partition_too() -> None
 
 
 def half_empty(updates: int, size: int, waiting: int) -> bool:
-    partition = Partition(0, epoch=1)
+    partition = PartitionInFlight(0)
     partition.deliver(0, updates, size, None)
     for offset in range(waiting):
         partition.deliver(offset + 1, 0, 1, None)

@@ -176,25 +176,23 @@ def test_what_comes_after_a_revocation_has_no_effect() -> None:
     assert not window.give_up(other)
     assert window.observe("b", Version(1, 0), 0.0) == 0
     assert window.in_flight() == [kept]
-    assert (set(window.assigned), window.epoch(0), window.updates) == ({1}, None, 1)
+    assert (set(window.assigned), window.updates) == ({1}, 1)
     assert offsets(window) == []
     assert len(window._retransmission) == 1
     assert window.due(9.0, 9) == [kept]
 
 
-def test_a_new_assignment_is_another_epoch_and_begins_empty() -> None:
+def test_a_new_assignment_begins_empty() -> None:
     window = opened(0, 1)
-    epochs = {window.epoch(0), window.epoch(1)}
     letter = window.add_letter(0, 8, size=10, source="record")
     offer(window, 0, 9, change("a"))
     window.assign([0])
-    assert window.epoch(0) not in epochs
-    assert window.epoch(1) in epochs
+    assert letter.record.partition.gone
     window.finish(letter)
     assert (window.updates, window.in_flight(), window.unsent(9)) == (0, [], [])
     offer(window, 0, 5, change("a"))
     window.observe("a", Version(1, 0), 0.0)
-    assert window.commit_points() == [CommitPoint(0, window.epoch(0) or 0, 6)]
+    assert window.commit_points() == [CommitPoint(0, 6)]
 
 
 def test_a_commit_point_is_given_once_per_advance_for_each_partition() -> None:

@@ -24,20 +24,15 @@ def test_commits_in_their_order_follow_though_their_changes_do_not() -> None:
         (1_200, 3, 4),
         (1_300, 9, 9),
     ):
-        assert positions.follow(0, [update((commit, change), time_us)], T_MS)
-    assert not positions.stopped(0)
+        assert not positions.why_stop([update((commit, change), time_us)], T_MS)
 
 
-def test_a_commit_before_the_last_one_that_was_made_later_stops_the_partition(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_commit_before_the_last_one_that_was_made_later_may_not_follow() -> None:
     positions = Positions()
-    assert positions.follow(0, [update((COMMIT, 112_709_384), 10)], T_MS)
-    assert not positions.follow(0, [update((COMMIT - 100, 112_000_000), LATER)], T_MS)
-    assert not positions.follow(0, [update((COMMIT + 1, 113_000_000), LATER)], T_MS), "nothing more is let by"
-    assert positions.follow(1, [update((5, 112), LATER)], T_MS)
-    assert positions.stopped(0.0) == {0}
-    assert positions.stopped(1.0) == {0}
-    [said] = [one.getMessage() for one in caplog.records]
-    assert "add 2025-11-22T08:26:40.123000Z to LASTWORD_POSITIONS_ANEW" in said
+    assert not positions.why_stop([update((COMMIT, 112_709_384), 10)], T_MS)
+    why = positions.why_stop([update((COMMIT - 100, 112_000_000), LATER)], T_MS)
+    assert "add 2025-11-22T08:26:40.123000Z to LASTWORD_POSITIONS_ANEW" in why
+    assert not Positions().why_stop([update((5, 112), LATER)], T_MS), "of another partition"
 
 
 @pytest.mark.parametrize(
@@ -45,8 +40,8 @@ def test_a_commit_before_the_last_one_that_was_made_later_stops_the_partition(ca
 )
 def test_a_snapshot_of_a_restored_database_stops_it_too(read: Update) -> None:
     positions = Positions()
-    assert positions.follow(0, [update((COMMIT, 112_709_384), 10)], T_MS)
-    assert not positions.follow(0, [read], T_MS)
+    assert not positions.why_stop([update((COMMIT, 112_709_384), 10)], T_MS)
+    assert positions.why_stop([read], T_MS)
 
 
 @pytest.mark.parametrize(
@@ -62,33 +57,32 @@ def test_a_snapshot_of_a_restored_database_stops_it_too(read: Update) -> None:
 )
 def test_what_tells_nothing_of_the_commits_follows(again: Update) -> None:
     positions = Positions()
-    assert positions.follow(0, [update((COMMIT, 112_709_384), 10)], T_MS)
-    assert positions.follow(0, [again], T_MS)
-    assert not positions.stopped(0)
+    assert not positions.why_stop([update((COMMIT, 112_709_384), 10)], T_MS)
+    assert not positions.why_stop([again], T_MS)
 
 
 def test_the_next_bridge_knows_the_last_commit() -> None:
     before = Positions()
-    assert before.told(0) == ""
-    assert before.follow(0, [update((COMMIT, 112_709_384), 10), update((COMMIT - 5, 9), 9)], T_MS)
-    told = before.told(0)
+    assert before.told() == ""
+    assert not before.why_stop([update((COMMIT, 112_709_384), 10), update((COMMIT - 5, 9), 9)], T_MS)
+    told = before.told()
     for after in (Positions(), before):
-        after.begin(0, told)
-        after.begin(0, "")
-        after.begin(0, str(Commit(Version.at((COMMIT - 1, 1), 0), 99)))  # of a bridge that had come less far
-        assert after.told(0) == told
-        assert not after.follow(0, [update((COMMIT - 100, 112_000_000), LATER)], T_MS)
+        after.begin(told)
+        after.begin("")
+        after.begin(str(Commit(Version.at((COMMIT - 1, 1), 0), 99)))  # of a bridge that had come less far
+        assert after.told() == told
+        assert after.why_stop([update((COMMIT - 100, 112_000_000), LATER)], T_MS)
 
 
 @pytest.mark.parametrize("text", ["", "5-6", "5-6@", "05-6@7", "5-6@7 ", "9007199254740992-6@7", "5-6@7@8", "five@7"])
 def test_what_somebody_else_has_told_is_no_commit(text: str) -> None:
     assert Commit.parse(text) is None
     positions = Positions()
-    positions.begin(0, text)
-    assert positions.told(0) == ""
+    positions.begin(text)
+    assert positions.told() == ""
 
 
 def test_where_no_commit_is_told_nothing_is_known() -> None:
     positions = Positions()
-    assert positions.follow(0, [update((112_709_384 // 8, 112_709_384), 10)], T_MS)
-    assert positions.follow(0, [update((112_000_000 // 8, 112_000_000), LATER)], T_MS)
+    assert not positions.why_stop([update((112_709_384 // 8, 112_709_384), 10)], T_MS)
+    assert not positions.why_stop([update((112_000_000 // 8, 112_000_000), LATER)], T_MS)
