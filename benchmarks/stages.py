@@ -76,7 +76,7 @@ def writing(cache: Cache, size: int) -> Callable[[], None]:
 
     def step() -> None:
         version = Version(next(versions), size)
-        updates = (Update(product_id=f"{size}-{n}", version=version, data=DATA) for n in range(size))
+        updates = (Update(entity_id=f"{size}-{n}", version=version, data=DATA) for n in range(size))
         cache.write([Write(update, "0" * 16) for update in updates])
 
     return step

@@ -1,4 +1,4 @@
-"""The Celery worker: takes the product lock, checks freshness, writes Redis, and releases the lock."""
+"""The Celery worker: takes the entity lock, checks freshness, writes Redis, and releases the lock."""
 
 from lastword.process import interrupt
 

@@ -159,7 +159,7 @@ def hand_over(task: "Task[Any, Any]", send: Send, error: Exception | None) -> No
     """Enqueue an update of many as a task of its own, for after a pause unless that is of no use."""
     update = send.arguments.update
     countdown_s = pause_s(error, 0) if isinstance(error, TransientError) else 0
-    logger.info("product %r, version %s: alone in %d s: %s", update.product_id, update.version, countdown_s, error)
+    logger.info("product %r, version %s: alone in %d s: %s", update.entity_id, update.version, countdown_s, error)
     task.app.send_task(
         TASK_NAME,
         args=msgspec.to_builtins(encode(send.arguments)),
@@ -171,11 +171,11 @@ def hand_over(task: "Task[Any, Any]", send: Send, error: Exception | None) -> No
 
 
 def warn_of_conflict(arguments: Arguments, outcome: Outcome) -> None:
-    """Say so when one version of a product has come with two contents."""
+    """Say so when one version of an entity has come with two contents."""
     update = arguments.update
-    if outcome is Outcome.CONFLICT and not update.is_notice:  # of its product two changes had one time: the later stays
+    if outcome is Outcome.CONFLICT and not update.is_notice:  # of its entity two changes had one time: the later stays
         logger.warning(
-            "product %r: version %s came with two contents; one of them stays", update.product_id, update.version
+            "product %r: version %s came with two contents; one of them stays", update.entity_id, update.version
         )
 
 
@@ -198,13 +198,13 @@ def again(
     task: "Task[Any, Any]", arguments: Arguments, error: Exception, countdown_s: int, *, unexpected: int
 ) -> Exception:
     """Return what to raise so that Celery retries the task; past its ``not_after`` it is given up instead."""
-    what = f"product {arguments.update.product_id!r}, version {arguments.update.version}"
+    what = f"product {arguments.update.entity_id!r}, version {arguments.update.version}"
     if time.time() >= arguments.not_after:
         return GivenUpError(f"{what}: {error}; it is sent again")
     # Of a cache that does not serve it is said once for all of them, and Celery tells each retry with its reason.
     level = logging.DEBUG if isinstance(error, CacheUnavailableError) else logging.INFO
     logger.log(level, "%s: again in %d s: %s", what, countdown_s, error)
-    # Without it Celery would show all of the arguments, the product's data too, where the bridge shows id and version.
+    # Without it Celery would show all of the arguments, the entity's data too, where the bridge shows id and version.
     as_before: dict[str, Any] = {"argsrepr": task.request.get("argsrepr")}
     try:
         task.retry(countdown=countdown_s, kwargs={"unexpected": unexpected}, exc=error, **as_before)
@@ -220,7 +220,7 @@ def unforeseen(
 ) -> Exception:
     """Return what to raise for an error that nobody foresaw: it is retried a few times, then recorded."""
     update = arguments.update
-    logger.error("product %r, version %s", update.product_id, update.version, exc_info=error)
+    logger.error("product %r, version %s", update.entity_id, update.version, exc_info=error)
     if unexpected >= UNEXPECTED_RETRIES:
         return fail(task, arguments, resources, error, unexpected)
     countdown_s = min(2**unexpected, RETRY_MAX_S)

@@ -1,6 +1,6 @@
 """How updates reach the cache: drop what it holds already, lock, write what is newer, release; an answer for each.
 
-A notice says only that its product changed: what there is to write is loaded under the lock. So it is for an update of
+A notice says only that its entity changed: what there is to write is loaded under the lock. So it is for an update of
 which nothing tells whether it is newer than what is held: see docs/decisions/0026-ids-that-change.md.
 """
 
@@ -57,16 +57,16 @@ def refresh(
 ) -> list[Answer]:
     """Drive a group to its end, and return its answers: ``refresh_group`` for whoever has nothing else to do meanwhile.
 
-    The busy lock of a lone product is waited for, up to ``lock_wait_s``.
+    The busy lock of a lone entity is waited for, up to ``lock_wait_s``.
     """
-    product_ids = {update.product_id for update in updates}
-    until = time.monotonic() + (lock_wait_s if len(product_ids) == 1 else 0.0)
+    entity_ids = {update.entity_id for update in updates}
+    until = time.monotonic() + (lock_wait_s if len(entity_ids) == 1 else 0.0)
     while True:
         # Whoever held the lock may have written this version or a newer one: look before contending.
         answers = _drive(refresh_group(updates, cache, locks, notices, lock_wait_s=_left(until)))
         if not (_left(until) and any(isinstance(answer, LockBusyError) for answer in answers)):
             return answers
-        locks.wait(updates[0].product_id, _left(until))
+        locks.wait(updates[0].entity_id, _left(until))
 
 
 def _drive(steps: Generator[Awaited, None, list[Answer]]) -> list[Answer]:
@@ -131,26 +131,26 @@ def _drop_held(jobs: Sequence[_Job], cache: Cache) -> None:
 def _newest(jobs: Sequence[_Job]) -> dict[str, Version]:
     newest: dict[str, Version] = {}
     for job in jobs:
-        product_id, version = job.update.product_id, job.update.version
-        newest[product_id] = max(version, newest.get(product_id, version))
+        entity_id, version = job.update.entity_id, job.update.version
+        newest[entity_id] = max(version, newest.get(entity_id, version))
     return newest
 
 
 def _notices(jobs: Sequence[_Job], grant: Grant) -> list[_Job]:
-    """Those whose rows are to be loaded: the locks of their products are held."""
-    missing = [job for job in _open(jobs) if job.update.is_notice and job.update.product_id in grant.tokens]
+    """Those whose rows are to be loaded: the locks of their entities are held."""
+    missing = [job for job in _open(jobs) if job.update.is_notice and job.update.entity_id in grant.tokens]
     if missing:
         grant.check()
     return missing
 
 
 def _load(missing: Sequence[_Job], cache: Cache, notices: Notices) -> Loading | None:
-    """Begin to load the rows, having noted what is held of products that are apart; None: there is no loader."""
+    """Begin to load the rows, having noted what is held of entities that are apart; None: there is no loader."""
     asking = [job for job in missing if job.update.version.asks]
     if asking:
-        held = cache.held([job.update.product_id for job in asking])
+        held = cache.held([job.update.entity_id for job in asking])
         for job in asking:
-            job.held = held.get(job.update.product_id)
+            job.held = held.get(job.update.entity_id)
     try:
         return notices.load([job.update for job in missing])
     except NoLoaderError as error:
@@ -161,20 +161,20 @@ def _load(missing: Sequence[_Job], cache: Cache, notices: Notices) -> Loading | 
 def _take_rows(jobs: Sequence[_Job], notices: Notices, rows: Mapping[str, object], grant: Grant) -> None:
     """Make of each notice the update that it asked for, or answer it."""
     for job in jobs:
-        found = notices.update_of(job.index, job.update, rows[job.update.product_id])
+        found = notices.update_of(job.index, job.update, rows[job.update.entity_id])
         if not isinstance(found, Update):
             job.answer = found
             continue
         if found.version.asks:
-            version = found.version.loaded(job.held, grant.tokens[found.product_id])
+            version = found.version.loaded(job.held, grant.tokens[found.entity_id])
             found = msgspec.structs.replace(found, version=version)
         job.update = found
 
 
 def _write_ready(jobs: Sequence[_Job], cache: Cache, grant: Grant) -> None:
-    """Write what need not be loaded, of products of which nothing is to be loaded."""
-    unloaded = {job.update.product_id for job in _open(jobs) if job.update.is_notice}
-    _write([job for job in _open(jobs) if job.update.product_id not in unloaded], cache, grant)
+    """Write what need not be loaded, of entities of which nothing is to be loaded."""
+    unloaded = {job.update.entity_id for job in _open(jobs) if job.update.is_notice}
+    _write([job for job in _open(jobs) if job.update.entity_id not in unloaded], cache, grant)
 
 
 def _settle(job: _Job, standing: Standing | Written) -> None:
@@ -187,25 +187,25 @@ def _settle(job: _Job, standing: Standing | Written) -> None:
 
 
 def _write(jobs: Sequence[_Job], cache: Cache, grant: Grant) -> None:
-    """Write under the locks: of each product the newest version, by which the others are overtaken."""
+    """Write under the locks: of each entity the newest version, by which the others are overtaken."""
     newest = _newest(jobs)
-    locked = [job for job in jobs if job.update.product_id in grant.tokens]
-    leading = [job for job in locked if job.update.version == newest[job.update.product_id]]
+    locked = [job for job in jobs if job.update.entity_id in grant.tokens]
+    leading = [job for job in locked if job.update.version == newest[job.update.entity_id]]
     if not leading:
         return
     grant.check()
-    written = cache.write([Write(job.update, grant.tokens[job.update.product_id]) for job in leading])
+    written = cache.write([Write(job.update, grant.tokens[job.update.entity_id]) for job in leading])
     for job, answer in zip(leading, written, strict=True):
         apart = isinstance(answer, Outcome) and job.update.version.is_apart
         _settle(job, Outcome.LOADED if apart else answer)
-    asking = {job.update.product_id for job in leading if job.answer is None}
-    errors = {job.update.product_id: job.answer for job in leading if not isinstance(job.answer, Outcome)}
+    asking = {job.update.entity_id for job in leading if job.answer is None}
+    errors = {job.update.entity_id: job.answer for job in leading if not isinstance(job.answer, Outcome)}
     for job in _open(locked):
-        product_id = job.update.product_id
-        if product_id in asking:
+        entity_id = job.update.entity_id
+        if entity_id in asking:
             _settle(job, ApartError())
         else:
-            job.answer = errors.get(product_id, Outcome.LOADED if newest[product_id].is_apart else Outcome.STALE)
+            job.answer = errors.get(entity_id, Outcome.LOADED if newest[entity_id].is_apart else Outcome.STALE)
 
 
 def _jobs(updates: Sequence[Update]) -> list[_Job]:
@@ -222,7 +222,7 @@ def _answer(jobs: Sequence[_Job], error: TransientError) -> None:
 
 
 def _answers(jobs: Sequence[_Job]) -> list[Answer]:
-    return [job.answer or LockBusyError(f"the lock of product {job.update.product_id!r} is busy") for job in jobs]
+    return [job.answer or LockBusyError(f"the lock of product {job.update.entity_id!r} is busy") for job in jobs]
 
 
 def _left(until: float) -> float:

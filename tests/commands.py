@@ -144,5 +144,5 @@ def working_env(
     }
 
 
-def change(product_id: str, **fields: object) -> str:
-    return json.dumps({"product_id": product_id, "updated_at": "2026-01-01T00:00:00Z", "data": {}, **fields})
+def change(entity_id: str, **fields: object) -> str:
+    return json.dumps({"product_id": entity_id, "updated_at": "2026-01-01T00:00:00Z", "data": {}, **fields})

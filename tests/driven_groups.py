@@ -20,8 +20,8 @@ from tasks.refresh import Answer
 from tasks.resources import Resources
 
 
-def live(product_id: str, sequence: int = 1, data: bytes = b"1") -> Update:
-    return Update(product_id=product_id, version=Version(1_763_800_000_000_000, sequence), data=data)
+def live(entity_id: str, sequence: int = 1, data: bytes = b"1") -> Update:
+    return Update(entity_id=entity_id, version=Version(1_763_800_000_000_000, sequence), data=data)
 
 
 class Driven:

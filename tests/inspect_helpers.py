@@ -46,7 +46,7 @@ def hold(flow: Flow, product: str, sequence: int) -> None:
     publish(flow, product, sequence)
     cache = Cache.connect(flow.environment["REDIS_URL"], key_prefix=flow.prefix)
     data = f'{{"n": {sequence}}}'.encode()
-    cache.write([Write(Update(product_id=product, version=Version(VERSION, sequence), data=data), "1")])
+    cache.write([Write(Update(entity_id=product, version=Version(VERSION, sequence), data=data), "1")])
     cache.close()
     ends = [TopicPartition(flow.topic, number) for number in range(PARTITIONS)]
     for at in ends:

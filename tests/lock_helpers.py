@@ -70,33 +70,33 @@ def close_session(address: str, client_id: tuple[int, bytes], client: KazooClien
             pass
 
 
-def lock_stat(client: KazooClient, root: str, product_id: str) -> ZnodeStat | None:
-    return client.exists(lock_path(root, product_id))
+def lock_stat(client: KazooClient, root: str, entity_id: str) -> ZnodeStat | None:
+    return client.exists(lock_path(root, entity_id))
 
 
 def lock_count(client: KazooClient, root: str) -> int:
     return sum(len(client.get_children(f"{root}/locks/{shard}")) for shard in SHARDS)
 
 
-def acquire_when_possible(locks: Locks, *product_ids: str) -> Grant:
+def acquire_when_possible(locks: Locks, *entity_ids: str) -> Grant:
     """Like a task that is retried until it has all the locks."""
 
     def attempt() -> Grant | None:
         try:
-            grant = locks.acquire(dict.fromkeys(product_ids, V))
+            grant = locks.acquire(dict.fromkeys(entity_ids, V))
         except SessionLostError:
             return None
         if not grant.busy:
             return grant
         grant.release()
-        locks.wait(product_ids[0], 0.2)
+        locks.wait(entity_ids[0], 0.2)
         return None
 
-    grant = wait_until(attempt, what=f"the locks of {product_ids}")
+    grant = wait_until(attempt, what=f"the locks of {entity_ids}")
     assert grant is not None
     return grant
 
 
-def is_held(client: KazooClient, root: str, grant: Grant, product_id: str) -> bool:
-    stat = lock_stat(client, root, product_id)
-    return stat is not None and f"{stat.czxid:016x}" == grant.tokens[product_id]
+def is_held(client: KazooClient, root: str, grant: Grant, entity_id: str) -> bool:
+    stat = lock_stat(client, root, entity_id)
+    return stat is not None and f"{stat.czxid:016x}" == grant.tokens[entity_id]

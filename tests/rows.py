@@ -29,30 +29,30 @@ class Rows:
             database.execute(f"CREATE TABLE IF NOT EXISTS row ({columns})")
             database.execute("CREATE TABLE IF NOT EXISTS call (number INTEGER PRIMARY KEY, ids TEXT)")
 
-    def put(self, product_id: str, updated_at_us: int, sequence: int | None, data: object, *, fault: str = "") -> None:
+    def put(self, entity_id: str, updated_at_us: int, sequence: int | None, data: object, *, fault: str = "") -> None:
         """Let a product have this row. ``fault``: what whoever loads it suffers.
 
         ``raise`` or ``offline`` and a reason, or ``wait`` and a file: until that is gone.
         """
-        row = (product_id, format_rfc3339(updated_at_us), sequence, json.dumps(data), fault)
+        row = (entity_id, format_rfc3339(updated_at_us), sequence, json.dumps(data), fault)
         with self._open() as database:
             database.execute("INSERT OR REPLACE INTO row VALUES (?, ?, ?, ?, ?)", row)
 
-    def remove(self, product_id: str) -> None:
+    def remove(self, entity_id: str) -> None:
         """Let a product have no row."""
         with self._open() as database:
-            database.execute("DELETE FROM row WHERE id = ?", (product_id,))
+            database.execute("DELETE FROM row WHERE id = ?", (entity_id,))
 
-    def load(self, product_ids: list[str]) -> dict[str, Row]:
+    def load(self, entity_ids: list[str]) -> dict[str, Row]:
         """The loader."""
-        marks = ", ".join("?" * len(product_ids))
+        marks = ", ".join("?" * len(entity_ids))
         with self._open() as database:
-            database.execute("INSERT INTO call (ids) VALUES (?)", (json.dumps(product_ids),))
+            database.execute("INSERT INTO call (ids) VALUES (?)", (json.dumps(entity_ids),))
         with self._open() as database:
-            found = database.execute(f"SELECT * FROM row WHERE id IN ({marks})", product_ids).fetchall()  # noqa: S608
+            found = database.execute(f"SELECT * FROM row WHERE id IN ({marks})", entity_ids).fetchall()  # noqa: S608
         for *_, fault in found:
             _suffer(fault)
-        return {product_id: (time, sequence, data.encode()) for product_id, time, sequence, data, _ in found}
+        return {entity_id: (time, sequence, data.encode()) for entity_id, time, sequence, data, _ in found}
 
     def calls(self) -> list[list[str]]:
         """The product ids of each call of a loader so far."""
@@ -66,9 +66,9 @@ class Rows:
             yield database
 
 
-def load(product_ids: list[str]) -> dict[str, Row]:
+def load(entity_ids: list[str]) -> dict[str, Row]:
     """The loader of a worker: of the database that the environment names."""
-    return Rows(Path(os.environ[VARIABLE])).load(product_ids)
+    return Rows(Path(os.environ[VARIABLE])).load(entity_ids)
 
 
 def _suffer(fault: str) -> None:

@@ -41,9 +41,9 @@ def client_app(broker_url: str) -> Celery:
     return app
 
 
-def live(product_id: str, sequence: int = 1, data: bytes | None = b"1") -> Update:
+def live(entity_id: str, sequence: int = 1, data: bytes | None = b"1") -> Update:
     """An update; without data the bare notice that the product changed."""
-    return Update(product_id=product_id, version=Version(1_763_800_000_000_000, sequence), data=data)
+    return Update(entity_id=entity_id, version=Version(1_763_800_000_000_000, sequence), data=data)
 
 
 class Sender:
@@ -170,18 +170,18 @@ class Site:
     def root(self) -> str:
         return self.env["LASTWORD_ZOOKEEPER_ROOT"]
 
-    def key(self, product_id: str) -> str:
-        return self.env["LASTWORD_KEY_PREFIX"] + product_id
+    def key(self, entity_id: str) -> str:
+        return self.env["LASTWORD_KEY_PREFIX"] + entity_id
 
     def other_locks(self) -> AbstractContextManager[Locks]:
         """The locks of another process."""
         return open_locks(self.env["ZOOKEEPER_HOSTS"], self.root)
 
     def holds(self, update: Update) -> bool:
-        return self.cache.held([update.product_id]).get(update.product_id) == update.version
+        return self.cache.held([update.entity_id]).get(update.entity_id) == update.version
 
-    def is_locked(self, product_id: str) -> bool:
-        return lock_stat(self.zookeeper, self.root, product_id) is not None
+    def is_locked(self, entity_id: str) -> bool:
+        return lock_stat(self.zookeeper, self.root, entity_id) is not None
 
     def locks(self) -> int:
         return lock_count(self.zookeeper, self.root)

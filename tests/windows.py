@@ -9,7 +9,7 @@ from lastword.contract.version import Version
 
 
 def change(product: str, number: int = 1) -> Update:
-    return Update(product_id=product, version=Version(number, 0), data=b"{}")
+    return Update(entity_id=product, version=Version(number, 0), data=b"{}")
 
 
 def opened(*partitions: int, updates: int = 100, size: int = 10_000, waiting: int = 1_000) -> Window:

@@ -48,7 +48,7 @@ def hopeless(asked: Mapping[str, InFlight], poll: Poll, now: float, working_s: f
     saw of the versions has been taken in; who is confirmed by then is none of these.
     """
     if poll.missed:
-        # Nobody knows whether the product is not held after all, nor whether a mark is not there any more.
+        # Nobody knows whether the entity is not held after all, nor whether a mark is not there any more.
         return
     for task_id, entry in asked.items():
         failure = poll.failures.get(task_id)

@@ -1,4 +1,4 @@
-"""One update on its way, and all of one product that are: of those only the newest has to arrive. Pure."""
+"""One update on its way, and all of one entity that are: of those only the newest has to arrive. Pure."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,13 +11,13 @@ from lastword.contract.record import Update
 from lastword.contract.version import Version
 
 MANY: Final = 8
-"""Of so many updates of one product in flight, the newest is what many depend on."""
+"""Of so many updates of one entity in flight, the newest is what many depend on."""
 
 
 class State(Enum):
     """Where an update is on its way; one that is sought is polled for before it is sent.
 
-    One that is overtaken need not be sent: a newer one of its product is on its way, which confirms it too.
+    One that is overtaken need not be sent: a newer one of its entity is on its way, which confirms it too.
     """
 
     SOUGHT = auto()
@@ -49,7 +49,7 @@ class InFlight(Sending):
 
 
 class UpdatesInFlight:
-    """The updates in flight of each product, and which of them is the newest."""
+    """The updates in flight of each entity, and which of them is the newest."""
 
     def __init__(self) -> None:
         self._products: dict[str, dict[InFlight, None]] = {}
@@ -59,17 +59,17 @@ class UpdatesInFlight:
     def __iter__(self) -> Iterator[InFlight]:
         return (entry for entries in self._products.values() for entry in entries)
 
-    def of(self, product_id: str) -> Iterable[InFlight]:
-        """The product's updates, in the order in which they came."""
-        return self._products.get(product_id, ())
+    def of(self, entity_id: str) -> Iterable[InFlight]:
+        """The entity's updates, in the order in which they came."""
+        return self._products.get(entity_id, ())
 
     def add(self, entry: InFlight, update: Update) -> None:
         """Take one in."""
-        product_id = update.product_id
-        self._products.setdefault(product_id, {})[entry] = None
-        self._newest[product_id] = max(update.version, self._newest.get(product_id, update.version))
+        entity_id = update.entity_id
+        self._products.setdefault(entity_id, {})[entry] = None
+        self._newest[entity_id] = max(update.version, self._newest.get(entity_id, update.version))
         if update.is_notice:
-            self._notices[product_id] = self._notices.get(product_id, 0) + 1
+            self._notices[entity_id] = self._notices.get(entity_id, 0) + 1
 
     def remove(self, entries: Iterable[InFlight]) -> list[InFlight]:
         """Take some out; return those that had been overtaken by them and no longer are."""
@@ -77,34 +77,34 @@ class UpdatesInFlight:
         for entry in entries:
             if entry.update is not None:
                 self._remove(entry, entry.update)
-                touched[entry.update.product_id] = entry
-        return [entry for product_id in touched for entry in self._no_longer_overtaken(product_id)]
+                touched[entry.update.entity_id] = entry
+        return [entry for entity_id in touched for entry in self._no_longer_overtaken(entity_id)]
 
     def overtaken(self, update: Update) -> bool:
-        """Whether a newer update of the product is in flight, and says all that there is to say.
+        """Whether a newer update of the entity is in flight, and says all that there is to say.
 
         Not across a notice: what is loaded for it was the state at another time than its version says.
         """
-        return update.product_id not in self._notices and update.version < self._newest[update.product_id]
+        return update.entity_id not in self._notices and update.version < self._newest[update.entity_id]
 
     def confirms_many(self, entry: InFlight) -> bool:
-        """Whether it is one of many updates of its product, which wait for the newest of them."""
-        return entry.update is not None and len(self._products[entry.update.product_id]) >= MANY
+        """Whether it is one of many updates of its entity, which wait for the newest of them."""
+        return entry.update is not None and len(self._products[entry.update.entity_id]) >= MANY
 
     def _remove(self, entry: InFlight, update: Update) -> None:
-        product_id = update.product_id
-        del self._products[product_id][entry]
+        entity_id = update.entity_id
+        del self._products[entity_id][entry]
         if update.is_notice:
-            self._notices[product_id] -= 1
-            if not self._notices[product_id]:
-                del self._notices[product_id]
+            self._notices[entity_id] -= 1
+            if not self._notices[entity_id]:
+                del self._notices[entity_id]
 
-    def _no_longer_overtaken(self, product_id: str) -> list[InFlight]:
-        entries = self._products[product_id]
+    def _no_longer_overtaken(self, entity_id: str) -> list[InFlight]:
+        entries = self._products[entity_id]
         if not entries:
-            del self._products[product_id], self._newest[product_id]
+            del self._products[entity_id], self._newest[entity_id]
             return []
-        self._newest[product_id] = max(entry.update.version for entry in entries if entry.update)
+        self._newest[entity_id] = max(entry.update.version for entry in entries if entry.update)
         return [
             entry
             for entry in entries

@@ -103,9 +103,9 @@ class Window:
     # Records come in.
 
     def add(self, number: int, offset: int, updates: Sequence[Update], *, size: int, source: object) -> None:
-        """Take in a record as delivered: its updates are to be sent. Of several of one product the last counts."""
+        """Take in a record as delivered: its updates are to be sent. Of several of one entity the last counts."""
         # What is loaded for one that is apart is all that there is to say.
-        last = {update.product_id: update for update in sorted(updates, key=lambda update: update.version.asks)}
+        last = {update.entity_id: update for update in sorted(updates, key=lambda update: update.version.asks)}
         partition = self._partitions[number]
         record = partition.deliver(offset, len(last), size, source)
         for position, update in enumerate(last.values()):
@@ -132,7 +132,7 @@ class Window:
     def unsent(self, most: int) -> list[InFlight]:
         """Return up to ``most`` updates to be sent, in order; they stay unsent until ``sent`` is called.
 
-        Of one product only the newest in flight: it confirms the others too.
+        Of one entity only the newest in flight: it confirms the others too.
         """
         found: list[InFlight] = []
         overtaken: list[InFlight] = []
@@ -205,10 +205,10 @@ class Window:
                 self._polls.stop(entry)
                 self._to_be_sent(entry)
 
-    def observe(self, product_id: str, held: Version, now: float) -> int:
-        """Confirm every update of a product that is not newer than what the cache holds; return how many those are."""
+    def observe(self, entity_id: str, held: Version, now: float) -> int:
+        """Confirm every update of an entity that is not newer than what the cache holds; return how many those are."""
         return self._confirm(
-            [e for e in self._in_flight.of(product_id) if e.update and held.covers(e.update.version)], held, now
+            [e for e in self._in_flight.of(entity_id) if e.update and held.covers(e.update.version)], held, now
         )
 
     def loaded(self, entry: InFlight, now: float) -> int:
@@ -216,8 +216,8 @@ class Window:
         record, update = entry.record, entry.update
         if update is None:
             return 0
-        of_product = self._in_flight.of(update.product_id)
-        before = [e for e in of_product if e.record.partition is record.partition and e.record.offset <= record.offset]
+        of_entity = self._in_flight.of(update.entity_id)
+        before = [e for e in of_entity if e.record.partition is record.partition and e.record.offset <= record.offset]
         return self._confirm(before, update.version, now)
 
     def _confirm(self, confirmed: Sequence[InFlight], held: Version, now: float) -> int:

@@ -74,7 +74,7 @@ class Positions:
 def _why(update: Update, last: Commit, timestamp_ms: int | None) -> str:
     anew = format_rfc3339((timestamp_ms or 0) * 1_000)
     return (
-        f"product {update.product_id!r} has version {update.version}, before the last commit's {last.version}, and was "
+        f"product {update.entity_id!r} has version {update.version}, before the last commit's {last.version}, and was "
         f"committed later. The source's positions have begun anew, as after a restored backup, or two connectors write "
         f"the topic. In the first case add {anew} to LASTWORD_POSITIONS_ANEW"
     )

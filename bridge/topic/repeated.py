@@ -28,6 +28,6 @@ def _why(update: Update, offset: int, timestamp_ms: int | None) -> str:
     anew = format_rfc3339((timestamp_ms or 0) * 1_000)
     return (
         f"the topic was made anew, and its changes are ordered by their offsets, which begin anew with it. Product "
-        f"{update.product_id!r} at offset {offset}, and what follows, would lose against what Redis holds of the topic "
+        f"{update.entity_id!r} at offset {offset}, and what follows, would lose against what Redis holds of the topic "
         f"that was before. Add {anew} to LASTWORD_POSITIONS_ANEW"
     )

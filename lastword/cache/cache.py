@@ -1,4 +1,4 @@
-"""The Redis cache: one hash per product, written by ``write_if_newer.lua`` alone, and the recorded failures."""
+"""The Redis cache: one hash per entity, written by ``write_if_newer.lua`` alone, and the recorded failures."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,7 +35,7 @@ Standing = Outcome | ApartError | CacheUnavailableError | None
 class Poll(NamedTuple):
     """What one poll of the bridge has told.
 
-    ``versions`` by product id and ``failures`` by task id hold only what there is. ``started``, by task id: of the
+    ``versions`` by entity id and ``failures`` by task id hold only what there is. ``started``, by task id: of the
     sends that have begun and not come to an end, the nonce and who began it when. ``missed`` is the first error, where
     a part could not be read or did not take the seal.
     """
@@ -47,10 +47,10 @@ class Poll(NamedTuple):
 
 
 class Cache:
-    """The products in Redis; safe to share between threads and to carry over a fork.
+    """The entities in Redis; safe to share between threads and to carry over a fork.
 
-    Where Redis does not answer, or with an error, there is a CacheUnavailableError: as the answer for a product in
-    ``write`` and ``holds``, so that a shard of a Cluster that is down stops no product of another; raised by the rest.
+    Where Redis does not answer, or with an error, there is a CacheUnavailableError: as the answer for an entity in
+    ``write`` and ``holds``, so that a shard of a Cluster that is down stops no entity of another; raised by the rest.
     No call is repeated by itself, and each ends when Redis has been silent for the client's socket timeout.
     """
 
@@ -93,9 +93,9 @@ class Cache:
         client = open_client(url, call_timeout_s=call_timeout_s, url_now=url_now)
         return cls(client, key_prefix=key_prefix, ttl_s=ttl_s, tombstone_ttl_s=tombstone_ttl_s)
 
-    def held(self, product_ids: Sequence[str]) -> dict[str, Version]:
-        """The versions held, by product id, in one round trip; a key that holds no readable version is left out."""
-        answers = self._read(product_ids, "HGET", "version")
+    def held(self, entity_ids: Sequence[str]) -> dict[str, Version]:
+        """The versions held, by entity id, in one round trip; a key that holds no readable version is left out."""
+        answers = self._read(entity_ids, "HGET", "version")
         self._refuse_errors(answers.values())
         return _versions(answers)
 
@@ -106,15 +106,15 @@ class Cache:
         the update's: what there is to write must be loaded. Takes a second round trip, for the contents, only if some
         update's own version is held.
         """
-        answers = self._read([update.product_id for update in updates], "HGET", "version")
+        answers = self._read([update.entity_id for update in updates], "HGET", "version")
         versions = _versions(answers)
-        same = [update.product_id for update in updates if versions.get(update.product_id) == update.version]
+        same = [update.entity_id for update in updates if versions.get(update.entity_id) == update.version]
         # A newer version written between the two reads makes a duplicate stale; both mean that it is held.
         answers |= self._read(same, "HMGET", "data", "deleted")
         return [
             self._unavailable(error)
-            if (error := _error(answers[update.product_id]))
-            else _standing(update, versions.get(update.product_id), answers[update.product_id])
+            if (error := _error(answers[update.entity_id]))
+            else _standing(update, versions.get(update.entity_id), answers[update.entity_id])
             for update in updates
         ]
 
@@ -125,7 +125,7 @@ class Cache:
         write may have happened; repeating it is harmless), and where a key holds something else an UnusableKeyError.
         ValueError, with nothing written, when one of the updates is a notice whose data has not been loaded.
         """
-        keys = [self._key(write.update.product_id) for write in writes]
+        keys = [self._key(write.update.entity_id) for write in writes]
         calls = [
             script_call(write, key, ttl_s=self._ttl_s, tombstone_ttl_s=self._tombstone_ttl_s)
             for write, key in zip(writes, keys, strict=True)
@@ -146,7 +146,7 @@ class Cache:
 
     def poll(
         self,
-        product_ids: Sequence[str],
+        entity_ids: Sequence[str],
         task_ids: Sequence[str],
         sends: Mapping[str, Sequence[str]] | None = None,
         *,
@@ -158,8 +158,8 @@ class Cache:
         readable version, or no readable failure (which is logged), is left out, and so is what a part of Redis did not
         answer; CacheUnavailableError only when nothing did.
         """
-        products, tasks = list(dict.fromkeys(product_ids)), list(dict.fromkeys(task_ids))
-        reads: list[Command] = [("HGET", self._key(product_id), "version") for product_id in products]
+        products, tasks = list(dict.fromkeys(entity_ids)), list(dict.fromkeys(task_ids))
+        reads: list[Command] = [("HGET", self._key(entity_id), "version") for entity_id in products]
         reads += [("GET", failure_key(task_id)) for task_id in tasks]
         sends = sends or {}
         reads += [("HMGET", started_key(task_id), *nonces) for task_id, nonces in sends.items()]
@@ -196,7 +196,7 @@ class Cache:
     def eviction_policy(self) -> str:
         """What Redis does when its memory is full: anything but ``noeviction`` may forget a version.
 
-        CacheUnavailableError only when no primary answered: the products of the others can be kept fresh.
+        CacheUnavailableError only when no primary answered: the entities of the others can be kept fresh.
         """
         answers = self._client.run([], on_each=("INFO", "memory")).each
         told = [info for info in answers if not isinstance(info, RedisError)]
@@ -213,13 +213,13 @@ class Cache:
         """Close the connections; a later call opens new ones."""
         self._client.close()
 
-    def _key(self, product_id: str) -> str:
-        return f"{self._key_prefix}{product_id}"
+    def _key(self, entity_id: str) -> str:
+        return f"{self._key_prefix}{entity_id}"
 
-    def _read(self, product_ids: Iterable[str], command: str, *fields: str) -> dict[str, Any]:
-        """What Redis answers for each product, errors among it, in one round trip."""
-        products = list(dict.fromkeys(product_ids))
-        reads: list[Command] = [(command, self._key(product_id), *fields) for product_id in products]
+    def _read(self, entity_ids: Iterable[str], command: str, *fields: str) -> dict[str, Any]:
+        """What Redis answers for each entity, errors among it, in one round trip."""
+        products = list(dict.fromkeys(entity_ids))
+        reads: list[Command] = [(command, self._key(entity_id), *fields) for entity_id in products]
         return dict(zip(products, self._client.run(reads).answers, strict=True))
 
     def _ask_each(self, *command: str) -> list[Any]:
@@ -244,7 +244,7 @@ def _error(answer: object) -> RedisError | None:
 
 def _standing(update: Update, held: Version | None, content: Any) -> Standing:  # noqa: ANN401 - Redis's answer
     if held is not None and held.tells_nothing_of(update.version):
-        return None if update.version.asks else ApartError(f"product {update.product_id!r}")
+        return None if update.version.asks else ApartError(f"product {update.entity_id!r}")
     if held is None or held < update.version:
         return None
     if held > update.version:
@@ -257,7 +257,7 @@ def _standing(update: Update, held: Version | None, content: Any) -> Standing:  
 
 
 def _versions(answers: Mapping[str, object]) -> dict[str, Version]:
-    return {product_id: read for product_id, stored in answers.items() if (read := _version(stored)) is not None}
+    return {entity_id: read for entity_id, stored in answers.items() if (read := _version(stored)) is not None}
 
 
 def _version(stored: object) -> Version | None:

@@ -1,4 +1,4 @@
-"""What Redis holds of one product, as a person wants to see it."""
+"""What Redis holds of one entity, as a person wants to see it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ _FIELDS = ("version", "updated_at", "token", "deleted", "data")
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A product's key. ``kind`` is Redis's name for what is there: ``hash`` for a product, ``none`` for nothing.
+    """An entity's key. ``kind`` is Redis's name for what is there: ``hash`` for an entity, ``none`` for nothing.
 
     ``version`` is None where there is none that can be read; ``ttl_s`` where the key does not expire. ``unreadable``
     says what could not be had, and why.
@@ -34,13 +34,13 @@ class Held:
     unreadable: str = ""
 
 
-def read_held(settings: TaskSettings, product_id: str) -> Held:
-    """Read a product's key, in one round trip. CacheUnavailableError when Redis does not answer.
+def read_held(settings: TaskSettings, entity_id: str) -> Held:
+    """Read an entity's key, in one round trip. CacheUnavailableError when Redis does not answer.
 
     The URL is one that a Cache has taken before: ValueError where it cannot be used.
     """
     client = open_client(settings.redis_url.get_secret_value(), call_timeout_s=settings.call_timeout_s)
-    key = f"{settings.key_prefix}{product_id}"
+    key = f"{settings.key_prefix}{entity_id}"
     try:
         kind, fields, ttl_ms = client.run([("TYPE", key), ("HMGET", key, *_FIELDS), ("PTTL", key)]).answers
     finally:

@@ -1,4 +1,4 @@
-"""Calling write_if_newer.lua, the only writer of products, and reading what it answers."""
+"""Calling write_if_newer.lua, the only writer of entities, and reading what it answers."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ def script_call(write: Write, key: str, *, ttl_s: int | None, tombstone_ttl_s: i
     update, token = write
     deleted, data, ttl = ("1", b"", tombstone_ttl_s) if update.deleted else ("", update.data, ttl_s)
     if data is None:
-        raise ValueError(f"product {update.product_id!a}, version {update.version}: a notice has no data to write")
+        raise ValueError(f"product {update.entity_id!a}, version {update.version}: a notice has no data to write")
     version, updated_at = str(update.version), _rfc3339(update.updated_at_us)
     return ("EVALSHA", _SCRIPT_SHA, 1, key, version, updated_at, token, deleted, data, "" if ttl is None else ttl)
 

@@ -1,4 +1,4 @@
-"""What the commands take beside numbers and names: a product id, a time, a part of a partition, a place on a topic."""
+"""What the commands take beside numbers and names: an entity id, a time, a part of a partition, a place on a topic."""
 
 import re
 import time
@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, Self, TypeVar
 import click
 import msgspec
 
-from lastword.contract.fields import product_id_of
+from lastword.contract.fields import entity_id_of
 from lastword.contract.rfc3339 import parse_rfc3339
 
 T = TypeVar("T")
@@ -59,18 +59,18 @@ class Range(NamedTuple):
         return cls(int(match[1]), first, last)
 
 
-def parse_product_id(text: str) -> str:
-    """Return a product id as a record can have it; ValueError for anything else."""
+def parse_entity_id(text: str) -> str:
+    """Return an entity id as a record can have it; ValueError for anything else."""
     try:
-        return product_id_of(text)
+        return entity_id_of(text)
     except UnicodeEncodeError as error:
         raise ValueError(f"product id {text[:80]!a} is not UTF-8") from error
 
 
 def parse_json_id(text: str) -> str:
-    """Return the product id that a JSON string or integer spells, any character by an escape; ValueError otherwise."""
+    """Return the entity id that a JSON string or integer spells, any character by an escape; ValueError otherwise."""
     try:
-        return product_id_of(_ID.decode(text.encode()))
+        return entity_id_of(_ID.decode(text.encode()))
     except (msgspec.DecodeError, UnicodeEncodeError) as error:
         raise ValueError(
             f"{text[:80]!a} is no product id in JSON ({error}); wanted is a string in double quotes, like "
@@ -105,7 +105,7 @@ def parameter(parse: Callable[[str], T]) -> Callable[[str], T]:
     return read
 
 
-PRODUCT_ID: Final = parameter(parse_product_id)
+ENTITY_ID: Final = parameter(parse_entity_id)
 JSON_ID: Final = parameter(parse_json_id)
 PLACE: Final = parameter(Place.parse)
 RANGE: Final = parameter(Range.parse)

@@ -10,7 +10,7 @@ class PermanentError(Exception):
 
 
 class LockBusyError(TransientError):
-    """Somebody else holds the product's lock."""
+    """Somebody else holds the entity's lock."""
 
 
 class NotAloneError(TransientError):
@@ -34,7 +34,7 @@ class CacheUnavailableError(TransientError):
 
 
 class UnusableKeyError(PermanentError):
-    """The product's key in Redis holds something that is not ours: another type, or no readable version."""
+    """The entity's key in Redis holds something that is not ours: another type, or no readable version."""
 
 
 class NoLoaderError(TransientError):
@@ -42,7 +42,7 @@ class NoLoaderError(TransientError):
 
 
 class ApartError(TransientError):
-    """The product's changes are in several partitions: what there is to write must be loaded."""
+    """The entity's changes are in several partitions: what there is to write must be loaded."""
 
 
 class LoaderSlowError(TransientError):
@@ -66,4 +66,4 @@ class RowStaysBehindError(PermanentError):
 
 
 class UnusableRowError(PermanentError):
-    """What the loader returned for a product cannot be used."""
+    """What the loader returned for an entity cannot be used."""

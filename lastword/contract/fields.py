@@ -60,8 +60,8 @@ def read_json(text: bytes, decoder: "msgspec.json.Decoder[T]", name: str) -> T:
         raise ValueError(f"{name} {_json_problem(text, error)}: {shown(text)}") from error
 
 
-def product_id_of(given: str | int) -> str:
-    """Return the product id as text, if it has a usable length."""
+def entity_id_of(given: str | int) -> str:
+    """Return the entity id as text, if it has a usable length."""
     if isinstance(given, int):
         given = str(given)
     length = len(given.encode())

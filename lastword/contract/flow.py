@@ -16,7 +16,7 @@ _SHORT: Final = 20
 
 
 class Destination(msgspec.Struct, frozen=True, array_like=True):
-    """Where a task belongs: its flow, what precedes the product id in the key, and the bridge's cache.
+    """Where a task belongs: its flow, what precedes the entity id in the key, and the bridge's cache.
 
     ``cache`` is the cache's own name for itself (lastword/cache/flow_note.py); "" where it is not known.
     """

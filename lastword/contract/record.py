@@ -1,4 +1,4 @@
-"""The update contract: what a record says about one product, or why it cannot be understood.
+"""The update contract: what a record says about one entity, or why it cannot be understood.
 
 A record is a key, a value and headers. Its value is a JSON object with the fields ``product_id``, ``updated_at``,
 ``sequence``, ``data`` and ``deleted``; others are ignored. ``null`` counts as absent, except in ``data``, where it is a
@@ -17,9 +17,9 @@ import msgspec
 
 from lastword.contract.fields import (
     Fields,
+    entity_id_of,
     int64_of_key,
     milliseconds_us,
-    product_id_of,
     read_fields,
     read_json_key,
     sequence_of,
@@ -49,7 +49,7 @@ class Kind(StrEnum):
 
 
 class KeyForm(StrEnum):
-    """How a record's key spells the product id; ``INT64`` is Java's LongSerializer: 8 bytes, big-endian, signed."""
+    """How a record's key spells the entity id; ``INT64`` is Java's LongSerializer: 8 bytes, big-endian, signed."""
 
     TEXT = "text"
     JSON = "json"
@@ -61,14 +61,14 @@ class InvalidUpdateError(ValueError):
 
 
 class Update(msgspec.Struct, frozen=True, kw_only=True):
-    """One change of one product: its full new state, its deletion, or the bare notice that it changed.
+    """One change of one entity: its full new state, its deletion, or the bare notice that it changed.
 
     ``data`` is one JSON value, byte for byte as received and valid UTF-8; None in a tombstone and in a notice.
     ``numbered``: a notice, and its sequence is its own, no offset that stands in for one. ``time_us``: when the source
     committed it, in microseconds since the epoch, where that is not what the version begins with.
     """
 
-    product_id: str
+    entity_id: str
     version: Version
     data: bytes | None
     deleted: bool = False
@@ -97,21 +97,21 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
 class Rules:
     """By which rules records become updates.
 
-    Where the key must agree, it may be the only one to carry the product id, and may be null beside a ``product_id`` in
+    Where the key must agree, it may be the only one to carry the entity id, and may be null beside a ``product_id`` in
     the value; two ids must be the same. Otherwise the key is never looked at, and a value without ``product_id``, as is
-    a null one, is invalid: a key that is something else must not change the product that happens to have its name.
+    a null one, is invalid: a key that is something else must not change the entity that happens to have its name.
     """
 
     key_form: KeyForm = KeyForm.TEXT
     key_must_agree: bool = True
     future_limit_s: float = 86_400.0
-    """How far ahead of our clock an update may be: one from the far future would pin its product for ever."""
+    """How far ahead of our clock an update may be: one from the far future would pin its entity for ever."""
     notices: bool = False
     """Whether an update may come without data: only where a loader can fetch it."""
     format: str = JSON
     """What records are written in: see lastword/formats."""
     id_field: str = "id"
-    """The column of a row, in the formats that carry rows, that is the product id; or several, with commas between."""
+    """The column of a row, in the formats that carry rows, that is the entity id; or several, with commas between."""
     columns: tuple[str, ...] = ()
     """Columns that every row must have: one without is not whole."""
     placeholder: str = "__debezium_unavailable_value"
@@ -155,10 +155,10 @@ def decode(
         fields = _NO_FIELDS if value is None else read_fields(value)
         deleted = value is None or fields.deleted is True
         data = None if deleted else _data(fields, rules)
-        product_id = _product_id(fields, key, rules)
+        entity_id = _entity_id(fields, key, rules)
         if version is not None:
             time_us = _time_for_people(fields, timestamp_ms)
-            return [Update(product_id=product_id, version=version, data=data, deleted=deleted, time_us=time_us)]
+            return [Update(entity_id=entity_id, version=version, data=data, deleted=deleted, time_us=time_us)]
         if VERSION_HEADER in last_headers:
             version = _version_from_header(last_headers[VERSION_HEADER])
         elif value is None:
@@ -169,7 +169,7 @@ def decode(
     except ValueError as error:
         raise InvalidUpdateError(str(error)) from error
     numbered = data is None and not deleted and fields.sequence is not None
-    return [Update(product_id=product_id, version=version, data=data, deleted=deleted, numbered=numbered)]
+    return [Update(entity_id=entity_id, version=version, data=data, deleted=deleted, numbered=numbered)]
 
 
 def _time_for_people(fields: Fields, timestamp_ms: int | None) -> int:
@@ -181,15 +181,15 @@ def _time_for_people(fields: Fields, timestamp_ms: int | None) -> int:
     return 0
 
 
-def products_named(*, key: bytes | None, value: bytes | None, rules: Rules) -> frozenset[str]:
-    """The product ids in a record's key, where keys count, and in its value, be the record valid or not."""
+def entities_named(*, key: bytes | None, value: bytes | None, rules: Rules) -> frozenset[str]:
+    """The entity ids in a record's key, where keys count, and in its value, be the record valid or not."""
     found = set()
     with suppress(ValueError):
         if rules.key_must_agree and (in_key := id_in_key(key, rules.key_form)) is not None:
             found.add(in_key)
     with suppress(ValueError):
         if value is not None and (in_value := read_fields(value).product_id) is not None:
-            found.add(product_id_of(in_value))
+            found.add(entity_id_of(in_value))
     return frozenset(found)
 
 
@@ -203,31 +203,31 @@ def _data(fields: Fields, rules: Rules) -> bytes | None:
     return data or None
 
 
-def _product_id(fields: Fields, key: bytes | None, rules: Rules) -> str:
-    in_value = None if fields.product_id is None else product_id_of(fields.product_id)
+def _entity_id(fields: Fields, key: bytes | None, rules: Rules) -> str:
+    in_value = None if fields.product_id is None else entity_id_of(fields.product_id)
     in_key = id_in_key(key, rules.key_form) if rules.key_must_agree else None
     if in_value is not None and in_key is not None and in_value != in_key:
         raise ValueError(f"the key names product {shown(in_key)}, but product_id is {shown(in_value)}: they must agree")
-    product_id = in_key if in_value is None else in_value
-    if product_id is None:
+    entity_id = in_key if in_value is None else in_value
+    if entity_id is None:
         keys = "the key has none either" if rules.key_must_agree else "a setting says that keys are ignored"
         raise ValueError(f"product_id is missing in the value, and {keys}")
-    return product_id
+    return entity_id
 
 
 def id_in_key(key: bytes | None, form: KeyForm) -> str | None:
-    """The product id that a record's key spells; None for a null key. ValueError where it spells none."""
+    """The entity id that a record's key spells; None for a null key. ValueError where it spells none."""
     if key is None:
         return None
     try:
         match form:
             case KeyForm.TEXT:
-                return product_id_of(key.decode())
+                return entity_id_of(key.decode())
             case KeyForm.JSON:
                 given = read_json_key(key)
-                return None if given is None else product_id_of(given)
+                return None if given is None else entity_id_of(given)
             case KeyForm.INT64:
-                return product_id_of(int64_of_key(key))
+                return entity_id_of(int64_of_key(key))
     except UnicodeDecodeError as error:
         raise ValueError(f"the key, read as text, is not UTF-8 ({error.reason} at byte {error.start})") from error
     except ValueError as error:

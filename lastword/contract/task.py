@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, NamedTuple
 import msgspec
 
 from lastword.contract.errors import TransientError
-from lastword.contract.fields import product_id_of
+from lastword.contract.fields import entity_id_of
 from lastword.contract.flow import Destination
 from lastword.contract.record import Update
 from lastword.contract.version import VERSION_LIMIT, Version
@@ -87,7 +87,7 @@ def encode(arguments: Arguments) -> list[Any]:
     """Return the positional arguments of the Celery task, for msgspec to encode: the format's number and an object."""
     update = arguments.update
     body = _Body(
-        id=update.product_id,
+        id=update.entity_id,
         version=str(update.version),
         nonce=arguments.nonce,
         first_sent=arguments.first_sent,
@@ -127,7 +127,7 @@ def decode(number: object, body: object) -> Arguments:
 def shown(arguments: Arguments) -> str:
     """What Flower and Celery's logs show as the arguments: no data, and nothing long."""
     update, to = arguments.update, arguments.to
-    return f"({update.product_id!r}, {update.version}{to.shown if to else ''})"
+    return f"({update.entity_id!r}, {update.version}{to.shown if to else ''})"
 
 
 def encode_batch(sends: Sequence[Send]) -> list[Any]:
@@ -136,7 +136,7 @@ def encode_batch(sends: Sequence[Send]) -> list[Any]:
     parts = [
         _Part(
             task_id=task_id,
-            id=update.product_id,
+            id=update.entity_id,
             version=str(update.version),
             data=None if update.data is None else update.data.decode(),
             deleted=update.deleted,
@@ -189,7 +189,7 @@ def _misfit(error: ValueError) -> UnknownFormatError:
 
 def _update(parts: _Body | _Part) -> Update:
     return Update(
-        product_id=product_id_of(parts.id),
+        entity_id=entity_id_of(parts.id),
         version=Version.parse(parts.version),
         data=None if parts.data is None else parts.data.encode(),
         deleted=parts.deleted,

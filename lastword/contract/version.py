@@ -1,4 +1,4 @@
-"""The order of two updates of one product."""
+"""The order of two updates of one entity."""
 
 import re
 from typing import Final, NamedTuple, Self
@@ -16,7 +16,7 @@ FIRST_LIMIT: Final = (VERSION_LIMIT - POSITIONS_FROM) // GENERATIONS
 """What the first number of a position of two is below: 2^48."""
 
 APART: Final = FIRST_LIMIT - 2**44
-"""From here on the first number says that nothing tells which change of a product is the later: see ``is_apart``."""
+"""From here on the first number says that nothing tells which change of an entity is the later: see ``is_apart``."""
 
 Position = int | tuple[int, int]
 """Where a change is in its source's order: a number that grows, or two, of which the first counts first."""
@@ -33,7 +33,7 @@ class Version(NamedTuple):
     position that has two; then the other one. So a version by position is above every version by time.
     Source: docs/decisions/0021-positions-before-clocks.md
 
-    Of a product whose changes lie in several partitions, whose offsets do not compare, a version is apart: a change has
+    Of an entity whose changes lie in several partitions, whose offsets do not compare, a version is apart: a change has
     the first number ``APART``, and is loaded for whatever is held; what was loaded has a greater one each time.
     Source: docs/decisions/0026-ids-that-change.md
 
@@ -71,7 +71,7 @@ class Version(NamedTuple):
 
     @property
     def is_apart(self) -> bool:
-        """Whether the product's changes are in several partitions, so that it compares with no other's version."""
+        """Whether the entity's changes are in several partitions, so that it compares with no other's version."""
         return self.updated_at_us >= POSITIONS_FROM and self.commit >= APART
 
     @property
@@ -80,7 +80,7 @@ class Version(NamedTuple):
         return self.updated_at_us >= POSITIONS_FROM and self.commit == APART
 
     def covers(self, other: "Version") -> bool:
-        """Whether a product that is held at this version needs the other one no more."""
+        """Whether an entity that is held at this version needs the other one no more."""
         return other <= self and not self.tells_nothing_of(other)
 
     def tells_nothing_of(self, other: "Version") -> bool:

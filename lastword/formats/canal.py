@@ -75,9 +75,9 @@ def _rows(message: _Message, record: Record, ids: IdColumns, rules: Rules) -> It
     position = _position(message, record.offset)
     for place, data in enumerate(message.data or []):
         row = read_json(bytes(data), ROW, "a row")
-        product_id = ids.needed(row)
+        entity_id = ids.needed(row)
         if message.type == "DELETE":
-            yield placed(deletion_of(product_id, updated_at=time_ms, position=position), ids, message.keys, rules)
+            yield placed(deletion_of(entity_id, updated_at=time_ms, position=position), ids, message.keys, rules)
             continue
         if message.is_key_alone and not rules.notices:
             raise ValueError(
@@ -85,7 +85,7 @@ def _rows(message: _Message, record: Record, ids: IdColumns, rules: Rules) -> It
                 "configure a loader"
             )
         state = state_of(row, data, rules, ["all but the key"] if message.is_key_alone else ())
-        change = Change(product_id=product_id, updated_at=time_ms, position=position, data=state)
+        change = Change(product_id=entity_id, updated_at=time_ms, position=position, data=state)
         former = former_id(row, message.old[place] if message.old and place < len(message.old) else None, ids)
         if former is None:
             yield placed(change, ids, message.keys, rules)

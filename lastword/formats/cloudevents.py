@@ -24,7 +24,7 @@ DELETED: Final = "deleted"
 
 
 class _Event(msgspec.Struct):
-    """``subject`` is the product id. ``data`` is empty where the event has none."""
+    """``subject`` is the entity id. ``data`` is empty where the event has none."""
 
     specversion: str | None = None
     type: str = ""
@@ -66,19 +66,19 @@ def _changes(rules: Rules, record: Record) -> list[Change]:
             f"no event: there is neither a header ce_specversion nor the content-type {STRUCTURED}; {OF_DEBEZIUM}"
         )
     _refuse_another(event)
-    product_id = event.subject or id_in_key(record.key, rules.key_form)
-    if not product_id:
+    entity_id = event.subject or id_in_key(record.key, rules.key_form)
+    if not entity_id:
         raise ValueError("the event has no subject, which is the product id, and the record no key")
     if event.time is None:
         raise ValueError("the event has no time")
     # Padded with zeros it can be compared as text, as the extension wants it.
     sequence = None if event.sequence is None else sequence_of_header(_unpadded(str(event.sequence)).encode())
     if deleted or DELETED in event.type.lower().split("."):
-        return [Change(product_id=product_id, updated_at=event.time, sequence=sequence, deleted=True)]
+        return [Change(product_id=entity_id, updated_at=event.time, sequence=sequence, deleted=True)]
     data = event.data or msgspec.UNSET
     if event.data:
         read_json(bytes(event.data), _RAW, "the event's data")
-    return [Change(product_id=product_id, updated_at=event.time, sequence=sequence, data=data)]
+    return [Change(product_id=entity_id, updated_at=event.time, sequence=sequence, data=data)]
 
 
 def _headers(record: Record) -> dict[str, str]:

@@ -93,9 +93,9 @@ def _changes_of(event: _Event, source: Source, record: Record, ids: IdColumns, r
     if bytes(event.after)[:1] == b'"':
         raise ValueError("after is text, as MongoDB's documents are, which are not read")
     row = read_json(bytes(event.after), ROW, "the row")
-    product_id = ids.needed(row)
+    entity_id = ids.needed(row)
     state = state_of(row, event.after, rules, placeholder(rules.placeholder).columns(row, bytes(event.after)))
-    change = Change(product_id=product_id, updated_at=time, position=position, data=state)
+    change = Change(product_id=entity_id, updated_at=time, position=position, data=state)
     # Where the key has the id, a change of it comes as a deletion and a creation.
     if id_in_key(key, ids) is None and _is_told(event.before, source, ids, key):
         former = former_id(row, event.before, ids)
@@ -111,7 +111,7 @@ def columns_of(key: DebeziumKey) -> Iterable[str]:
 
 
 def gone_id(before: Row | None, source: Source, ids: IdColumns, key: DebeziumKey) -> str | int:
-    """The product that a deletion takes away: what the key says, else the row before, if it is one."""
+    """The entity that a deletion takes away: what the key says, else the row before, if it is one."""
     in_key = id_in_key(key, ids)
     if in_key is not None:
         return in_key
@@ -167,7 +167,7 @@ def _read_key(key: bytes | None) -> DebeziumKey:
 
 
 def id_in_key(key: DebeziumKey, ids: IdColumns) -> str | int | None:
-    """The product id in a record's key, where the key has all of it."""
+    """The entity id in a record's key, where the key has all of it."""
     if isinstance(key, dict):
         return ids.in_row(key)
     return key if len(ids.names) == 1 else None

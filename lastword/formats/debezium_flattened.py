@@ -94,11 +94,11 @@ def _deletion(rules: Rules, ids: IdColumns, record: Record) -> Change:
             "delete.tombstone.handling.mode=rewrite, or add.headers=source.connector,source.lsn,source.sequence"
         )
     key = key_of(record.key, ids)
-    product_id = id_in_key(key, ids)
-    if product_id is None:
+    entity_id = id_in_key(key, ids)
+    if entity_id is None:
         raise ValueError(f"the value is null, and the key has no {ids}")
     position = position_of(source, record.offset, is_read=False)
-    return deletion_of(product_id, updated_at=time_of(source, record.timestamp_ms), position=position)
+    return deletion_of(entity_id, updated_at=time_of(source, record.timestamp_ms), position=position)
 
 
 def _headers(record: Record) -> dict[str, bytes]:

@@ -10,7 +10,7 @@ from confluent_kafka import Message
 
 from lastword.contract import record as contract
 from lastword.contract.change import Change
-from lastword.contract.fields import product_id_of
+from lastword.contract.fields import entity_id_of
 from lastword.contract.printable import printable
 from lastword.contract.record import VERSION_HEADER, InvalidUpdateError, Rules, Update
 from lastword.contract.version import APART, Position, Version
@@ -103,24 +103,24 @@ def decoder_of(rules: Rules) -> Decoder:
     return import_function("LASTWORD_FORMAT", rules.format)
 
 
-def products_named(record: Record, rules: Rules) -> frozenset[str]:
-    """The product ids in a record, be it valid or not, as far as they can be told."""
+def entities_named(record: Record, rules: Rules) -> frozenset[str]:
+    """The entity ids in a record, be it valid or not, as far as they can be told."""
     if rules.format == contract.JSON:
-        return contract.products_named(key=record.key, value=record.value, rules=rules)
+        return contract.entities_named(key=record.key, value=record.value, rules=rules)
     try:
-        return frozenset(update.product_id for update in decode(record, rules))
+        return frozenset(update.entity_id for update in decode(record, rules))
     except InvalidUpdateError:
         return frozenset(_named_by_key(record, rules))
 
 
 def _named_by_key(record: Record, rules: Rules) -> Iterator[str]:
-    """The product that an invalid record's key names, in the formats whose keys do."""
+    """The entity that an invalid record's key names, in the formats whose keys do."""
     if rules.format.startswith("debezium"):
         with suppress(ValueError):
             ids = IdColumns.of(rules)
             found = id_in_key(key_of(record.key, ids), ids)
             if found is not None:
-                yield product_id_of(found)
+                yield entity_id_of(found)
 
 
 def _checked(given: object) -> Change:

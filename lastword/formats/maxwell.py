@@ -71,11 +71,11 @@ def _changes(rules: Rules, ids: IdColumns, record: Record) -> list[Change]:
     time_ms = row.ts * 1_000 if row.ts else record.timestamp_ms
     columns = read_json(bytes(row.data), ROW, "data")
     ids.refuse_part_of(row.keys)
-    product_id = ids.needed(columns)
+    entity_id = ids.needed(columns)
     if row.type == "delete":
-        gone = deletion_of(product_id, updated_at=time_ms, position=record.offset)
+        gone = deletion_of(entity_id, updated_at=time_ms, position=record.offset)
         return [placed(gone, ids, row.keys, rules)]
     state = state_of(columns, row.data, rules)
-    change = Change(product_id=product_id, updated_at=time_ms, position=record.offset, data=state)
+    change = Change(product_id=entity_id, updated_at=time_ms, position=record.offset, data=state)
     former = former_id(columns, row.old, ids)
     return [placed(change, ids, row.keys, rules)] if former is None else moved(former, change, rules)

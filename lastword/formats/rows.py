@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, Self
 import msgspec
 
 from lastword.contract.change import Change
-from lastword.contract.fields import product_id_of, read_json, shown
+from lastword.contract.fields import entity_id_of, read_json, shown
 from lastword.contract.record import Rules
 from lastword.contract.version import APART, Position
 
@@ -19,7 +19,7 @@ _ANY: Final[msgspec.json.Decoder[object]] = msgspec.json.Decoder()
 
 
 class IdColumns(NamedTuple):
-    """The columns that are the product id: one, whose value it is, or several."""
+    """The columns that are the entity id: one, whose value it is, or several."""
 
     names: tuple[str, ...]
 
@@ -32,7 +32,7 @@ class IdColumns(NamedTuple):
         return ", ".join(map(shown, self.names))
 
     def in_row(self, row: Row | None) -> str | int | None:
-        """The product id in a row; None where a column is missing or null. ValueError where it is no text or number.
+        """The entity id in a row; None where a column is missing or null. ValueError where it is no text or number.
 
         Of several columns ``%2C`` and ``%25`` stand for a comma and a percent sign in a value, and a comma between two:
         the id of (1, "a,b") is ``1,a%2Cb``.
@@ -47,7 +47,7 @@ class IdColumns(NamedTuple):
         return ",".join(str(value).replace("%", "%25").replace(",", "%2C") for value in values)
 
     def needed(self, row: Row | None) -> str | int:
-        """The product id in a row, or ValueError."""
+        """The entity id in a row, or ValueError."""
         found = self.in_row(row)
         if found is None:
             columns = ", ".join(sorted(row or {})) or "none"
@@ -101,20 +101,20 @@ def state_of(row: Row, data: msgspec.Raw, rules: Rules, untold: Iterable[str] = 
 def former_id(row: Row, before: Row | None, ids: IdColumns) -> str | int | None:
     """The id that the row had, if it was another one; ``before`` has the columns that changed.
 
-    None also where that one cannot be a product's: then there is nothing to take away.
+    None also where that one cannot be an entity's: then there is nothing to take away.
     """
     former = None if before is None else ids.in_row({**row, **before})
     with suppress(ValueError):
-        if former is not None and product_id_of(former) != product_id_of(ids.needed(row)):
+        if former is not None and entity_id_of(former) != entity_id_of(ids.needed(row)):
             return former
     return None
 
 
 def moved(former: str | int, change: Change, rules: Rules) -> list[Change]:
-    """The changes of a row that had another id before: the former product is gone.
+    """The changes of a row that had another id before: the former entity is gone.
 
     By the source's own position, which counts in all partitions, that is all; and by the offset, where the table is in
-    one. Else the former product's records may be in another partition, and both are to be loaded, whatever is held.
+    one. Else the former entity's records may be in another partition, and both are to be loaded, whatever is held.
     ValueError where there is no loader.
     """
     gone = deletion_of(former, updated_at=change.updated_at, position=change.position)
@@ -132,21 +132,21 @@ def moved(former: str | int, change: Change, rules: Rules) -> list[Change]:
 
 
 def placed(change: Change, ids: IdColumns, key: Iterable[str] | None, rules: Rules) -> Change:
-    """The change as it is, or apart: where a product's records follow another key than its id, to any partition."""
+    """The change as it is, or apart: where an entity's records follow another key than its id, to any partition."""
     columns = frozenset(key or ())
     spread = bool(columns) and not columns >= frozenset(ids.names) and isinstance(change.position, int)
     return apart(change) if spread and rules.notices and not rules.one_partition else change
 
 
 def apart(change: Change) -> Change:
-    """The change, of which nothing tells where among the others of its product it belongs: its row is to be loaded."""
+    """The change, of which nothing tells where among the others of its entity it belongs: its row is to be loaded."""
     if not isinstance(change.position, int):
         return change
     return msgspec.structs.replace(change, position=(APART, change.position), data=msgspec.UNSET)
 
 
 def deletion_of(
-    product_id: str | int, *, updated_at: datetime | str | int | None, position: Position | None = None
+    entity_id: str | int, *, updated_at: datetime | str | int | None, position: Position | None = None
 ) -> Change:
-    """The change that takes a product away."""
-    return Change(product_id=product_id, updated_at=updated_at, position=position, deleted=True)
+    """The change that takes an entity away."""
+    return Change(product_id=entity_id, updated_at=updated_at, position=position, deleted=True)

@@ -26,7 +26,7 @@ PRODUCER_DEFAULTS: Final[dict[str, str | int | bool]] = {
 PRODUCER_GUARANTEES: Final[dict[str, str | int | bool]] = {
     "acks": "all",
     "enable.idempotence": True,  # no record twice or out of order because of a retry
-    # librdkafka's own default is CRC32: a product would be on one partition from Java and on another from Python.
+    # librdkafka's own default is CRC32: an entity would be on one partition from Java and on another from Python.
     "partitioner": "murmur2_random",
 }
 

@@ -1,4 +1,4 @@
-"""Publishing changes from a service: keyed by product, idempotent, every delivery accounted for.
+"""Publishing changes from a service: keyed by entity, idempotent, every delivery accounted for.
 
 Source: docs/publishing.md
 """

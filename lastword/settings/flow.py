@@ -40,7 +40,7 @@ class FlowSettings(Settings):
 
     @property
     def lock_prefix(self) -> str:
-        """What precedes the product id where a lock lies: nothing for the default flow, as it always was."""
+        """What precedes the entity id where a lock lies: nothing for the default flow, as it always was."""
         return "" if self.flow_name == DEFAULT_FLOW else self.key_prefix
 
     @property

@@ -26,7 +26,7 @@ FLOWERS_COLUMNS: Final = "name,uuid,state,received,runtime,worker"
 """What Flower shows unless it is told otherwise."""
 
 COLUMNS: Final = "uuid,args,state,result,retries,received,runtime,worker"
-"""Of the page of tasks: which record, which product and version, what became of it, and how often it was tried."""
+"""Of the page of tasks: which record, which entity and version, what became of it, and how often it was tried."""
 
 
 @signals.import_modules.connect

@@ -68,9 +68,9 @@ class Waiting:
     pause_s: float = PAUSE_FIRST_S
 
     @property
-    def product_id(self) -> str:
-        """The product that it updates."""
-        return self.arguments.update.product_id
+    def entity_id(self) -> str:
+        """The entity that it updates."""
+        return self.arguments.update.entity_id
 
 
 @dataclass(eq=False, slots=True)
@@ -80,7 +80,7 @@ class _Group:
     tasks: Sequence[Waiting]
     steps: Generator[Awaited, None, list[Answer]]
     awaited: Awaited
-    product_ids: frozenset[str]
+    entity_ids: frozenset[str]
     lane: "_Lane"
 
 
@@ -188,13 +188,13 @@ class Groups:
         return True
 
     def _take(self, lane: _Lane) -> list[Waiting]:
-        """Take the next group of a lane, without the products that are under way already."""
+        """Take the next group of a lane, without the entities that are under way already."""
         taken: list[Waiting] = []
         passed_over: list[Waiting] = []
-        under_way = frozenset[str]().union(*(group.product_ids for group in self._under_way))
+        under_way = frozenset[str]().union(*(group.entity_ids for group in self._under_way))
         while lane.waiting and len(taken) < GROUP_MAX:
             task = lane.waiting.popleft()
-            (passed_over if task.product_id in under_way else taken).append(task)
+            (passed_over if task.entity_id in under_way else taken).append(task)
         lane.waiting.extendleft(reversed(passed_over))
         return taken
 
@@ -216,8 +216,8 @@ class Groups:
             logger.exception("%d tasks could not be begun as a group; they run one by one", len(tasks))
             self._finish(tasks, None)
         else:
-            product_ids = frozenset(task.product_id for task in tasks)
-            self._under_way.append(_Group(tasks, steps, awaited, product_ids, lane))
+            entity_ids = frozenset(task.entity_id for task in tasks)
+            self._under_way.append(_Group(tasks, steps, awaited, entity_ids, lane))
             lane.under_way += 1
             awaited.when_answered(self._wake)
 

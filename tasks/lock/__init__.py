@@ -1,1 +1,1 @@
-"""The product locks in ZooKeeper: ``Locks``."""
+"""The entity locks in ZooKeeper: ``Locks``."""

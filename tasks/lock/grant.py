@@ -1,4 +1,4 @@
-"""What was asked for and granted in ZooKeeper: locks of products, held for as long as a session guards them."""
+"""What was asked for and granted in ZooKeeper: locks of entities, held for as long as a session guards them."""
 
 import contextlib
 import math
@@ -15,14 +15,14 @@ from lastword.contract.errors import LockExpiredError, SessionLostError, Transie
 from tasks.lock.session import MULTI_MAX, Session
 from tasks.lock.table import Slot
 
-_NARROWINGS = 2  # how often a refused group is sent again without the product that was refused
+_NARROWINGS = 2  # how often a refused group is sent again without the entity that was refused
 
 
 class Grant:
     """The locks that an acquire got, as a context manager: leaving it releases them.
 
-    ``tokens``: product id to lock token, 16 lower-case hexadecimal digits that grow with every acquisition, across
-    sessions; threads that hand a lock on share its token. ``busy``: the product ids that somebody else holds.
+    ``tokens``: entity id to lock token, 16 lower-case hexadecimal digits that grow with every acquisition, across
+    sessions; threads that hand a lock on share its token. ``busy``: the entity ids that somebody else holds.
     Keep it as long as you need the locks; one that is thrown away without a release costs the process its session.
     """
 
@@ -36,7 +36,7 @@ class Grant:
 
     def add(self, slot: Slot) -> None:
         """Take in a slot whose lock is held for this grant."""
-        self.tokens[slot.product_id] = slot.token
+        self.tokens[slot.entity_id] = slot.token
         self._slots.append(slot)
         self._deadline = min(self._deadline, slot.deadline)
 
@@ -70,15 +70,15 @@ class Grant:
 
 
 class _Batch(NamedTuple):
-    """Slots whose locks are asked for in one multi, and how often products were taken out of it."""
+    """Slots whose locks are asked for in one multi, and how often entities were taken out of it."""
 
     slots: Sequence[Slot]
     narrowed: int
 
     @property
-    def product_ids(self) -> list[str]:
-        """The products, in the order of the slots."""
-        return [slot.product_id for slot in self.slots]
+    def entity_ids(self) -> list[str]:
+        """The entities, in the order of the slots."""
+        return [slot.entity_id for slot in self.slots]
 
     def without(self, index: int) -> list["_Batch"]:
         """What to send after the lock at ``index`` was refused: the rest together, in the end one by one."""
@@ -158,13 +158,13 @@ class Asked:
     def _send(self, batches: list[_Batch]) -> None:
         self._sent_at = time.monotonic()
         self._batches = batches
-        self._replies = [self._session.create_locks(batch.product_ids) for batch in batches]
+        self._replies = [self._session.create_locks(batch.entity_ids) for batch in batches]
 
     def _following(self) -> list[_Batch]:
-        """Take the answers to what was asked; return what to ask next, without the products that were refused."""
+        """Take the answers to what was asked; return what to ask next, without the entities that were refused."""
         following: list[_Batch] = []
         for batch, reply in zip(self._batches, self._replies, strict=True):
-            answer = self._session.answer(reply, batch.product_ids, self._sent_at + self._call_timeout_s)
+            answer = self._session.answer(reply, batch.entity_ids, self._sent_at + self._call_timeout_s)
             self._forbidden = self._forbidden or answer.forbidden
             if answer.refused is None:
                 self._session.table.acquired(batch.slots, answer.token, self._sent_at + self._life_s)
@@ -173,6 +173,6 @@ class Asked:
             else:
                 refused = batch.slots[answer.refused]
                 self._session.table.refused(refused)
-                self._grant.busy.append(refused.product_id)
+                self._grant.busy.append(refused.entity_id)
                 following += batch.without(answer.refused)
         return following

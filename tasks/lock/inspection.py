@@ -1,4 +1,4 @@
-"""Who holds a product's lock, and which sessions there are: a look into ZooKeeper that leaves nothing behind."""
+"""Who holds an entity's lock, and which sessions there are: a look into ZooKeeper that leaves nothing behind."""
 
 import contextlib
 import threading
@@ -52,8 +52,8 @@ class Locking:
     used: bool = True
 
 
-def read_locking(settings: TaskSettings, product_id: str) -> Locking:
-    """Look at a product's lock and at the guards; within the call timeout.
+def read_locking(settings: TaskSettings, entity_id: str) -> Locking:
+    """Look at an entity's lock and at the guards; within the call timeout.
 
     Creates nothing: no lock, no guard, no layout.
 
@@ -61,7 +61,7 @@ def read_locking(settings: TaskSettings, product_id: str) -> Locking:
         SessionLostError: ZooKeeper cannot be asked, or forbids it; says why.
     """
     security, hosts, root = zookeeper_security(settings), settings.zookeeper_hosts, settings.zookeeper_root
-    path, guards = lock_path(root, settings.lock_prefix + product_id), f"{root}/guards"
+    path, guards = lock_path(root, settings.lock_prefix + entity_id), f"{root}/guards"
     until = time.monotonic() + settings.call_timeout_s
     with _connected(settings, until) as client:
         try:

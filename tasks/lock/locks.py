@@ -1,4 +1,4 @@
-"""The lock of a product in ZooKeeper: guarded by its session, garbage-free, taken in groups."""
+"""The lock of an entity in ZooKeeper: guarded by its session, garbage-free, taken in groups."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,10 +12,10 @@ from tasks.lock.zookeeper_client import NO_SECURITY, Security
 
 
 class Locks:
-    """The product locks of this process, in one ZooKeeper session that is opened when first needed.
+    """The entity locks of this process, in one ZooKeeper session that is opened when first needed.
 
     ``hosts``: ``h1:2181,h2:2181``, or with a path that exists, ``h1,h2/app``. ``root``: the znode that has all of ours.
-    ``prefix`` precedes the product id in a lock's name: flows that share a root do not wait for each other.
+    ``prefix`` precedes the entity id in a lock's name: flows that share a root do not wait for each other.
     ``session_timeout_s`` is how long the locks of a dead process last; it must lie within the server's bounds, 2 to 20
     ticks, and half of it must be enough to do the work. ``call_timeout_s`` bounds every wait for a reply. ``security``
     is how the session is authenticated and encrypted.
@@ -46,7 +46,7 @@ class Locks:
         )
 
     def acquire(self, wanted: Mapping[str, Version], *, wait_s: float = 0.0) -> Grant:
-        """Take the locks of the wanted products that are free: product id to the newest version in flight for it.
+        """Take the locks of the wanted entities that are free: entity id to the newest version in flight for it.
 
         A lock of another process is never waited for. One of another thread of this process is, up to ``wait_s``, if
         it is the only one wanted: that thread hands it over, to the newest version first, without ZooKeeper.
@@ -72,17 +72,17 @@ class Locks:
                 session, grant, acquiring, self._certain, life_s=self._life_s, call_timeout_s=self._call_timeout_s
             )
 
-    def wait(self, product_id: str, wait_s: float) -> bool:
-        """Wait up to ``wait_s`` until the product's lock is free as far as we know; False when the time ran out.
+    def wait(self, entity_id: str, wait_s: float) -> bool:
+        """Wait up to ``wait_s`` until the entity's lock is free as far as we know; False when the time ran out.
 
         True also when the connection is lost meanwhile, or there is none: ``acquire`` tells.
         """
         session = self._keeper.existing()
         if session is None:
             return True
-        if session.table.knows(product_id):
-            return session.table.wait_free(product_id, wait_s)
-        return session.watch(product_id).wait(wait_s)
+        if session.table.knows(entity_id):
+            return session.table.wait_free(entity_id, wait_s)
+        return session.watch(entity_id).wait(wait_s)
 
     def release(self, grant: Grant) -> None:
         """Give the grant's locks back, not waiting for ZooKeeper. Never raises; a second time it does nothing."""
@@ -95,15 +95,15 @@ class Locks:
     def _claim(self, session: Session, grant: Grant, wanted: Mapping[str, Version], wait_s: float | None) -> list[Slot]:
         """Ask the other threads of this process first: what one of them has, the grant gets from it or not at all."""
         slots = []
-        for product_id, version in wanted.items():
+        for entity_id, version in wanted.items():
             if wait_s is None:
-                slot = session.table.claim_now(product_id, grant)
+                slot = session.table.claim_now(entity_id, grant)
             elif len(wanted) == 1 and wait_s > 0:
-                slot = session.table.claim_or_wait(product_id, version, grant, wait_s)
+                slot = session.table.claim_or_wait(entity_id, version, grant, wait_s)
             else:
-                slot = session.table.claim(product_id, grant)
+                slot = session.table.claim(entity_id, grant)
             if slot is None:
-                grant.busy.append(product_id)
+                grant.busy.append(entity_id)
                 continue
             slots.append(slot)
             if slot.state is State.HELD:

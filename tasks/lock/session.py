@@ -53,7 +53,7 @@ class Session:
     """One ZooKeeper session with its guard, an ephemeral znode. Once ``ended`` is true it stays so.
 
     Every write goes in one multi with an operation on the guard: under any other session, even one that kazoo opens by
-    itself after ours has expired, it fails. ``table`` has the products whose locks this session holds or is about to.
+    itself after ours has expired, it fails. ``table`` has the entities whose locks this session holds or is about to.
     ``abandon`` is called, from any thread, when it is no longer certain what the session holds.
     """
 
@@ -114,12 +114,12 @@ class Session:
         )
         self._id = self._client.client_id[0]
 
-    def create_locks(self, product_ids: Sequence[str]) -> IAsyncResult:
+    def create_locks(self, entity_ids: Sequence[str]) -> IAsyncResult:
         """Send one multi that creates all these locks or none."""
-        return create_locks(self._client, self._guard, self._holder, [self._path(each) for each in product_ids])
+        return create_locks(self._client, self._guard, self._holder, [self._path(each) for each in entity_ids])
 
-    def answer(self, reply: IAsyncResult, product_ids: Sequence[str], until: float) -> Answer:
-        """Wait until ``until`` (monotonic) for the reply to ``create_locks`` of these products.
+    def answer(self, reply: IAsyncResult, entity_ids: Sequence[str], until: float) -> Answer:
+        """Wait until ``until`` (monotonic) for the reply to ``create_locks`` of these entities.
 
         Raises AmbiguousError when there is none, or one that leaves open what exists now.
         """
@@ -135,7 +135,7 @@ class Session:
         if index == 0 or not isinstance(reason, NodeExistsError | NoAuthError):
             # The guard is gone, and the session with it; or a shard, which is made again with the next session.
             raise AmbiguousError(f"the creation of locks failed at operation {index}: {reason!r}") from reason
-        return Answer("", index - 1, self._forbidden(product_ids[index - 1]) if isinstance(reason, NoAuthError) else "")
+        return Answer("", index - 1, self._forbidden(entity_ids[index - 1]) if isinstance(reason, NoAuthError) else "")
 
     def release(self, slots: Sequence[Slot], owner: object) -> None:
         """Hand the owner's locks to waiting threads, or delete them, not waiting for the reply.
@@ -148,12 +148,12 @@ class Session:
         for start in range(0, len(to_delete), MULTI_MAX):
             self._delete_locks(to_delete[start : start + MULTI_MAX])
 
-    def watch(self, product_id: str) -> threading.Event:
-        """An event that is set once the product's lock, another process's, is gone, or the connection is.
+    def watch(self, entity_id: str) -> threading.Event:
+        """An event that is set once the entity's lock, another process's, is gone, or the connection is.
 
-        One watch per product, however many threads wait, and however often.
+        One watch per entity, however many threads wait, and however often.
         """
-        path = self._path(product_id)
+        path = self._path(entity_id)
         with self._mutex:
             event = self._watches.get(path)
             if event is not None:
@@ -169,8 +169,8 @@ class Session:
         def read(reply: IAsyncResult) -> None:
             if reply.exception is not None:
                 wake()
-            elif self._is_unowned(product_id, reply.value[1]):
-                self._abandon(self, f"it holds a lock of product {product_id!r} that no task owns")
+            elif self._is_unowned(entity_id, reply.value[1]):
+                self._abandon(self, f"it holds a lock of product {entity_id!r} that no task owns")
 
         # Not `exists`: on a missing znode it would leave a watch behind, which kazoo cannot remove.
         self._client.get_async(path, watch=wake).rawlink(read)
@@ -198,7 +198,7 @@ class Session:
         atexit.unregister(self._client.handler.stop)  # would wait for threads that only the parent has
 
     def _delete_locks(self, slots: Sequence[Slot]) -> None:
-        reply = delete_locks(self._client, self._guard, [self._path(slot.product_id) for slot in slots])
+        reply = delete_locks(self._client, self._guard, [self._path(slot.entity_id) for slot in slots])
         reply.rawlink(partial(self._deleted, slots))
 
     def _deleted(self, slots: Sequence[Slot], reply: IAsyncResult) -> None:
@@ -213,26 +213,26 @@ class Session:
         index, error = failure
         if index == 0 or not isinstance(error, NoNodeError):
             forbidden_lock = index > 0 and isinstance(error, NoAuthError)
-            why = self._forbidden(slots[index - 1].product_id) if forbidden_lock else repr(error)
+            why = self._forbidden(slots[index - 1].entity_id) if forbidden_lock else repr(error)
             self._abandon(self, f"a release failed: {why}")
         elif len(slots) > 1:
             for slot in slots:
                 self._delete_locks([slot])
         else:
-            log.warning("The lock of product %r was deleted by somebody else", slots[0].product_id)
+            log.warning("The lock of product %r was deleted by somebody else", slots[0].entity_id)
             self.table.released(slots)
 
-    def _path(self, product_id: str) -> str:
-        return lock_path(self._root, self._prefix + product_id)
+    def _path(self, entity_id: str) -> str:
+        return lock_path(self._root, self._prefix + entity_id)
 
-    def _forbidden(self, product_id: str) -> str:
-        shard, _, _ = self._path(product_id).rpartition("/")
+    def _forbidden(self, entity_id: str) -> str:
+        shard, _, _ = self._path(entity_id).rpartition("/")
         return forbidden(self._hosts, shard, self._security)
 
-    def _is_unowned(self, product_id: str, stat: ZnodeStat) -> bool:
+    def _is_unowned(self, entity_id: str, stat: ZnodeStat) -> bool:
         # Replies come in order: a lock of ours that was here when this was read is in the table until its release is
         # answered, and that answer is handled after this one.
-        return stat.ephemeralOwner == self._id and not self.table.knows(product_id)
+        return stat.ephemeralOwner == self._id and not self.table.knows(entity_id)
 
     def _state_changed(self, state: str) -> None:
         # In kazoo's connection thread: must not block.

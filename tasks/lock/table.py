@@ -1,4 +1,4 @@
-"""Who holds which product's lock *within this process*: threads share one lock per product, newest version first."""
+"""Who holds which entity's lock *within this process*: threads share one lock per entity, newest version first."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ class AmbiguousError(SessionLostError):
 
 
 class State(Enum):
-    """What this process is doing with one product's lock; a product without a slot is free here."""
+    """What this process is doing with one entity's lock; an entity without a slot is free here."""
 
     ACQUIRING = auto()
     HELD = auto()
@@ -34,13 +34,13 @@ class _Waiter:
 
 @dataclass(eq=False)
 class Slot:
-    """One product in this process: there is never a second one beside it until its lock is known to be gone.
+    """One entity in this process: there is never a second one beside it until its lock is known to be gone.
 
     ``owner`` is the grant that may use the slot. It is weak: a grant that was thrown away without a release leaves
     a lock that nobody can release any more, and this is how it shows.
     """
 
-    product_id: str
+    entity_id: str
     owner: weakref.ref[object]
     state: State = State.ACQUIRING
     token: str = ""
@@ -73,26 +73,26 @@ class LockTable:
         self._slots: dict[str, Slot] = {}
         self._closed = False
 
-    def claim(self, product_id: str, owner: object) -> Slot | None:
-        """The right to acquire the product's lock; None when another thread of this process has it.
+    def claim(self, entity_id: str, owner: object) -> Slot | None:
+        """The right to acquire the entity's lock; None when another thread of this process has it.
 
         A lock of ours that is being released is waited for: it takes a round trip and depends on no other thread.
 
         Raises AmbiguousError when the release stays unanswered, or when the slot's owner is gone without a release.
         """
         with self._changed:
-            while (slot := self._find(product_id)) is not None and slot.state is State.RELEASING:
+            while (slot := self._find(entity_id)) is not None and slot.state is State.RELEASING:
                 self._changed.wait(max(0.0, slot.deadline - time.monotonic()))
             if slot is not None:
                 return None
-            return self._new_slot(product_id, owner)
+            return self._new_slot(entity_id, owner)
 
-    def claim_now(self, product_id: str, owner: object) -> Slot | None:
+    def claim_now(self, entity_id: str, owner: object) -> Slot | None:
         """Like ``claim``, but None also while a lock of ours is being released: nothing is waited for."""
         with self._changed:
-            return None if self._find(product_id) is not None else self._new_slot(product_id, owner)
+            return None if self._find(entity_id) is not None else self._new_slot(entity_id, owner)
 
-    def claim_or_wait(self, product_id: str, version: Version, owner: object, wait_s: float) -> Slot | None:
+    def claim_or_wait(self, entity_id: str, version: Version, owner: object, wait_s: float) -> Slot | None:
         """Like ``claim``, but wait up to ``wait_s`` for the other threads; the newest version goes first.
 
         The slot comes back ``HELD`` when a thread handed its lock over, ``ACQUIRING`` when it has to be acquired. None
@@ -100,14 +100,14 @@ class LockTable:
         """
         end = time.monotonic() + wait_s
         with self._changed:
-            slot = self._find(product_id)
+            slot = self._find(entity_id)
             if slot is None:
-                return self._new_slot(product_id, owner)
+                return self._new_slot(entity_id, owner)
             waiter = _Waiter(version, owner)
             slot.waiters.append(waiter)
             while not waiter.settled and (left := end - time.monotonic()) > 0:
                 self._changed.wait(left)
-                self._find(product_id)  # raises when waiting has become pointless
+                self._find(entity_id)  # raises when waiting has become pointless
             if not waiter.settled:
                 slot.waiters.remove(waiter)
             return slot if slot.owner() is owner else None
@@ -123,7 +123,7 @@ class LockTable:
         """Somebody else holds its lock. Our other threads learn it from this one attempt instead of trying each."""
         with self._changed:
             self._check_open()
-            del self._slots[slot.product_id]
+            del self._slots[slot.entity_id]
             for waiter in slot.waiters:
                 waiter.settled = True
             slot.waiters.clear()
@@ -155,18 +155,18 @@ class LockTable:
                 if slot.pass_on():
                     slot.state = State.ACQUIRING
                 else:
-                    del self._slots[slot.product_id]
+                    del self._slots[slot.entity_id]
             self._changed.notify_all()
 
-    def knows(self, product_id: str) -> bool:
-        """Whether a thread of this process acquires, holds or is releasing the product's lock."""
+    def knows(self, entity_id: str) -> bool:
+        """Whether a thread of this process acquires, holds or is releasing the entity's lock."""
         with self._changed:
-            return product_id in self._slots
+            return entity_id in self._slots
 
-    def wait_free(self, product_id: str, wait_s: float) -> bool:
-        """Wait until no thread of this process has the product, or the table is closed; False when time ran out."""
+    def wait_free(self, entity_id: str, wait_s: float) -> bool:
+        """Wait until no thread of this process has the entity, or the table is closed; False when time ran out."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._closed or product_id not in self._slots, wait_s)
+            return self._changed.wait_for(lambda: self._closed or entity_id not in self._slots, wait_s)
 
     def close(self) -> None:
         """The session is over, and every lock of it: wake all who wait."""
@@ -179,18 +179,18 @@ class LockTable:
         if self._closed:
             raise SessionLostError("the ZooKeeper session ended while its locks were in use")
 
-    def _new_slot(self, product_id: str, owner: object) -> Slot:
-        slot = self._slots[product_id] = Slot(product_id, weakref.ref(owner))
+    def _new_slot(self, entity_id: str, owner: object) -> Slot:
+        slot = self._slots[entity_id] = Slot(entity_id, weakref.ref(owner))
         return slot
 
-    def _find(self, product_id: str) -> Slot | None:
+    def _find(self, entity_id: str) -> Slot | None:
         self._check_open()
-        slot = self._slots.get(product_id)
+        slot = self._slots.get(entity_id)
         if slot is None:
             return None
         if slot.state is State.RELEASING:
             if time.monotonic() >= slot.deadline:
-                raise AmbiguousError(f"the release of the lock of product {product_id!r} was not answered in time")
+                raise AmbiguousError(f"the release of the lock of product {entity_id!r} was not answered in time")
         elif slot.owner() is None:
-            raise AmbiguousError(f"the lock of product {product_id!r} was given up without being released")
+            raise AmbiguousError(f"the lock of product {entity_id!r} was given up without being released")
         return slot

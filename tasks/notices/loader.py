@@ -1,4 +1,4 @@
-"""The user's own function that loads products' rows, called with a deadline: ``load(product_ids) -> {id: row}``."""
+"""The user's own function that loads entities' rows, called with a deadline: ``load(product_ids) -> {id: row}``."""
 
 import logging
 import threading
@@ -23,7 +23,7 @@ WAITING_MAX: Final = 4 * THREADS_MAX
 HANGS_AFTER: Final = 10
 
 UNAVAILABLE: Final = (OSError, TransientError)
-"""What a loader raises when it is no product's fault: retried for as long as it takes."""
+"""What a loader raises when it is no entity's fault: retried for as long as it takes."""
 
 
 class Loader:
@@ -37,9 +37,9 @@ class Loader:
         self._threads = 0
         self._under_way: dict[Loading, None] = {}
 
-    def begin(self, product_ids: Sequence[str]) -> "Loading":
-        """Have the rows of these products loaded by one call, not waiting for it."""
-        loading = Loading(self._load, product_ids, self._timeout_s)
+    def begin(self, entity_ids: Sequence[str]) -> "Loading":
+        """Have the rows of these entities loaded by one call, not waiting for it."""
+        loading = Loading(self._load, entity_ids, self._timeout_s)
         with self._mutex:
             if len(self._under_way) >= WAITING_MAX:
                 loading.end()
@@ -71,9 +71,9 @@ class Loader:
 class Loading:
     """Rows that are being loaded; ``rows()`` has them."""
 
-    def __init__(self, load: Load, product_ids: Sequence[str], timeout_s: float) -> None:
+    def __init__(self, load: Load, entity_ids: Sequence[str], timeout_s: float) -> None:
         self._load = load
-        self._product_ids = list(dict.fromkeys(product_ids))
+        self._entity_ids = list(dict.fromkeys(entity_ids))
         self._timeout_s = timeout_s
         self.until = time.monotonic() + timeout_s
         self._found: dict[str, Any] = {}
@@ -95,21 +95,19 @@ class Loading:
             call()
 
     def rows(self) -> dict[str, Any]:
-        """Wait for the loader, no longer than to its deadline, and return by product id what it told.
+        """Wait for the loader, no longer than to its deadline, and return by entity id what it told.
 
-        A product that it did not mention has None. Where it told nothing because it failed there stands an error:
+        An entity that it did not mention has None. Where it told nothing because it failed there stands an error:
         LoaderFailedError, LoaderUnavailableError, or LoaderSlowError past the deadline.
         """
         self._ended.wait(max(0.0, self.until - time.monotonic()))
         found = dict(self._found)
-        return {
-            product_id: found[product_id] if product_id in found else self._slow() for product_id in self._product_ids
-        }
+        return {entity_id: found[entity_id] if entity_id in found else self._slow() for entity_id in self._entity_ids}
 
     def run(self) -> None:
         """Call the loader, unless nobody waits any more."""
         try:
-            self._load_all(self._product_ids)
+            self._load_all(self._entity_ids)
         finally:
             self.end()
 
@@ -120,37 +118,37 @@ class Loading:
             then = self._then
         then()
 
-    def _load_all(self, product_ids: list[str]) -> None:
+    def _load_all(self, entity_ids: list[str]) -> None:
         """Load these; where the loader fails with several, each half by itself: it may be the fault of one."""
         if time.monotonic() >= self.until:
             return
         try:
-            rows = self._load(list(product_ids))
-            _refuse_unasked(rows, product_ids)
-            self._found |= {product_id: rows.get(product_id) for product_id in product_ids}
+            rows = self._load(list(entity_ids))
+            _refuse_unasked(rows, entity_ids)
+            self._found |= {entity_id: rows.get(entity_id) for entity_id in entity_ids}
         except UNAVAILABLE as error:
             told = LoaderUnavailableError(f"the loader: {_said(error)}")
-            self._found |= dict.fromkeys(product_ids, told)
+            self._found |= dict.fromkeys(entity_ids, told)
         except BaseException as error:  # noqa: BLE001 - the edge to the user's code, which may want to exit
-            if len(product_ids) == 1:
+            if len(entity_ids) == 1:
                 failed = LoaderFailedError(f"the loader raised {_said(error)}")
                 failed.__cause__ = error
-                self._found[product_ids[0]] = failed
+                self._found[entity_ids[0]] = failed
             else:
-                half = len(product_ids) // 2
-                self._load_all(product_ids[:half])
-                self._load_all(product_ids[half:])
+                half = len(entity_ids) // 2
+                self._load_all(entity_ids[:half])
+                self._load_all(entity_ids[half:])
 
     def _slow(self) -> LoaderSlowError:
         return LoaderSlowError(f"the loader has not returned within {self._timeout_s:g} s")
 
 
-def _refuse_unasked(rows: object, product_ids: list[str]) -> None:
+def _refuse_unasked(rows: object, entity_ids: list[str]) -> None:
     """Else numbers in the place of texts, say, would look like rows that are all gone."""
     if not isinstance(rows, Mapping):
         raise TypeError(f"it returned {rows!r:.80}; wanted is a mapping from product ids to rows")
-    for product_id in rows.keys() - set(product_ids):
-        raise TypeError(f"it returned a row for {product_id!r:.80}, which is none of the product ids it was given")
+    for entity_id in rows.keys() - set(entity_ids):
+        raise TypeError(f"it returned a row for {entity_id!r:.80}, which is none of the product ids it was given")
 
 
 def _said(error: BaseException) -> str:

@@ -25,10 +25,10 @@ class Notices:
         self._future_limit_s = future_limit_s
 
     def load(self, notices: Sequence[Update]) -> Loading:
-        """Begin to load the rows of the notices' products, with one call. NoLoaderError where there is no loader."""
+        """Begin to load the rows of the notices' entities, with one call. NoLoaderError where there is no loader."""
         if self._loader is None:
             raise NoLoaderError("a notice, and this worker has no loader: set LASTWORD_LOADER as the bridge has it")
-        return self._loader.begin([notice.product_id for notice in notices])
+        return self._loader.begin([notice.entity_id for notice in notices])
 
     def update_of(
         self, place: int, notice: Update, row: object

@@ -1,4 +1,4 @@
-"""What a loader tells of a product, and what that makes of the notice for which it was asked. Pure."""
+"""What a loader tells of an entity, and what that makes of the notice for which it was asked. Pure."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -29,7 +29,7 @@ def update_of(
     A notice by position keeps its own version: no row's time compares with it, and what was loaded under the lock after
     the notice came is that state or a later one. One that is apart may be a deletion: a row that is missing is gone.
 
-    ``row`` is what the loader gave, None for a product that it does not find. A row without a sequence of its own has
+    ``row`` is what the loader gave, None for an entity that it does not find. A row without a sequence of its own has
     the notice's where both have the same ``updated_at``, and 0 otherwise. A row that is missing, or older than the
     notice, as in a replica that lags, may come; when it is ``overdue`` the missing one is a deletion, at the notice's
     version, and the older one is an error. ``future_limit_s`` and ``now_s`` (seconds since the epoch): a row may be no
@@ -50,7 +50,7 @@ def update_of(
     if version < notice.version:
         told = f"{_named(notice)}: the loader's row has version {version}"
         return RowStaysBehindError(f"{told}, and is no newer by now") if overdue else RowBehindError(f"{told} as yet")
-    return Update(product_id=notice.product_id, version=version, data=data)
+    return Update(entity_id=notice.entity_id, version=version, data=data)
 
 
 def _sequence(own: int | None, time_us: int, notice: Update) -> int:
@@ -104,7 +104,7 @@ def _json(data: Any) -> bytes:  # noqa: ANN401 - whatever a user's rows hold
 
 
 def _named(notice: Update) -> str:
-    return f"product {notice.product_id!r}, notice {notice.version}"
+    return f"product {notice.entity_id!r}, notice {notice.version}"
 
 
 def _shown(given: object) -> str:

@@ -20,9 +20,9 @@ _product = os.environ["STALL_PRODUCT"]
 _here = threading.local()  # .stood: whether this thread is the one that stood still
 
 
-def _stand_still(session: Session, product_ids: Collection[str]) -> None:
+def _stand_still(session: Session, entity_ids: Collection[str]) -> None:
     """The first task of the product that comes here says where it stands, and waits."""
-    if _product not in product_ids:
+    if _product not in entity_ids:
         return
     try:
         (_directory / "taken").touch(exist_ok=False)
@@ -50,9 +50,9 @@ def _note_first(name: str, text: str) -> None:
 
 def _before_acquire(create_locks: Callable[[Session, Sequence[str]], IAsyncResult]) -> Callable[..., IAsyncResult]:
     @wraps(create_locks)
-    def stalled(self: Session, product_ids: Sequence[str]) -> IAsyncResult:
-        _stand_still(self, product_ids)
-        return create_locks(self, product_ids)
+    def stalled(self: Session, entity_ids: Sequence[str]) -> IAsyncResult:
+        _stand_still(self, entity_ids)
+        return create_locks(self, entity_ids)
 
     return stalled
 

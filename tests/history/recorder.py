@@ -93,7 +93,7 @@ def _wrap_write(log: _Log) -> None:
 
     def recording_write(self: Cache, writes: Sequence[Write]) -> list[Written]:
         number = uuid.uuid4().hex
-        sent = [[w.update.product_id, str(w.update.version), w.token] for w in writes]
+        sent = [[w.update.entity_id, str(w.update.version), w.token] for w in writes]
         log.append({"attempt": number, "session": getattr(_session, "id", None), "writes": sent})
         try:
             answers = write(self, writes)

@@ -15,7 +15,7 @@ arguments = st.builds(
     Arguments,
     update=st.builds(
         Update,
-        product_id=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=128),
+        entity_id=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=128),
         version=st.builds(Version, numbers, numbers),
         data=st.none() | st.text(st.characters(exclude_categories=["Cs"])).map(str.encode),
         deleted=st.booleans(),
@@ -55,5 +55,5 @@ def test_garbage_is_understood_or_one_kind_of_error(number: object, body: object
     except UnknownFormatError:
         return
     assert isinstance(body, dict)
-    assert found.update.product_id == body["id"]
+    assert found.update.entity_id == body["id"]
     assert str(found.update.version) == body["version"]

@@ -30,7 +30,7 @@ PRODUCTS = ("a", "b")
 @st.composite
 def _updates(draw: st.DrawFn) -> Update:
     data = draw(st.sampled_from((None, b"", b"1", b"2", b"\x00\xff")))
-    return Update(product_id=draw(st.sampled_from(PRODUCTS)), version=draw(VERSIONS), data=data, deleted=data is None)
+    return Update(entity_id=draw(st.sampled_from(PRODUCTS)), version=draw(VERSIONS), data=data, deleted=data is None)
 
 
 # One lock token is one lock held by one task, so no two updates share it.
@@ -73,9 +73,9 @@ class Held(NamedTuple):
 
 def last_words(writes: Sequence[Write]) -> Hashes:
     """The greatest of all writes of each product, told without following any order of them."""
-    products = {write.update.product_id for write in writes}
+    products = {write.update.entity_id for write in writes}
     return {
-        product: max(Held.of(write) for write in writes if write.update.product_id == product).fields()
+        product: max(Held.of(write) for write in writes if write.update.entity_id == product).fields()
         for product in products
     }
 
@@ -85,10 +85,10 @@ def model_outcomes(writes: Sequence[Write]) -> list[Outcome]:
     held: dict[str, Held] = {}
     outcomes = []
     for write in writes:
-        late, product_id = Held.of(write), write.update.product_id
-        before = held.get(product_id)
+        late, entity_id = Held.of(write), write.update.entity_id
+        before = held.get(entity_id)
         outcomes.append(Outcome.APPLIED if before is None else before.outcome(late))
-        held[product_id] = late if before is None else max(before, late)
+        held[entity_id] = late if before is None else max(before, late)
     return outcomes
 
 
@@ -140,7 +140,7 @@ def test_lua_orders_versions_as_python_does(
     cache, prefix = fresh_cache(redis_form)
     pairs = [(Version(a, b), Version(a if same else c, d)) for a, b, c, d, same in numbers]
     held, late = (
-        [Write(Update(product_id=str(n), version=pair[side], data=b"1"), "") for n, pair in enumerate(pairs)]
+        [Write(Update(entity_id=str(n), version=pair[side], data=b"1"), "") for n, pair in enumerate(pairs)]
         for side in (0, 1)
     )
     cache.write(held)
@@ -161,7 +161,7 @@ def test_lua_reads_the_same_versions_as_python(redis_form: RedisForm, text: str)
     cache, prefix = fresh_cache(redis_form)
     redis_form.raw.hset(f"{prefix}a", "version", text)
 
-    [answer] = cache.write([Write(Update(product_id="a", version=Version(0, 0), data=b"1"), "")])
+    [answer] = cache.write([Write(Update(entity_id="a", version=Version(0, 0), data=b"1"), "")])
 
     assert isinstance(answer, UnusableKeyError) == (cache.held(["a"]) == {})
     redis_form.raw.delete(f"{prefix}a")
@@ -170,7 +170,7 @@ def test_lua_reads_the_same_versions_as_python(redis_form: RedisForm, text: str)
 def blind(cache: Cache, form: RedisForm, writes: Sequence[Write]) -> None:
     """Control: the same fields set without looking at what is held."""
     for write in writes:
-        key = cache._key(write.update.product_id)
+        key = cache._key(write.update.entity_id)
         form.raw.delete(key)
         form.raw.hset(key, mapping=Held.of(write).fields())
 
@@ -184,9 +184,9 @@ def test_control_the_newest_version_survives_every_order_only_by_the_script(
     redis_form: RedisForm, writer: Writer, orders_that_go_wrong: int
 ) -> None:
     writes = [
-        Write(Update(product_id="a", version=Version(9, 10), data=b"old"), "0000000000000003"),
-        Write(Update(product_id="a", version=Version(10, 9), data=None, deleted=True), "0000000000000002"),
-        Write(Update(product_id="a", version=Version(10, 10), data=b"newest"), "0000000000000001"),
+        Write(Update(entity_id="a", version=Version(9, 10), data=b"old"), "0000000000000003"),
+        Write(Update(entity_id="a", version=Version(10, 9), data=None, deleted=True), "0000000000000002"),
+        Write(Update(entity_id="a", version=Version(10, 10), data=b"newest"), "0000000000000001"),
     ]
     wrong = 0
     for order in itertools.permutations(writes):

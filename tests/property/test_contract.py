@@ -138,7 +138,7 @@ def test_every_record_is_understood_or_refused_with_a_reason(
 
 
 def _check(update: Update, value: bytes | None, rules: Rules) -> None:
-    assert 1 <= len(update.product_id.encode()) <= 512
+    assert 1 <= len(update.entity_id.encode()) <= 512
     assert 0 <= update.version.updated_at_us < VERSION_LIMIT
     assert 0 <= update.version.sequence < VERSION_LIMIT
     assert update.version.updated_at_us / 1e6 <= NOW_S + rules.future_limit_s
@@ -165,7 +165,7 @@ representable_json = st.recursive(
 
 
 @given(
-    product_id=st.text(min_size=1, max_size=128) | st.integers(),
+    entity_id=st.text(min_size=1, max_size=128) | st.integers(),
     time_ms=st.integers(10**11, 1_763_800_000_000),
     sequence=st.none() | st.integers(0, VERSION_LIMIT - 1),
     data=representable_json,
@@ -176,7 +176,7 @@ representable_json = st.recursive(
 )
 def test_what_a_producer_writes_is_what_is_understood(
     *,
-    product_id: str | int,
+    entity_id: str | int,
     time_ms: int,
     sequence: int | None,
     data: object,
@@ -185,10 +185,10 @@ def test_what_a_producer_writes_is_what_is_understood(
     ascii_only: bool,
     indent: int | None,
 ) -> None:
-    given = {"product_id": product_id, "updated_at": time_ms, "sequence": sequence, "data": data, "deleted": deleted}
+    given = {"product_id": entity_id, "updated_at": time_ms, "sequence": sequence, "data": data, "deleted": deleted}
     value = json.dumps(given, ensure_ascii=ascii_only, indent=indent).encode()
     (update,) = decode(
-        key=str(product_id).encode(),
+        key=str(entity_id).encode(),
         value=value,
         headers=[],
         offset=offset,
@@ -196,7 +196,7 @@ def test_what_a_producer_writes_is_what_is_understood(
         rules=Rules(),
         now=lambda: NOW_S,
     )
-    assert update.product_id == str(product_id)
+    assert update.entity_id == str(entity_id)
     assert update.version == (time_ms * 1_000, offset if sequence is None else sequence)
     assert update.deleted is bool(deleted)
     if update.data is None:

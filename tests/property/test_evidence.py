@@ -89,7 +89,7 @@ class EvidenceMachine(RuleBasedStateMachine):
             self.take_in(len(self.log) - 1)
 
     def take_in(self, offset: int) -> None:
-        update = Update(product_id=self.log[offset], version=Version(1, 0), data=b"{}")
+        update = Update(entity_id=self.log[offset], version=Version(1, 0), data=b"{}")
         self.window.add(0, offset, [update], size=1, source=offset)
 
     @rule(luck=st.integers(0, 4))
@@ -108,7 +108,7 @@ class EvidenceMachine(RuleBasedStateMachine):
         for entry in self.window.unsent(MOST):
             entry.nonces.append(f"nonce-{next(self.numbers)}")
             assert entry.update
-            task = Task(entry.record.offset, entry.update.product_id, entry.nonces[-1], is_marked(entry.sends))
+            task = Task(entry.record.offset, entry.update.entity_id, entry.nonces[-1], is_marked(entry.sends))
             self.window.sent([entry], self.now)
             if luck:
                 self.queue.append(task)
@@ -194,8 +194,8 @@ class EvidenceMachine(RuleBasedStateMachine):
             missed=CacheUnavailableError("a part is down") if missed is not Missed.NOTHING else None,
         )
         for entry in due:
-            if entry.update and entry.update.product_id in self.held and missed is not Missed.VERSIONS:
-                self.window.observe(entry.update.product_id, entry.update.version, self.now)
+            if entry.update and entry.update.entity_id in self.held and missed is not Missed.VERSIONS:
+                self.window.observe(entry.update.entity_id, entry.update.version, self.now)
         self.window.polled(due, self.now)
         for found in list(hopeless(asked, seen, self.now, WORKING_S)):
             if self.window.give_up(found.entry):
@@ -203,10 +203,10 @@ class EvidenceMachine(RuleBasedStateMachine):
 
     def judge(self, entry: InFlight) -> None:
         assert entry.update
-        assert entry.update.product_id not in self.held
+        assert entry.update.entity_id not in self.held
         killers = [who for nonce, who in self.killed[entry.record.offset].items() if nonce in entry.nonces]
         assert len(killers) >= 3
-        if not entry.update.product_id.startswith("kills"):
+        if not entry.update.entity_id.startswith("kills"):
             assert killers.count("an operator") >= 3
         self.given_up.add(entry.record.offset)
         self.window.finish(entry)

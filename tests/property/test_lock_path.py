@@ -18,8 +18,8 @@ ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=30
 @example("..")
 @example("\ud800")
 @example("é" * 256)
-def test_any_id_has_a_path_that_zookeeper_accepts(product_id: str) -> None:
-    path = lock_path("/root", product_id)
+def test_any_id_has_a_path_that_zookeeper_accepts(entity_id: str) -> None:
+    path = lock_path("/root", entity_id)
     assert re.fullmatch(r"/root/locks/[0-9a-f]{2}/(p[A-Za-z0-9_%-]*|h[0-9a-f]{64})", path)
     assert normpath(path) == path
     assert len(path.rpartition("/")[2]) <= 200
@@ -36,11 +36,11 @@ def test_two_ids_never_share_a_path(one: str, other: str) -> None:
 
 
 @given(ANY_TEXT)
-def test_short_ids_can_be_read_back_from_their_name(product_id: str) -> None:
-    name = lock_path("/root", product_id).rpartition("/")[2]
+def test_short_ids_can_be_read_back_from_their_name(entity_id: str) -> None:
+    name = lock_path("/root", entity_id).rpartition("/")[2]
     if name.startswith("p"):
         raw = re.sub(rb"%([0-9A-F]{2})", lambda match: bytes.fromhex(match[1].decode()), name[1:].encode())
-        assert raw.decode("utf-8", errors="surrogatepass") == product_id
+        assert raw.decode("utf-8", errors="surrogatepass") == entity_id
 
 
 def test_paths_are_the_same_in_every_release() -> None:

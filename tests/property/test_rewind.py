@@ -111,7 +111,7 @@ class SimulatedRedis:
         self.losses: list[tuple[int, int, int]] = []
 
     def poll(
-        self, product_ids: Sequence[str], task_ids: Sequence[str], sends: object = None, *, seal: Seal | None = None
+        self, entity_ids: Sequence[str], task_ids: Sequence[str], sends: object = None, *, seal: Seal | None = None
     ) -> Poll:
         assert seal is not None
         assert (list(task_ids), sends) == ([], None)
@@ -123,7 +123,7 @@ class SimulatedRedis:
         versions: dict[str, Version] = {}
         silent = 0
         for number, primary in enumerate(self.primaries):
-            found = primary.ask(f"{{{number}}}", (p for p in product_ids if primary_of(p) == number), seal)
+            found = primary.ask(f"{{{number}}}", (p for p in entity_ids if primary_of(p) == number), seal)
             silent += found is None
             versions |= found or {}
         missed = CacheUnavailableError("no answer") if silent else None
@@ -132,13 +132,13 @@ class SimulatedRedis:
         return Poll(versions=versions, failures={}, started={}, missed=missed)
 
     def write(self, update: Update) -> None:
-        primary = self.primaries[primary_of(update.product_id)]
+        primary = self.primaries[primary_of(update.entity_id)]
         if not primary.down:
             held = primary.data.versions
-            held[update.product_id] = max(update.version, held.get(update.product_id, update.version))
+            held[update.entity_id] = max(update.version, held.get(update.entity_id, update.version))
 
     def holds(self, update: Update) -> bool:
-        held = self.primaries[primary_of(update.product_id)].data.versions.get(update.product_id)
+        held = self.primaries[primary_of(update.entity_id)].data.versions.get(update.entity_id)
         return held is not None and held >= update.version
 
 
@@ -285,7 +285,7 @@ class SimulatedBridge:
             return
         seal = self.checkpoints.seal()
         try:
-            look = self.cache.poll([e.update.product_id for e in due if e.update], [], seal=seal)
+            look = self.cache.poll([e.update.entity_id for e in due if e.update], [], seal=seal)
         except CacheUnavailableError:
             return
         if seal.lost:
@@ -324,7 +324,7 @@ class RewindMachine(RuleBasedStateMachine):
         for product, older in changes:
             self.published += 1
             version = Version(10 + self.published + older, 0)
-            self.group.log[number].append(Update(product_id=product, version=version, data=b"{}"))
+            self.group.log[number].append(Update(entity_id=product, version=version, data=b"{}"))
 
     @rule(number=numbers, change=st.lists(products, max_size=2), again=st.booleans())
     def flow(self, number: int, change: list[str], again: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
@@ -436,7 +436,7 @@ class RewindMachine(RuleBasedStateMachine):
                 if Identity.parse(marker.identity).topic != self.group.topic:
                     continue
                 for update in self.group.log[int(name.split(":")[1])][: marker.offset]:
-                    assert primary_of(update.product_id) != number or self.cache.holds(update), (name, marker, update)
+                    assert primary_of(update.entity_id) != number or self.cache.holds(update), (name, marker, update)
 
     def teardown(self) -> None:
         for primary in self.cache.primaries:
@@ -519,7 +519,7 @@ def test_control_without_stamps_or_ids_the_machine_finds_what_is_lost(machine: t
 
 def test_from_an_offset_that_somebody_has_set_redis_is_watched_though_nothing_more_comes() -> None:
     cache = SimulatedRedis()
-    updates = [Update(product_id=product, version=Version(10, 0), data=b"{}") for product in PRODUCTS]
+    updates = [Update(entity_id=product, version=Version(10, 0), data=b"{}") for product in PRODUCTS]
     for update in updates:
         cache.write(update)
     group = Group({0: updates}, committed={0: (len(updates), "")})
@@ -540,7 +540,7 @@ def test_from_an_offset_that_somebody_has_set_redis_is_watched_though_nothing_mo
 
 def test_a_partition_is_read_from_where_it_was_checked_though_its_commit_changed_since_the_assignment() -> None:
     cache = SimulatedRedis()
-    updates = [Update(product_id=product, version=Version(10, 0), data=b"{}") for product in PRODUCTS]
+    updates = [Update(entity_id=product, version=Version(10, 0), data=b"{}") for product in PRODUCTS]
     group = Group({0: updates})
     first, second = SimulatedBridge(group, cache), SimulatedBridge(group, cache)
     first.assigned(0)
@@ -567,13 +567,13 @@ def test_a_partition_is_read_from_where_it_was_checked_though_its_commit_changed
 def test_a_new_topic_that_a_new_partition_tells_of_is_read_in_all_partitions() -> None:
     """The id is asked for before a partition is read; who looks for another one only now and then misses it."""
     cache = SimulatedRedis()
-    update = Update(product_id="a", version=Version(10, 0), data=b"{}")
+    update = Update(entity_id="a", version=Version(10, 0), data=b"{}")
     group = Group({0: [update], 1: []})
     bridge = SimulatedBridge(group, cache)
     bridge.assigned(0)
     bridge.turn(9)
     bridge.attentive = False
-    group.topic, group.log[0] = "another", [Update(product_id="b", version=Version(11, 0), data=b"{}")]
+    group.topic, group.log[0] = "another", [Update(entity_id="b", version=Version(11, 0), data=b"{}")]
     group.committed.clear()
     bridge.assigned(1)
     bridge.turn(9)
@@ -583,7 +583,7 @@ def test_a_new_topic_that_a_new_partition_tells_of_is_read_in_all_partitions() -
 
 def confirmed_and_not_noted(cache: SimulatedRedis) -> tuple[SimulatedBridge, list[Update]]:
     """A bridge that has seen all updates of its partition in Redis, and will have that noted in its next sweep."""
-    updates = [Update(product_id=product, version=Version(10, 0), data=b"{}") for product in PRODUCTS]
+    updates = [Update(entity_id=product, version=Version(10, 0), data=b"{}") for product in PRODUCTS]
     bridge = SimulatedBridge(Group({0: updates}), cache)
     bridge.assigned(0)
     bridge.turn(9)
@@ -632,7 +632,7 @@ def test_what_was_not_noted_in_one_assignment_is_not_committed_in_the_next() -> 
 @pytest.mark.parametrize("committed", [False, True], ids=["nothing was committed", "something was committed"])
 def test_a_bridge_that_lingers_makes_nobody_go_back(committed: bool) -> None:  # noqa: FBT001 - a parameter of the test
     cache = SimulatedRedis()
-    updates = [Update(product_id=product, version=Version(10, 0), data=b"{}") for product in PRODUCTS]
+    updates = [Update(entity_id=product, version=Version(10, 0), data=b"{}") for product in PRODUCTS]
     group = Group({0: updates[:1]})
     lingering, owner, successor = (SimulatedBridge(group, cache) for _ in range(3))
 

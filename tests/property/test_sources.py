@@ -58,9 +58,9 @@ def last_words(updates: list[Update]) -> dict[str, Update]:
     """What the cache ends at, whichever way the writes come: the greatest version, then a tombstone."""
     held: dict[str, Update] = {}
     for one in updates:
-        other = held.get(one.product_id)
+        other = held.get(one.entity_id)
         if other is None or (one.version, one.deleted) >= (other.version, other.deleted):
-            held[one.product_id] = one
+            held[one.entity_id] = one
     return held
 
 
@@ -111,18 +111,18 @@ def loading(updates: list[Update], database: Database) -> dict[str, Update]:
     held: dict[str, Update] = {}
     rows = {f"{key[0]},{key[1]}": row for key, row in database.rows.items()}
     for token, one in enumerate(updates, 1):
-        other = held.get(one.product_id)
+        other = held.get(one.entity_id)
         version, update = one.version, one
         if other is not None and other.version.tells_nothing_of(version):
             version = version.asked()
         if one.is_notice or version.asks:
-            row = rows.get(one.product_id)
+            row = rows.get(one.entity_id)
             if version.asks:
                 version = version.loaded(None if other is None else other.version, f"{token:016x}")
             data = None if row is None else json.dumps(row).encode()
             update = replace(one, version=version, data=data, deleted=row is None)
         if other is None or (update.version, update.deleted) >= (other.version, other.deleted):
-            held[one.product_id] = update
+            held[one.entity_id] = update
     return held
 
 

@@ -55,7 +55,7 @@ class Letter:
 
 
 def update(product: str, number: int) -> Update:
-    return Update(product_id=product, version=Version(number, 0), data=b"{}")
+    return Update(entity_id=product, version=Version(number, 0), data=b"{}")
 
 
 records = st.tuples(
@@ -125,7 +125,7 @@ class WindowMachine(RuleBasedStateMachine):
             self.window.reach(number, self.aborted_until[number])
 
     def take_in(self, number: int, record: Record) -> bool:
-        distinct = len({u.product_id for u in record.updates}) if record.decodes else 1
+        distinct = len({u.entity_id for u in record.updates}) if record.decodes else 1
         before = self.in_flight(number)
         everywhere = [sum(x) for x in zip(*(self.in_flight(p) for p in self.window.assigned), strict=True)]
         if not self.window.admits(number, record.size, distinct):
@@ -167,8 +167,8 @@ class WindowMachine(RuleBasedStateMachine):
 
     @rule(task=consumes(in_transit))
     def work(self, task: Update) -> None:
-        if task.product_id != "never":
-            self.cache[task.product_id] = max(task.version, self.cache.get(task.product_id, task.version))
+        if task.entity_id != "never":
+            self.cache[task.entity_id] = max(task.version, self.cache.get(task.entity_id, task.version))
 
     @rule(seconds=st.sampled_from([0.005, 0.1, 1.0, 2.0, 5.0, 70.0, 700.0]), most=st.integers(1, 20))
     def wait_and_look(self, seconds: float, most: int) -> None:
@@ -180,7 +180,7 @@ class WindowMachine(RuleBasedStateMachine):
     def sweep(self, most: int) -> None:
         due = self.window.due(self.now, most)
         assert all(e.state in (State.UNSENT, State.SENT) for e in due)
-        for product in {e.update.product_id for e in due if e.update}:
+        for product in {e.update.entity_id for e in due if e.update}:
             if product in self.cache:
                 self.window.observe(product, self.cache[product], self.now)
         self.window.polled(due, self.now)
@@ -203,7 +203,7 @@ class WindowMachine(RuleBasedStateMachine):
 
     def bury(self, letter: Letter) -> None:
         self.window.finish(letter.entry)
-        letter.record.dead.add(letter.entry.update.product_id if letter.entry.update else "")
+        letter.record.dead.add(letter.entry.update.entity_id if letter.entry.update else "")
         self.window.finish(letter.entry)
 
     @rule(number=st.sampled_from(PARTITIONS), luck=st.integers(0, 5))
@@ -220,13 +220,13 @@ class WindowMachine(RuleBasedStateMachine):
             self.committed[point.partition] = point.offset
 
     def visible(self, record: Record) -> bool:
-        last = {u.product_id: u for u in record.updates}.values()
+        last = {u.entity_id: u for u in record.updates}.values()
         if not record.decodes:
             return "" in record.dead
-        return all(self.held(u) or u.product_id in record.dead for u in last)
+        return all(self.held(u) or u.entity_id in record.dead for u in last)
 
     def held(self, one: Update) -> bool:
-        return one.product_id in self.cache and self.cache[one.product_id] >= one.version
+        return one.entity_id in self.cache and self.cache[one.entity_id] >= one.version
 
     @invariant()
     def no_committed_offset_passes_an_update_that_is_not_visible(self) -> None:
@@ -246,7 +246,7 @@ class WindowMachine(RuleBasedStateMachine):
         versions: dict[str, list[tuple[Version, State]]] = {}
         for entry in self.window.in_flight():
             assert entry.update is not None
-            versions.setdefault(entry.update.product_id, []).append((entry.update.version, entry.state))
+            versions.setdefault(entry.update.entity_id, []).append((entry.update.version, entry.state))
         for found in versions.values():
             newest = max(version for version, _ in found)
             assert all(state is not State.OVERTAKEN for version, state in found if version == newest)
@@ -287,7 +287,7 @@ class WindowMachine(RuleBasedStateMachine):
 
     def settled(self) -> bool:
         stuck = {number: self.first_stuck(number) for number in PARTITIONS}
-        in_flight = {e.update.product_id for e in self.window.in_flight() if e.update}
+        in_flight = {e.update.entity_id for e in self.window.in_flight() if e.update}
         read = all(self.position[n] > self.end(n) for n in PARTITIONS if stuck[n] is None)
         return (
             in_flight <= {"never"}
@@ -303,10 +303,10 @@ class WindowMachine(RuleBasedStateMachine):
 
     def first_stuck(self, number: int) -> int | None:
         """The first record with an update that never succeeds and is in no letter, or was read again since it was."""
-        entries = (e for e in self.window.in_flight() if e.update and e.update.product_id == "never")
+        entries = (e for e in self.window.in_flight() if e.update and e.update.entity_id == "never")
         in_flight = {(e.record.partition.number, e.record.offset) for e in entries}
         for record in self.log[number]:
-            never = any(u.product_id == "never" for u in record.updates) and record.decodes
+            never = any(u.entity_id == "never" for u in record.updates) and record.decodes
             if never and ("never" not in record.dead or (number, record.offset) in in_flight):
                 return record.offset
         return None

@@ -1,1 +1,1 @@
-"""``lastword inspect``: what is known of one product, and why it is as it is."""
+"""``lastword inspect``: what is known of one entity, and why it is as it is."""

@@ -1,4 +1,4 @@
-"""All that was found out about one product, and about its newest update if that is not applied yet."""
+"""All that was found out about one entity, and about its newest update if that is not applied yet."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from lastword.broker.consumers import Consumers
 from lastword.cache.cache import Failure
 from lastword.cache.flow_note import FlowNote
 from lastword.cache.held import Held
-from lastword.commands.inspecting.product_search import Findings
+from lastword.commands.inspecting.entity_search import Findings
 from lastword.commands.replaying.letter import StoredLetter
 from lastword.contract.flow import DEFAULT_FLOW, Destination
 from lastword.contract.printable import counted

@@ -1,4 +1,4 @@
-"""``lastword inspect``: why a product is as it is."""
+"""``lastword inspect``: why an entity is as it is."""
 
 import sys
 import time
@@ -15,12 +15,12 @@ from lastword.cache.cache import Cache
 from lastword.cache.flow_note import FlowNote, UnreadableNoteError, read_note
 from lastword.cache.held import Held, read_held, read_started
 from lastword.cache.opening import open_cache
+from lastword.commands.inspecting.entity_search import Findings, home_partition, letters_of
 from lastword.commands.inspecting.facts import Facts
 from lastword.commands.inspecting.inspect_report import show
-from lastword.commands.inspecting.product_search import Findings, home_partition, letters_of
 from lastword.commands.inspecting.verdict import judge
 from lastword.commands.opening import Opened, watched
-from lastword.commands.parameters import JSON_ID, PRODUCT_ID
+from lastword.commands.parameters import ENTITY_ID, JSON_ID
 from lastword.commands.replaying.letter import read_letter
 from lastword.commands.reporting import EXIT_FAILED, reported
 from lastword.contract.errors import CacheUnavailableError, SessionLostError
@@ -35,7 +35,7 @@ from tasks.lock.inspection import Locking, read_locking
 
 
 @click.command()
-@click.argument("product_id", type=PRODUCT_ID, metavar="[ID]", required=False)
+@click.argument("entity_id", type=ENTITY_ID, metavar="[ID]", required=False)
 @click.option(
     "--json-id",
     type=JSON_ID,
@@ -55,15 +55,15 @@ from tasks.lock.inspection import Locking, read_locking
 @click.option("--all", "everything", is_flag=True, help="Look at all records of all partitions.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 def inspect(
-    product_id: str | None, *, json_id: str | None, records: int, depth: int, everything: bool, as_json: bool
+    entity_id: str | None, *, json_id: str | None, records: int, depth: int, everything: bool, as_json: bool
 ) -> None:
     """Tell why the product with this ID is as it is: what Redis, ZooKeeper, Kafka and Celery know of it.
 
     Exit code 0: Redis holds the newest version that is known. 1: it does not. Changes nothing.
     """
-    if (product_id is None) is (json_id is None):
+    if (entity_id is None) is (json_id is None):
         raise click.UsageError(f"give the product's ID or --json-id; given: {'both' if json_id else 'neither'}")
-    named = product_id or json_id or ""
+    named = entity_id or json_id or ""
     with reported():
         extent = Extent(records, None if everything else depth, everywhere=everything)
         facts = look(named, extent)
@@ -77,7 +77,7 @@ def inspect(
 class Extent:
     """How far to look: ``keep`` records are shown; ``depth`` of each partition looked at, None: all that there are.
 
-    ``everywhere``: in all partitions, and not only in that where the product's key belongs.
+    ``everywhere``: in all partitions, and not only in that where the entity's key belongs.
     """
 
     keep: int
@@ -94,8 +94,8 @@ class Extent:
         return self.depth is None or progress.end - progress.begin <= self.depth
 
 
-def look(product_id: str, extent: Extent) -> Facts:
-    """Find out all that is known of a product.
+def look(entity_id: str, extent: Extent) -> Facts:
+    """Find out all that is known of an entity.
 
     Raises:
         SettingsError: a setting is wrong.
@@ -108,7 +108,7 @@ def look(product_id: str, extent: Extent) -> Facts:
     opened.reach_kafka(read=[opened.settings.topic, opened.settings.letters_topic])
     wait_for("Redis", cache.address, lambda: reach_cache(cache), deadline_s=opened.task_settings.startup_deadline_s)
     try:
-        return Inspection(opened, cache, product_id, extent).gather()
+        return Inspection(opened, cache, entity_id, extent).gather()
     except CacheUnavailableError as error:
         raise UnreachableError(str(error)) from error
     finally:
@@ -117,11 +117,11 @@ def look(product_id: str, extent: Extent) -> Facts:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """One look at one product, from Kafka to ZooKeeper; changes nothing anywhere."""
+    """One look at one entity, from Kafka to ZooKeeper; changes nothing anywhere."""
 
     opened: Opened
     cache: Cache
-    product_id: str
+    entity_id: str
     extent: Extent
 
     def gather(self) -> Facts:
@@ -132,12 +132,12 @@ class Inspection:
         findings, held = self._search(group)
         with self.opened.read(settings.letters_topic, self.extent.start) as reading:
             stored = map(read_letter, watched(reading, "reading dead letters"))
-            letters = letters_of(stored, self.product_id, task_settings.rules, settings.topic)
+            letters = letters_of(stored, self.entity_id, task_settings.rules, settings.topic)
         note = self._note()
         newest = findings.newest
         task = "" if newest is None else task_id(settings.topic, *newest.place)
         return Facts(
-            self.product_id,
+            self.entity_id,
             settings.topic,
             held,
             group,
@@ -155,17 +155,17 @@ class Inspection:
         )
 
     def _search(self, group: Group) -> tuple[Findings, Held]:
-        """Look for the product where its key belongs, and everywhere if that does not explain what is held."""
+        """Look for the entity where its key belongs, and everywhere if that does not explain what is held."""
         rules, extent = self.opened.task_settings.rules, self.extent
-        findings = Findings(self.product_id, rules, extent.keep)
+        findings = Findings(self.entity_id, rules, extent.keep)
         everywhere = sorted(group.progress)
-        home = None if extent.everywhere else home_partition(self.product_id, rules, len(everywhere))
+        home = None if extent.everywhere else home_partition(self.entity_id, rules, len(everywhere))
         held = Held("")
         for numbers in ([] if home is None else [home]), everywhere:
             rest = [number for number in numbers if number not in findings.partitions]
             if rest:
                 self._read(rest, group, findings)
-                held = read_held(self.opened.task_settings, self.product_id)
+                held = read_held(self.opened.task_settings, self.entity_id)
             if findings.version is not None and (held.version is None or held.version <= findings.version):
                 break
         return findings, held
@@ -185,7 +185,7 @@ class Inspection:
 
     def _locking(self) -> Locking | str:
         try:
-            return read_locking(self.opened.task_settings, self.product_id)
+            return read_locking(self.opened.task_settings, self.entity_id)
         except SessionLostError as error:
             return str(error)
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 import click
 import msgspec
 
+from lastword.commands.inspecting.entity_search import Sighting
 from lastword.commands.inspecting.facts import Facts, clock
-from lastword.commands.inspecting.product_search import Sighting
 from lastword.commands.inspecting.verdict import Verdict
 from lastword.commands.replaying.letter_lines import row_of
 from lastword.contract.flow import Destination

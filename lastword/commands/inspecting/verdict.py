@@ -1,12 +1,12 @@
-"""What is the matter with one product, in words: a pure function of the facts."""
+"""What is the matter with one entity, in words: a pure function of the facts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from lastword.commands.inspecting.entity_search import Findings, Sighting
 from lastword.commands.inspecting.facts import Facts, hindrances
-from lastword.commands.inspecting.product_search import Findings, Sighting
 from lastword.commands.replaying.letter import StoredLetter
 from lastword.contract.printable import counted
 from lastword.contract.rfc3339 import format_rfc3339
@@ -48,7 +48,7 @@ NOTICE: Final = (False, None)
 
 
 def judge(facts: Facts) -> Verdict:
-    """Say whether Redis holds the product's newest version, and if not, why not."""
+    """Say whether Redis holds the entity's newest version, and if not, why not."""
     held, newest = facts.held, facts.findings.newest
     if held.kind not in {"none", "hash"}:
         return _unusable(facts)

@@ -46,11 +46,11 @@ class StoredLetter:
         offset = self.origin.offset if self.origin else 0
         return Record(self.key, self.value, self.headers, offset, self.timestamp_ms)
 
-    def product_id(self, rules: Rules) -> str:
-        """The product that it is about, as far as that can be told: else its key, as text."""
+    def entity_id(self, rules: Rules) -> str:
+        """The entity that it is about, as far as that can be told: else its key, as text."""
         with suppress(InvalidUpdateError):
             if updates := self.updates(rules):
-                return updates[0].product_id
+                return updates[0].entity_id
         return "" if self.key is None else self.key.decode(errors="backslashreplace")
 
     def updates(self, rules: Rules) -> list[Update]:

@@ -38,7 +38,7 @@ def row_of(letter: StoredLetter, rules: Rules) -> Row:
     return Row(
         id=str(letter.place),
         at=clock(letter.at_ms),
-        product_id=letter.product_id(rules),
+        product_id=letter.entity_id(rules),
         version="" if letter.version is None else str(letter.version),
         topic=letter.topic,
         record="" if letter.origin is None else str(letter.origin),
@@ -120,7 +120,7 @@ def _lines(letter: StoredLetter, rules: Rules) -> Iterator[str]:
     where = f"partition {origin.partition} offset {origin.offset}" if origin else "not known"
     yield f"letter    {letter.place}, written {clock(letter.at_ms)}"
     yield f"record    {where} of topic {letter.topic!r}, written {clock(letter.timestamp_ms) or 'at an unknown time'}"
-    yield f"product   {printable(letter.product_id(rules))}"
+    yield f"product   {printable(letter.entity_id(rules))}"
     yield f"version   {letter.version or 'not known'}"
     yield f"stage     {printable(letter.stage)}"
     yield f"class     {printable(letter.error)}"

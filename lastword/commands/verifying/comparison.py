@@ -1,4 +1,4 @@
-"""What the topic says against what Redis holds: the newest version of every product, and which of them is missing."""
+"""What the topic says against what Redis holds: the newest version of every entity, and which of them is missing."""
 
 import itertools
 import struct
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class NewestRecord(NamedTuple):
-    """The newest version of a product on the topic, and its last record that has it."""
+    """The newest version of an entity on the topic, and its last record that has it."""
 
     version: Version
     partition: int
@@ -42,15 +42,15 @@ class NewestRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A product of which Redis does not hold the newest version; ``held`` is None where it holds nothing."""
+    """An entity of which Redis does not hold the newest version; ``held`` is None where it holds nothing."""
 
-    product_id: str
+    entity_id: str
     held: Version | None
     newest: NewestRecord
 
 
 class NewestVersions(Mapping[str, NewestRecord]):
-    """The newest version of every product in the records taken so far; about 180 bytes for each product."""
+    """The newest version of every entity in the records taken so far; about 180 bytes for each entity."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
@@ -72,22 +72,22 @@ class NewestVersions(Mapping[str, NewestRecord]):
         timestamp_ms = timestamp_of(message) or 0
         for update in updates:
             row = _ROW.pack(*update.version, message.partition(), message.offset(), timestamp_ms)
-            if row > self._rows.get(update.product_id, b""):
-                self._rows[update.product_id] = row
+            if row > self._rows.get(update.entity_id, b""):
+                self._rows[update.entity_id] = row
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._rows)
 
-    def __contains__(self, product_id: object) -> bool:
-        return product_id in self._rows
+    def __contains__(self, entity_id: object) -> bool:
+        return entity_id in self._rows
 
     def batches(self) -> Iterator[dict[str, NewestRecord]]:
-        """All products, some at a time."""
+        """All entities, some at a time."""
         for names in _batched(self._rows):
-            yield {product_id: self[product_id] for product_id in names}
+            yield {entity_id: self[entity_id] for entity_id in names}
 
-    def __getitem__(self, product_id: str) -> NewestRecord:
-        at, sequence, partition, offset, timestamp_ms = _ROW.unpack(self._rows[product_id])
+    def __getitem__(self, entity_id: str) -> NewestRecord:
+        at, sequence, partition, offset, timestamp_ms = _ROW.unpack(self._rows[entity_id])
         return NewestRecord(Version(at, sequence), partition, offset, timestamp_ms)
 
 
@@ -95,14 +95,14 @@ def missing_of(newest: Mapping[str, NewestRecord], cache: Cache) -> list[Missing
     """Those whose newest version Redis does not hold, nor a newer one. CacheUnavailableError where it does not say."""
     held = cache.held(list(newest))
     return [
-        Missing(product_id, held.get(product_id), one)
-        for product_id, one in newest.items()
-        if held.get(product_id, OLDEST) < one.version
+        Missing(entity_id, held.get(entity_id), one)
+        for entity_id, one in newest.items()
+        if held.get(entity_id, OLDEST) < one.version
     ]
 
 
 def apart(newest: Mapping[str, NewestRecord]) -> int:
-    """How many products have changes in several partitions: what was loaded for them is in no record."""
+    """How many entities have changes in several partitions: what was loaded for them is in no record."""
     return sum(one.version.asks for one in newest.values())
 
 
@@ -110,7 +110,7 @@ def look_again(suspects: Collection[Missing], cache: Cache) -> list[Missing]:
     """Those of the suspects that are missing still."""
     found = []
     for some in _batched(suspects):
-        found += missing_of({one.product_id: one.newest for one in some}, cache)
+        found += missing_of({one.entity_id: one.newest for one in some}, cache)
     return found
 
 

@@ -107,12 +107,12 @@ class Repair:
         return self._delivery.idle_s(IDLE_S)
 
     def give(self, updates: Sequence[Found]) -> None:
-        """Take a batch, when ``hungry``; of several of one product the newest counts."""
+        """Take a batch, when ``hungry``; of several of one entity the newest counts."""
         newest: dict[str, Found] = {}
         for found in updates:
-            other = newest.get(found.update.product_id)
+            other = newest.get(found.update.entity_id)
             if other is None or found.update.version > other.update.version:
-                newest[found.update.product_id] = found
+                newest[found.update.entity_id] = found
         if not self.in_flight:
             self._last_progress = time.monotonic()
         self.held += len(updates) - len(newest)
@@ -141,10 +141,10 @@ class Repair:
 
     def _read_held(self) -> None:
         """Look which of the batch is held: that needs no task."""
-        versions = self._delivery.held([found.update.product_id for found in self._unread]) if self._unread else None
+        versions = self._delivery.held([found.update.entity_id for found in self._unread]) if self._unread else None
         if versions is None:
             return
-        missing = [f for f in self._unread if f.update.version > versions.get(f.update.product_id, NOTHING)]
+        missing = [f for f in self._unread if f.update.version > versions.get(f.update.entity_id, NOTHING)]
         self._last_progress = time.monotonic()
         self.held += len(self._unread) - len(missing)
         self._missing.extend(missing)
@@ -213,5 +213,5 @@ class Repair:
         if len(self.unconfirmed) < KEPT:
             update = found.update
             self.unconfirmed.append(
-                Unconfirmed(found.partition, found.offset, update.product_id, update.version, reason)
+                Unconfirmed(found.partition, found.offset, update.entity_id, update.version, reason)
             )

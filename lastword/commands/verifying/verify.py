@@ -1,4 +1,4 @@
-"""``lastword verify``: whether Redis holds the newest version of every product on the topic."""
+"""``lastword verify``: whether Redis holds the newest version of every entity on the topic."""
 
 import sys
 import time
@@ -120,7 +120,7 @@ class Verification:
 
     def repair(self, report: Report, deadline_s: float) -> None:
         """Send what is lost and no dead letter, and say in the report what has come of it."""
-        wanted = {one.product_id: one.newest for one in report.lost if one.product_id not in report.reasons}
+        wanted = {one.entity_id: one.newest for one in report.lost if one.entity_id not in report.reasons}
         if not wanted:
             return
         wait_for(
@@ -164,7 +164,7 @@ class Verification:
                 time.sleep(LOOK_EVERY_S)
 
     def _dead_letters(self, lost: Iterable[Missing]) -> dict[str, str]:
-        """The reasons of those whose record is a dead letter, by product."""
+        """The reasons of those whose record is a dead letter, by entity."""
         settings = self.opened.settings
         at = {one.newest.place: one for one in lost}
         reasons = {}
@@ -173,29 +173,29 @@ class Verification:
                 one = at.get(letter.origin) if letter.origin and letter.topic == settings.topic else None
                 # Of another version: from a topic of the same name that is gone.
                 if one is not None and letter.version in {None, one.newest.version}:
-                    reasons[one.product_id] = f"dead letter {letter.place}: {letter.error}: {letter.reason}"
+                    reasons[one.entity_id] = f"dead letter {letter.place}: {letter.error}: {letter.reason}"
         return reasons
 
     def _other_contents(self, newest: NewestVersions, missing: Iterable[Missing]) -> list[Missing]:
-        """Products that Redis holds at the newest version, and with another content than that record's.
+        """Entities that Redis holds at the newest version, and with another content than that record's.
 
         What a notice stands for is in no record, and is not compared.
         """
-        passed_over = {one.product_id for one in missing}
+        passed_over = {one.entity_id for one in missing}
         found: list[Missing] = []
         updates: dict[str, Update] = {}
 
         def compare() -> None:
             # Twice: a newer version that was written between the reads of version and content is told by the second.
             others = self._not_as_held(self._not_as_held(list(updates.values())))
-            found.extend(Missing(one.product_id, one.version, newest[one.product_id]) for one in others)
+            found.extend(Missing(one.entity_id, one.version, newest[one.entity_id]) for one in others)
             updates.clear()
 
         with self.opened.read(self.opened.settings.topic, Beginning()) as reading:
             for message in watched(reading, "comparing contents"):
                 for update in self._newest_in(message, newest):
-                    if update.product_id not in passed_over and not update.is_notice:
-                        updates[update.product_id] = update
+                    if update.entity_id not in passed_over and not update.is_notice:
+                        updates[update.entity_id] = update
                 if len(updates) >= BATCH:
                     compare()
         compare()
@@ -210,7 +210,7 @@ class Verification:
         return [update for update, standing in zip(updates, standings, strict=True) if standing is None]
 
     def _updates(self, wanted: Mapping[str, NewestRecord]) -> Iterator[Found]:
-        """The newest updates of these products, read from the topic once more."""
+        """The newest updates of these entities, read from the topic once more."""
         ranges: dict[int, tuple[int, int | None]] = {}
         for partition, offset in sorted(one.place for one in wanted.values()):
             first, _ = ranges.get(partition, (offset, None))
@@ -218,13 +218,13 @@ class Verification:
         with self.opened.read(self.opened.settings.topic, Offsets(ranges)) as reading:
             for message in watched(reading, "sending what is missing"):
                 for update in self._newest_in(message, wanted):
-                    yield Found(*wanted[update.product_id].place, update)
+                    yield Found(*wanted[update.entity_id].place, update)
 
     def _newest_in(self, message: Message, newest: Mapping[str, NewestRecord]) -> Iterator[Update]:
-        """Those updates of a record that are the newest of their products."""
+        """Those updates of a record that are the newest of their entities."""
         try:
             updates = updates_of(message, self.opened.task_settings.rules)
         except InvalidUpdateError:
             return
         place = (message.partition(), message.offset())
-        yield from (one for one in updates if one.product_id in newest and newest[one.product_id].place == place)
+        yield from (one for one in updates if one.entity_id in newest and newest[one.entity_id].place == place)

@@ -22,10 +22,10 @@ OTHER: Final = "the same version with another content: conflict or damage, `last
 
 @dataclass(slots=True)
 class Report:
-    """``lost``: not held though committed, ``reasons`` by product where there is more to say. After a repair: still.
+    """``lost``: not held though committed, ``reasons`` by entity where there is more to say. After a repair: still.
 
     ``in_flight``: not held and not committed yet. ``other_contents``: empty also where contents were not compared.
-    ``expired`` counts products that may have expired, ``apart`` those that do not compare, ``bridges`` the members of
+    ``expired`` counts entities that may have expired, ``apart`` those that do not compare, ``bridges`` the members of
     the group, if Kafka says it.
     """
 
@@ -51,7 +51,7 @@ class Report:
     @property
     def differences(self) -> Iterator[tuple[Missing, str]]:
         """Each difference and why it is there, as far as that is known."""
-        yield from ((one, self.reasons.get(one.product_id, LOST)) for one in self.lost)
+        yield from ((one, self.reasons.get(one.entity_id, LOST)) for one in self.lost)
         yield from ((one, OTHER) for one in self.other_contents)
 
 
@@ -80,7 +80,7 @@ def show(report: Report, *, as_json: bool) -> None:
 
 def _row(one: Missing, why: str) -> dict[str, Any]:
     return {
-        "product": one.product_id,
+        "product": one.entity_id,
         "held": None if one.held is None else str(one.held),
         "newest": str(one.newest.version),
         "partition": one.newest.partition,

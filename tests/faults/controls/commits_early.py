@@ -12,7 +12,7 @@ def sent_and_done(self: Window, entries: Sequence[InFlight], now: float) -> None
     sent(self, entries, now)
     for entry in entries:
         assert entry.update is not None
-        self.observe(entry.update.product_id, entry.update.version, now)
+        self.observe(entry.update.entity_id, entry.update.version, now)
 
 
 Window.sent = sent_and_done  # type: ignore[method-assign]

@@ -10,10 +10,10 @@ from tasks.lock.session import Session
 create_locks = Session.create_locks
 
 
-def steal_locks(self: Session, product_ids: Sequence[str]) -> IAsyncResult:
-    for product_id in product_ids:
-        self._client.delete_async(lock_path(self._root, product_id))  # done before what is sent after it
-    return create_locks(self, product_ids)
+def steal_locks(self: Session, entity_ids: Sequence[str]) -> IAsyncResult:
+    for entity_id in entity_ids:
+        self._client.delete_async(lock_path(self._root, entity_id))  # done before what is sent after it
+    return create_locks(self, entity_ids)
 
 
 Session.create_locks = steal_locks  # type: ignore[method-assign]

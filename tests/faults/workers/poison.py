@@ -20,9 +20,9 @@ _holds, _write = Cache.holds, Cache.write
 
 def _poison(updates: Sequence[Update]) -> None:
     for update in updates:
-        if update.product_id.startswith(KILLS):
+        if update.entity_id.startswith(KILLS):
             os.kill(os.getpid(), signal.SIGKILL)
-        if update.product_id.startswith(RAISES):
+        if update.entity_id.startswith(RAISES):
             raise RuntimeError("nobody foresaw this")
 
 
@@ -32,7 +32,7 @@ def _poisoned(cache: Cache, updates: Sequence[Update]) -> list[Standing]:
 
 
 def _poisoned_late(cache: Cache, writes: Sequence[Write]) -> list[Written]:
-    if any(write.update.product_id.startswith(KILLS_LATE) for write in writes):
+    if any(write.update.entity_id.startswith(KILLS_LATE) for write in writes):
         os.kill(os.getpid(), signal.SIGKILL)
     _poison([write.update for write in writes])  # a group may begin with the write
     return _write(cache, writes)

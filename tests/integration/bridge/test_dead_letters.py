@@ -18,7 +18,7 @@ from servers import Reachable
 from tests.kafka_helpers import Given, create_topic, produce, read
 from tests.waiting import DEADLINE_S, wait_until
 
-UPDATE = Update(product_id="42", version=Version(1_763_800_000_000_000, 7), data=b"1")
+UPDATE = Update(entity_id="42", version=Version(1_763_800_000_000_000, 7), data=b"1")
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def entries(count: int, *, first: int = 0) -> list[InFlight]:
     window.assign([3])
     for number in range(first, first + count):
         data = None if number % 10 == 9 else f'{{"name":"Größe {number}"}}'.encode()
-        update = Update(product_id=f"p/{number} 🦆", version=Version(10**15, number), data=data, deleted=data is None)
+        update = Update(entity_id=f"p/{number} 🦆", version=Version(10**15, number), data=data, deleted=data is None)
         window.add(3, number, [update], size=1, source=None)
     return window.unsent(count)
 
@@ -120,7 +120,7 @@ def test_another_bridge_has_other_nonces(enqueuer: Enqueuer, broker: Redis, raw:
 def test_updates_of_one_record_have_ids_of_their_own(enqueuer: Enqueuer, raw: redis.Redis) -> None:
     window = Window(Bounds(), Clocks())
     window.assign([0])
-    pair = [Update(product_id=name, version=Version(1, 1), data=b"1") for name in ("a", "b")]
+    pair = [Update(entity_id=name, version=Version(1, 1), data=b"1") for name in ("a", "b")]
     window.add(0, 12, pair, size=1, source=None)
     again, *_ = sent = window.unsent(10)
     enqueuer.send(sent)
@@ -173,7 +173,7 @@ def test_what_has_been_sent_before_is_alone_and_so_is_a_notice(batching: Enqueue
     again, notice, *fresh = entries(42)
     batching.send([again])
     again.sends = 1  # as the window notes it
-    notice.update = Update(product_id="notice", version=Version(1, 1), data=None)
+    notice.update = Update(entity_id="notice", version=Version(1, 1), data=None)
     raw.delete(QUEUE)
     batching.send([again, notice, *fresh])
     assert sorted(headers["id"] for headers, _ in messages(raw)) == [

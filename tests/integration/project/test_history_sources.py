@@ -181,7 +181,7 @@ from lastword.contract.record import Update
 from lastword.contract.version import Version
 cache = Cache.connect({own_redis.url(4)!r}, key_prefix={PREFIX!r})
 for sequence in (1, 2):
-    cache.write([Write(Update(product_id="a", version=Version(1000, sequence), data=b"1"), f"{{sequence:016x}}")])
+    cache.write([Write(Update(entity_id="a", version=Version(1000, sequence), data=b"1"), f"{{sequence:016x}}")])
     cache._client.run = lambda _: os.kill(os.getpid(), signal.SIGKILL)
 """
     environment = {"PATH": "/usr/bin:/bin", **recorder.environment(file)}

@@ -33,18 +33,18 @@ from tests.rows import Rows
 T_US = 1_763_800_000_000_000
 
 
-def plain(offset: int, data: object = "plain", *, product_id: str = "1", generation: int = 0) -> Update:
+def plain(offset: int, data: object = "plain", *, entity_id: str = "1", generation: int = 0) -> Update:
     version = Version.at(offset, generation)
-    return Update(product_id=product_id, version=version, data=json.dumps(data).encode(), time_us=T_US)
+    return Update(entity_id=entity_id, version=version, data=json.dumps(data).encode(), time_us=T_US)
 
 
 def gone(offset: int) -> Update:
-    return Update(product_id="1", version=Version.at(offset, 0), data=None, deleted=True, time_us=T_US)
+    return Update(entity_id="1", version=Version.at(offset, 0), data=None, deleted=True, time_us=T_US)
 
 
-def moved(offset: int, *, deleted: bool = False, product_id: str = "1") -> Update:
+def moved(offset: int, *, deleted: bool = False, entity_id: str = "1") -> Update:
     version = Version.at((APART, offset), 0)
-    return Update(product_id=product_id, version=version, data=None, deleted=deleted, time_us=T_US)
+    return Update(entity_id=entity_id, version=version, data=None, deleted=deleted, time_us=T_US)
 
 
 @pytest.fixture
@@ -147,8 +147,8 @@ def test_among_others_in_a_group(
     rows.put("1", T_US, None, "the row")
     assert driven.carry([moved(5)]) == [Outcome.LOADED]
     if look_first:
-        driven.carry([plain(0, product_id="p0")] * 600)
-    others = [plain(number, product_id=f"p{number}") for number in range(1, 40)]
+        driven.carry([plain(0, entity_id="p0")] * 600)
+    others = [plain(number, entity_id=f"p{number}") for number in range(1, 40)]
     rows.put("1", T_US, None, "another")
     answers = driven.carry([*others, plain(6), plain(2), *others])
     assert answers[39:41] == [Outcome.LOADED, Outcome.LOADED]
@@ -160,7 +160,7 @@ def test_among_others_in_a_group(
 def test_without_a_loader_only_what_is_apart_waits(cache: Cache, locks: Locks, rows: Rows) -> None:
     rows.put("1", T_US, None, "the row")
     refresh([moved(5)], cache, locks, Notices(Loader(rows.load, timeout_s=5)))
-    failed, applied = refresh([plain(6), plain(1, product_id="2")], cache, locks)
+    failed, applied = refresh([plain(6), plain(1, entity_id="2")], cache, locks)
     assert isinstance(failed, NoLoaderError)
     assert applied is Outcome.APPLIED
 

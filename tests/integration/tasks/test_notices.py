@@ -32,8 +32,8 @@ pytestmark = pytest.mark.core
 T_US = 1_763_800_000_000_000
 
 
-def notice(product_id: str, sequence: int = 1, *, at_us: int = T_US, numbered: bool = True) -> Update:
-    return Update(product_id=product_id, version=Version(at_us, sequence), data=None, numbered=numbered)
+def notice(entity_id: str, sequence: int = 1, *, at_us: int = T_US, numbered: bool = True) -> Update:
+    return Update(entity_id=entity_id, version=Version(at_us, sequence), data=None, numbered=numbered)
 
 
 @pytest.fixture

@@ -36,12 +36,12 @@ CALL_TIMEOUT_S = 0.5
 SLACK_S = 60.0  # what a call may take beyond its own bound, on a machine that is busy
 
 
-def live(product_id: str, sequence: int, data: bytes = b"1") -> Update:
-    return Update(product_id=product_id, version=Version(1_763_800_000_000_000, sequence), data=data)
+def live(entity_id: str, sequence: int, data: bytes = b"1") -> Update:
+    return Update(entity_id=entity_id, version=Version(1_763_800_000_000_000, sequence), data=data)
 
 
-def tombstone(product_id: str, sequence: int) -> Update:
-    return Update(product_id=product_id, version=Version(1_763_800_000_000_000, sequence), data=None, deleted=True)
+def tombstone(entity_id: str, sequence: int) -> Update:
+    return Update(entity_id=entity_id, version=Version(1_763_800_000_000_000, sequence), data=None, deleted=True)
 
 
 def kinds(answers: Sequence[Answer]) -> list[type[Answer]]:
@@ -166,7 +166,7 @@ def refresh_while_busy(
 ) -> Answer:
     """Refresh a product that ``holder`` has locked until the refresh waits for it."""
     with locks.acquire({}), ThreadPoolExecutor(1) as pool:  # the session is there, and can be watched
-        grant = holder.acquire({update.product_id: update.version})
+        grant = holder.acquire({update.entity_id: update.version})
         future = pool.submit(refresh, [update], cache, locks, lock_wait_s=300)
         try:
             wait_until(lambda: session_of(locks)._watches, what="the refresh waits for the lock")
@@ -254,7 +254,7 @@ def test_a_redis_that_falls_silent_under_the_locks_costs_neither_locks_nor_updat
         wait_until(lambda: lock_count(client, zookeeper_root) == 0, what="all locks released")
     # The writes that were not answered may have been run nevertheless.
     assert all_held(refresh(group, cache, locks))
-    assert cache.held(["a", "b"]) == {update.product_id: update.version for update in group}
+    assert cache.held(["a", "b"]) == {update.entity_id: update.version for update in group}
 
 
 def test_no_zookeeper_is_answered_in_time_for_each(cache: Cache, dead_locks: Locks) -> None:

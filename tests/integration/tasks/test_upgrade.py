@@ -27,7 +27,7 @@ BEFORE: dict[str, Any] = {
 
 GONE_BEFORE = {**BEFORE, "version": "1763800240139000-24001600", "deleted": True}
 NOW = Update(
-    product_id="42", version=Version.at((3_000_150, 24_001_200), 0), data=b'{"v": 2}', time_us=1_763_800_240_135_000
+    entity_id="42", version=Version.at((3_000_150, 24_001_200), 0), data=b'{"v": 2}', time_us=1_763_800_240_135_000
 )
 
 

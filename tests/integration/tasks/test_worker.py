@@ -41,9 +41,9 @@ def no_tracebacks(request: pytest.FixtureRequest, running: Running) -> Iterator[
 
 
 @contextmanager
-def locked(site: Site, product_id: str) -> Iterator[None]:
+def locked(site: Site, entity_id: str) -> Iterator[None]:
     """Hold the product's lock in another process's session."""
-    with site.other_locks() as locks, acquire_when_possible(locks, product_id):
+    with site.other_locks() as locks, acquire_when_possible(locks, entity_id):
         yield
 
 

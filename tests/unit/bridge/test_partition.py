@@ -26,7 +26,7 @@ class Record:
 
 
 def arrived(offset: int, version: Version | None = None) -> Arrived:
-    update = Update(product_id="7", version=version or Version.at(offset, 0), data=b"{}")
+    update = Update(entity_id="7", version=version or Version.at(offset, 0), data=b"{}")
     return Arrived(cast("Message", Record(offset)), 1, [update])
 
 
@@ -45,7 +45,7 @@ def test_a_source_whose_positions_begin_anew_stops_it_and_again_after_a_rewind()
     partition.begin("name")
 
     def commit(number: int, at_us: int) -> Arrived:
-        update = Update(product_id="7", version=Version.at((number, 9), 0), data=b"{}", time_us=at_us)
+        update = Update(entity_id="7", version=Version.at((number, 9), 0), data=b"{}", time_us=at_us)
         return Arrived(cast("Message", Record(1)), 1, [update])
 
     assert partition.follows(commit(100, 10))

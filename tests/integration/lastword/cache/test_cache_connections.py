@@ -24,8 +24,8 @@ USERS = (
 )
 
 
-def write(product_id: str = "42") -> Write:
-    return Write(Update(product_id=product_id, version=Version(1, 1), data=b"1"), "")
+def write(entity_id: str = "42") -> Write:
+    return Write(Update(entity_id=entity_id, version=Version(1, 1), data=b"1"), "")
 
 
 @pytest.fixture(scope="module")

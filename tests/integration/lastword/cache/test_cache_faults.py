@@ -38,8 +38,8 @@ os._exit(min(wrong, 99))
 """
 
 
-def live(sequence: int, *, product_id: str = "42", data: bytes = b"1") -> Write:
-    return Write(Update(product_id=product_id, version=Version(1, sequence), data=data), "00000001000000a9")
+def live(sequence: int, *, entity_id: str = "42", data: bytes = b"1") -> Write:
+    return Write(Update(entity_id=entity_id, version=Version(1, sequence), data=data), "00000001000000a9")
 
 
 @pytest.fixture(scope="module", params=PROGRAMS)
@@ -88,7 +88,7 @@ def too_few_replicas(raw: redis.Redis) -> Iterator[None]:
     [(out_of_memory, "OutOfMemory|OOM"), (read_only, "ReadOnly|READONLY"), (too_few_replicas, "NOREPLICAS")],
 )
 @pytest.mark.parametrize(
-    "late", [live(2), Write(Update(product_id="42", version=Version(1, 2), data=None, deleted=True), "")]
+    "late", [live(2), Write(Update(entity_id="42", version=Version(1, 2), data=None, deleted=True), "")]
 )
 def test_a_server_that_refuses_writes_loses_nothing(
     *,
@@ -130,14 +130,14 @@ def test_an_error_of_one_write_leaves_the_answers_of_the_others(
     )
     cache = Cache.connect(f"redis://some-keys:s3cret@{redis_server.address}", key_prefix=key_prefix)
 
-    first, refused, last = cache.write([live(1, product_id=name) for name in ("ok-1", "forbidden", "ok-2")])
+    first, refused, last = cache.write([live(1, entity_id=name) for name in ("ok-1", "forbidden", "ok-2")])
 
     assert [first, last] == [Outcome.APPLIED, Outcome.APPLIED]
     assert isinstance(refused, CacheUnavailableError)
     assert "NoPermission" in str(refused)
     with pytest.raises(CacheUnavailableError, match="NoPermission"):
         cache.held(["ok-1", "forbidden"])
-    unread, absent = cache.holds([live(1, product_id=name).update for name in ("forbidden", "ok-3")])
+    unread, absent = cache.holds([live(1, entity_id=name).update for name in ("forbidden", "ok-3")])
     assert isinstance(unread, CacheUnavailableError)
     assert absent is None
     look = cache.poll(["forbidden", "ok-1"], [])
@@ -205,7 +205,7 @@ def test_the_script_is_loaded_again_after_a_flush(cache: Cache, raw: redis.Redis
 def test_a_flush_in_the_middle_of_a_call_resends_only_what_was_not_run(
     cache: Cache, raw: redis.Redis, key_prefix: str
 ) -> None:
-    writes = [live(1, product_id=str(n), data=b"x" * 300) for n in range(4_000)]
+    writes = [live(1, entity_id=str(n), data=b"x" * 300) for n in range(4_000)]
 
     def flushed_in_the_middle() -> bool:
         for key in raw.scan_iter(f"{key_prefix}*", count=10_000):
@@ -222,7 +222,7 @@ def test_a_flush_in_the_middle_of_a_call_resends_only_what_was_not_run(
         not_run = int(raw.info("errorstats").get("errorstat_NOSCRIPT", {}).get("count", 0))
         return 0 < not_run < len(writes)
 
-    cache.write([live(1, product_id="loads the script")])
+    cache.write([live(1, entity_id="loads the script")])
     wait_until(flushed_in_the_middle, what="a flush while the pipeline was running")
 
 
@@ -302,7 +302,7 @@ def test_a_restarted_server_is_used_at_once(cache: Cache, redis_server: Redis) -
 
 
 def test_one_cache_on_both_sides_of_a_fork(cache: Cache, redis_server: Redis, key_prefix: str) -> None:
-    cache.write([live(1, product_id=name) for name in ("parent", "child")])
+    cache.write([live(1, entity_id=name) for name in ("parent", "child")])
 
     forked = subprocess.run([sys.executable, "-c", FORKING, redis_server.url(), key_prefix], timeout=60, check=False)
 
@@ -313,7 +313,7 @@ def test_one_cache_in_many_threads(cache: Cache) -> None:
     answers: dict[int, list[object]] = {}
 
     def write(thread: int) -> None:
-        answers[thread] = [cache.write([live(n, product_id=str(thread))])[0] for n in range(200)]
+        answers[thread] = [cache.write([live(n, entity_id=str(thread))])[0] for n in range(200)]
 
     threads = [threading.Thread(target=write, args=(thread,)) for thread in range(8)]
     for thread in threads:

@@ -22,8 +22,8 @@ from tests.redis_forms import PROGRAMS, need
 from tests.waiting import wait_until
 
 
-def live(sequence: int, product_id: str = "42") -> Write:
-    return Write(Update(product_id=product_id, version=Version(1, sequence), data=b"1"), "00000001000000a9")
+def live(sequence: int, entity_id: str = "42") -> Write:
+    return Write(Update(entity_id=entity_id, version=Version(1, sequence), data=b"1"), "00000001000000a9")
 
 
 @pytest.fixture(params=PROGRAMS)

@@ -130,7 +130,7 @@ def test_one_whose_task_always_gets_lost_is_given_up_after_the_others(site: Site
     # Its lock is somebody else's all the time: the task is retried again and again.
     with site.other_locks() as locks, celery_worker(site.env, "-P", "threads", "-c", "8"):
         update = live("p7", 7)
-        locks.acquire({update.product_id: update.version})
+        locks.acquire({update.entity_id: update.version})
         one = repair(site, deadline_s=4.0, floor_s=0.3)
         one.apply(found(300))
 

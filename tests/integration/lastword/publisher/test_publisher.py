@@ -40,8 +40,8 @@ def publisher(kafka: Reachable, topic: str, **properties: str | int) -> Publishe
     return Publisher({"bootstrap.servers": kafka.address, **given}, topic)
 
 
-def change(number: int, product_id: str | int = 42) -> Change:
-    return Change(product_id=product_id, updated_at=AT, sequence=number, data={"number": number})
+def change(number: int, entity_id: str | int = 42) -> Change:
+    return Change(product_id=entity_id, updated_at=AT, sequence=number, data={"number": number})
 
 
 # What arrives.
@@ -109,7 +109,7 @@ def test_a_change_arrives_as_the_contract_wants_it(kafka_server: Reachable, topi
             key=record.key(), value=record.value(), headers=(), offset=5, timestamp_ms=None, rules=rules
         )
     )
-    assert {update.product_id for update in (first, second, third, fourth)} == {"42"}
+    assert {update.entity_id for update in (first, second, third, fourth)} == {"42"}
     assert first.version == Version(1_793_610_000_752_001, 7)
     assert json.loads(first.data or b"") == {"price": "8.90", "sizes": [1, None]}
     assert (second.data, second.version.sequence) == (b"null", 5)

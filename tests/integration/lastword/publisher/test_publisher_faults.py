@@ -40,8 +40,8 @@ class Failed:
         self.threads.add(threading.current_thread().name)
 
 
-def change(number: int, product_id: int = 42) -> Change:
-    return Change(product_id=product_id, updated_at=1_763_800_000_000, sequence=number, data=number)
+def change(number: int, entity_id: int = 42) -> Change:
+    return Change(product_id=entity_id, updated_at=1_763_800_000_000, sequence=number, data=number)
 
 
 def sequences(kafka: Kafka, topic: str, count: int) -> list[int]:

@@ -28,8 +28,8 @@ def test_a_granted_lock_is_one_ephemeral_znode_and_its_token_is_its_czxid(
         with locks.acquire({"a": V, "b": V}) as grant:
             grant.check()
             assert list(grant.busy) == []
-            for product_id, token in grant.tokens.items():
-                stat = lock_stat(client, zookeeper_root, product_id)
+            for entity_id, token in grant.tokens.items():
+                stat = lock_stat(client, zookeeper_root, entity_id)
                 assert stat is not None
                 assert token == f"{stat.czxid:016x}"
                 assert stat.ephemeralOwner == session_of(locks)._client.client_id[0]
@@ -99,9 +99,9 @@ def test_the_ids_that_fuzzers_like_are_lockable_and_distinct(zookeeper_server: R
             assert list(grant.tokens) == FUZZ
             assert len(set(grant.tokens.values())) == 1, "not all of them in the same multi"
             assert sorted(others.acquire(dict.fromkeys(FUZZ, V)).busy) == sorted(FUZZ)
-        for product_id in FUZZ:
-            assert others.wait(product_id, 10)
-            with others.acquire({product_id: V}) as grant:
+        for entity_id in FUZZ:
+            assert others.wait(entity_id, 10)
+            with others.acquire({entity_id: V}) as grant:
                 assert grant.busy == []
 
 

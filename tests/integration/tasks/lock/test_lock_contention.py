@@ -29,35 +29,35 @@ class OverlapError(Exception):
     """Two were in the critical section at the same time."""
 
 
-def _critical_section(directory: Path, product_id: str, entry: str) -> None:
+def _critical_section(directory: Path, entity_id: str, entry: str) -> None:
     """Fails when somebody else is in it; leaves ``entry`` in the order of entering."""
-    inside = directory / f"{product_id}.inside"
+    inside = directory / f"{entity_id}.inside"
     try:
         os.close(os.open(inside, os.O_CREAT | os.O_EXCL))
     except FileExistsError:
-        raise OverlapError(product_id) from None
-    with (directory / f"{product_id}.log").open("a", encoding="utf-8") as log:
+        raise OverlapError(entity_id) from None
+    with (directory / f"{entity_id}.log").open("a", encoding="utf-8") as log:
         log.write(entry + "\n")
     inside.unlink()
 
 
-def _one_thread(locks: Locks, directory: Path, product_id: str) -> None:
+def _one_thread(locks: Locks, directory: Path, entity_id: str) -> None:
     done = 0
     end = time.monotonic() + 180
     while done < SECTIONS:
         assert time.monotonic() < end, f"only {done} sections"
-        with locks.acquire({product_id: V}, wait_s=1.0) as grant:
-            if product_id in grant.tokens:
+        with locks.acquire({entity_id: V}, wait_s=1.0) as grant:
+            if entity_id in grant.tokens:
                 grant.check()
-                _critical_section(directory, product_id, grant.tokens[product_id])
+                _critical_section(directory, entity_id, grant.tokens[entity_id])
                 done += 1
         if grant.busy:
-            locks.wait(product_id, 1.0)
+            locks.wait(entity_id, 1.0)
 
 
-def _one_process(address: str, root: str, directory: Path, product_id: str) -> None:
+def _one_process(address: str, root: str, directory: Path, entity_id: str) -> None:
     with open_locks(address, root, session_timeout_s=20) as locks, ThreadPoolExecutor(THREADS) as pool:
-        for future in [pool.submit(_one_thread, locks, directory, product_id) for _ in range(THREADS)]:
+        for future in [pool.submit(_one_thread, locks, directory, entity_id) for _ in range(THREADS)]:
             future.result()
 
 
@@ -86,9 +86,9 @@ def _random_groups(address: str, root: str, directory: Path, seed: int) -> int:
             # On a busy machine a session may be lost, as anywhere: what is held by it is not used any more.
             with contextlib.suppress(SessionLostError, LockExpiredError), locks.acquire(wanted) as grant:
                 assert sorted([*grant.tokens, *grant.busy]) == sorted(wanted)
-                for product_id, token in grant.tokens.items():
+                for entity_id, token in grant.tokens.items():
                     grant.check()
-                    _critical_section(directory, product_id, token)
+                    _critical_section(directory, entity_id, token)
                     entered += 1
     return entered
 
@@ -116,8 +116,8 @@ def test_groups_of_threads_that_share_a_session_neither_deadlock_nor_overlap(
         for _ in range(15):
             wanted = dict.fromkeys(map(str, draw.sample(range(60), draw.randint(1, 30))), V)
             with locks.acquire(wanted) as grant:
-                for product_id, token in grant.tokens.items():
-                    _critical_section(tmp_path, product_id, token)
+                for entity_id, token in grant.tokens.items():
+                    _critical_section(tmp_path, entity_id, token)
 
     with open_locks(zookeeper_server.address, zookeeper_root) as locks, ThreadPoolExecutor(8) as pool:
         for future in [pool.submit(groups, seed) for seed in range(8)]:

@@ -52,8 +52,8 @@ def acls(client: KazooClient, path: str) -> list[ACL]:
     return found
 
 
-def shard_of(root: str, product_id: str) -> str:
-    return lock_path(root, product_id).rpartition("/")[0]
+def shard_of(root: str, entity_id: str) -> str:
+    return lock_path(root, entity_id).rpartition("/")[0]
 
 
 # With it, nobody else can.

@@ -7,7 +7,7 @@ from tests.windows import change, offer, offsets, opened, send_all
 
 
 def notice(product: str, number: int) -> Update:
-    return Update(product_id=product, version=Version(number, 0), data=None)
+    return Update(entity_id=product, version=Version(number, 0), data=None)
 
 
 def sent_offsets(window: Window, now: float = 0.0) -> list[int]:

@@ -34,7 +34,7 @@ class Simulation:
     def publish(self, products: Iterable[str]) -> None:
         for product in products:
             self._offset += 1
-            self.topic.append(Update(product_id=product, version=Version(self._offset, 0), data=b"{}"))
+            self.topic.append(Update(entity_id=product, version=Version(self._offset, 0), data=b"{}"))
 
     def kill_workers(self) -> None:
         """What they had fetched goes with them."""
@@ -56,7 +56,7 @@ class Simulation:
     def waiting(self) -> int:
         """How many updates that can arrive have not."""
         in_flight = [e.update for e in self.window.in_flight() if e.update]
-        return sum(not update.product_id.startswith("never") for update in (*in_flight, *self.topic))
+        return sum(not update.entity_id.startswith("never") for update in (*in_flight, *self.topic))
 
     def step(self) -> None:
         self._bridge()
@@ -64,7 +64,7 @@ class Simulation:
         if self.alive:
             self._work()
         due = self.window.due(self.now, 1_000)
-        for product in {e.update.product_id for e in due if e.update}:
+        for product in {e.update.entity_id for e in due if e.update}:
             if product in self._cache:
                 self.window.observe(product, self._cache[product], self.now)
         self.window.polled(due, self.now)
@@ -79,7 +79,7 @@ class Simulation:
         for entry in entries:
             assert entry.update is not None
             self.broker.append(entry.update)
-            self.sends[entry.update.product_id] += 1
+            self.sends[entry.update.entity_id] += 1
 
     def _work(self) -> None:
         for _ in range(self._tasks_per_step):
@@ -87,8 +87,8 @@ class Simulation:
                 self.workers.append(self.broker.popleft())
             if self.workers:
                 task = self.workers.popleft()
-                if not task.product_id.startswith("never"):
-                    self._cache[task.product_id] = max(task.version, self._cache.get(task.product_id, task.version))
+                if not task.entity_id.startswith("never"):
+                    self._cache[task.entity_id] = max(task.version, self._cache.get(task.entity_id, task.version))
 
 
 def names(prefix: str, count: int) -> list[str]:

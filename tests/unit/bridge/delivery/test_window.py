@@ -16,7 +16,7 @@ def test_updates_are_sent_in_order_until_they_are_said_to_be() -> None:
     window = opened()
     for offset, product in enumerate("bca"):
         offer(window, 0, offset, change(product))
-    assert [e.update.product_id for e in window.unsent(2) if e.update] == ["b", "c"]
+    assert [e.update.entity_id for e in window.unsent(2) if e.update] == ["b", "c"]
     window.sent(window.unsent(2), 0.0)
     assert [e.record.offset for e in window.unsent(9)] == [2]
 
@@ -57,7 +57,7 @@ def test_several_updates_of_a_record_are_confirmed_one_by_one() -> None:
 def test_of_several_updates_of_one_product_in_a_record_the_last_counts() -> None:
     window = opened()
     offer(window, 0, 0, change("a", 9), change("b"), change("a", 2))
-    assert {e.update.product_id: e.update.version for e in window.unsent(9) if e.update} == {
+    assert {e.update.entity_id: e.update.version for e in window.unsent(9) if e.update} == {
         "a": Version(2, 0),
         "b": Version(1, 0),
     }
@@ -222,7 +222,7 @@ def test_commit_points_of_some_partitions_leave_those_of_the_others() -> None:
 
 def in_partition(offset: int, *, asks: bool = False) -> Update:
     version = Version.at((APART, offset) if asks else offset, 0)
-    return Update(product_id="a", version=version, data=None if asks else b"{}")
+    return Update(entity_id="a", version=version, data=None if asks else b"{}")
 
 
 def test_what_is_held_of_a_product_that_is_apart_confirms_nothing() -> None:

@@ -24,7 +24,7 @@ class Broker:
     def send(self, entries: Sequence[InFlight]) -> None:
         if self.away:
             raise EnqueueError("it is away")
-        self.taken += [entry.update.product_id for entry in entries if entry.update]
+        self.taken += [entry.update.entity_id for entry in entries if entry.update]
 
 
 def test_what_a_broker_did_not_take_for_sure_goes_once_it_takes_it() -> None:

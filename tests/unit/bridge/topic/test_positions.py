@@ -12,7 +12,7 @@ LATER = 10 + 60_000_001
 
 
 def update(position: Position, time_us: int, *, generation: int = 0) -> Update:
-    return Update(product_id="42", version=Version.at(position, generation), data=b"1", time_us=time_us)
+    return Update(entity_id="42", version=Version.at(position, generation), data=b"1", time_us=time_us)
 
 
 def test_commits_in_their_order_follow_though_their_changes_do_not() -> None:
@@ -51,7 +51,7 @@ def test_a_snapshot_of_a_restored_database_stops_it_too(read: Update) -> None:
         pytest.param(update((COMMIT - 5, 112_000_000), 10 + 60_000_000), id="committed at nearly the same time"),
         pytest.param(update((COMMIT - 5, 0), LATER), id="read"),
         pytest.param(update(7, LATER), id="an offset"),
-        pytest.param(Update(product_id="42", version=Version(99, 7), data=b"1"), id="a time"),
+        pytest.param(Update(entity_id="42", version=Version(99, 7), data=b"1"), id="a time"),
         pytest.param(update((5, 113), LATER, generation=1), id="a new generation"),
     ],
 )

@@ -8,7 +8,7 @@ from lastword.contract.version import Version
 
 
 def by_offset(offset: int, generation: int = 0) -> Update:
-    return Update(product_id="7", version=Version.at(offset, generation), data=b"{}")
+    return Update(entity_id="7", version=Version.at(offset, generation), data=b"{}")
 
 
 def why(update: Update, offset: int, timestamp_ms: int = 1_000, *, least: int = 1) -> str:
@@ -27,7 +27,7 @@ def test_a_record_of_an_earlier_generation_than_the_topic_may_not_be_taken_in() 
     ids=["by time", "by a source's commit", "of a letter that was sent back"],
 )
 def test_versions_that_are_no_offsets_of_this_topic_pass(version: Version) -> None:
-    assert not why(Update(product_id="7", version=version, data=b"{}"), 4)
+    assert not why(Update(entity_id="7", version=version, data=b"{}"), 4)
 
 
 def test_the_reason_names_the_time() -> None:

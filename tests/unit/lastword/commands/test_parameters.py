@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from lastword.commands.parameters import JSON_ID, PLACE, PRODUCT_ID, RANGE, TIME, Place, Range, parse_time
+from lastword.commands.parameters import ENTITY_ID, JSON_ID, PLACE, RANGE, TIME, Place, Range, parse_time
 
 NOW_S = 1_800_000_000.5
 
@@ -64,8 +64,8 @@ def test_another_range_is_refused(text: str, complaint: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["42", "a b", "ä" * 256])
-def test_a_product_id_is_any_text_that_a_record_can_have(text: str) -> None:
-    assert PRODUCT_ID(text) == text
+def test_a_entity_id_is_any_text_that_a_record_can_have(text: str) -> None:
+    assert ENTITY_ID(text) == text
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_product_id_is_any_text_that_a_record_can_have(text: str) -> None:
         ('"\\\\x00"', r"\x00"),
     ],
 )
-def test_a_product_id_in_json_is_any_that_a_record_can_have(text: str, named: str) -> None:
+def test_a_entity_id_in_json_is_any_that_a_record_can_have(text: str, named: str) -> None:
     assert JSON_ID(text) == named
 
 
@@ -97,7 +97,7 @@ def test_a_product_id_in_json_is_any_that_a_record_can_have(text: str, named: st
         ('{"id": 1}', 'like "a.u0000b", or an integer'),
     ],
 )
-def test_another_product_id_in_json_is_refused(text: str, complaint: str) -> None:
+def test_another_entity_id_in_json_is_refused(text: str, complaint: str) -> None:
     with pytest.raises(click.BadParameter, match=complaint) as raised:
         JSON_ID(text)
     assert str(raised.value).isprintable()
@@ -107,6 +107,6 @@ def test_another_product_id_in_json_is_refused(text: str, complaint: str) -> Non
     ("text", "complaint"),
     [("", "has 0 bytes"), ("x" * 513, "has 513 bytes in UTF-8: 1 to 512 are allowed"), ("\udcff", "is not UTF-8")],
 )
-def test_another_product_id_is_refused(text: str, complaint: str) -> None:
+def test_another_entity_id_is_refused(text: str, complaint: str) -> None:
     with pytest.raises(click.BadParameter, match=complaint):
-        PRODUCT_ID(text)
+        ENTITY_ID(text)

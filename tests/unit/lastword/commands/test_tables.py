@@ -30,11 +30,11 @@ def test_the_names_and_addresses_of_servers_are_whole(capsys: pytest.CaptureFixt
     assert "…" not in table
 
 
-def letter(product_id: str, reason: str) -> Row:
+def letter(entity_id: str, reason: str) -> Row:
     return Row(
         id="12:1234567",
         at="2026-11-24T02:55:10.123456Z",
-        product_id=product_id,
+        product_id=entity_id,
         version="1763800000000123-1234567",
         topic="t",
         record="12:1234567",

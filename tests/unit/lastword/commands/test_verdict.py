@@ -9,9 +9,9 @@ import pytest
 from lastword.cache.cache import Failure
 from lastword.cache.flow_note import FlowNote
 from lastword.cache.held import Held
+from lastword.commands.inspecting.entity_search import Findings, Sighting
 from lastword.commands.inspecting.facts import Facts
 from lastword.commands.inspecting.inspect_report import show
-from lastword.commands.inspecting.product_search import Findings, Sighting
 from lastword.commands.inspecting.verdict import Code, judge
 from lastword.commands.parameters import Place
 from lastword.commands.replaying.letter import StoredLetter

@@ -9,8 +9,8 @@ from lastword.commands.verifying.verify_report import Report, show
 from lastword.contract.version import Version
 
 
-def missing(product_id: str, held: int | None = None) -> Missing:
-    return Missing(product_id, None if held is None else Version(held, 0), NewestRecord(Version(9, 1), 3, 812, 0))
+def missing(entity_id: str, held: int | None = None) -> Missing:
+    return Missing(entity_id, None if held is None else Version(held, 0), NewestRecord(Version(9, 1), 3, 812, 0))
 
 
 def report(**given: object) -> Report:

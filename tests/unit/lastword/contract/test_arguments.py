@@ -12,7 +12,7 @@ from lastword.contract.record import Update
 from lastword.contract.task import Arguments, Send, UnknownFormatError, decode, decode_batch, encode, encode_batch
 from lastword.contract.version import Version
 
-UPDATE = Update(product_id="42", version=Version(1763800000000123, 7), data=b'{"price": 1}')
+UPDATE = Update(entity_id="42", version=Version(1763800000000123, 7), data=b'{"price": 1}')
 ARGUMENTS = Arguments(update=UPDATE, nonce="abc-1", first_sent=1763800000.25, not_after=1763800600.25)
 BODY: dict[str, Any] = {
     "id": "42",
@@ -50,7 +50,7 @@ def test_the_format_says_where_a_task_belongs() -> None:
 
 
 def test_the_format_of_a_marked_tombstone() -> None:
-    gone = Update(product_id="42", version=UPDATE.version, data=None, deleted=True)
+    gone = Update(entity_id="42", version=UPDATE.version, data=None, deleted=True)
     encoded = encode(Arguments(update=gone, nonce="abc-1", first_sent=1.5, not_after=2.5, marked=True))
     assert through_the_broker(encoded) == [
         1,
@@ -69,15 +69,15 @@ def test_the_format_of_a_marked_tombstone() -> None:
 @pytest.mark.parametrize(
     "update",
     [
-        Update(product_id="é/ \U0001f3a7", version=Version(0, 0), data='"\u0000\u2028 \U0001f3a7"'.encode()),
-        Update(product_id="1", version=Version(2**53 - 1, 2**53 - 1), data=b' { "kept" :1.0e0}\n'),
-        Update(product_id="1", version=Version(1, 2), data=b'{"__type__": "datetime", "__value__": "no"}'),
-        Update(product_id="1", version=Version(1, 2), data=b"null"),
-        Update(product_id="1", version=Version(1, 2), data=None),
-        Update(product_id="1", version=Version(1, 2), data=None, numbered=True),
-        Update(product_id="1", version=Version(1, 2), data=None, deleted=True),
-        Update(product_id="1", version=Version.at((3, 2), 1), data=b"1", time_us=1),
-        Update(product_id="x" * 512, version=Version(1, 2), data=b"[]"),
+        Update(entity_id="é/ \U0001f3a7", version=Version(0, 0), data='"\u0000\u2028 \U0001f3a7"'.encode()),
+        Update(entity_id="1", version=Version(2**53 - 1, 2**53 - 1), data=b' { "kept" :1.0e0}\n'),
+        Update(entity_id="1", version=Version(1, 2), data=b'{"__type__": "datetime", "__value__": "no"}'),
+        Update(entity_id="1", version=Version(1, 2), data=b"null"),
+        Update(entity_id="1", version=Version(1, 2), data=None),
+        Update(entity_id="1", version=Version(1, 2), data=None, numbered=True),
+        Update(entity_id="1", version=Version(1, 2), data=None, deleted=True),
+        Update(entity_id="1", version=Version.at((3, 2), 1), data=b"1", time_us=1),
+        Update(entity_id="x" * 512, version=Version(1, 2), data=b"[]"),
     ],
 )
 def test_an_update_arrives_as_it_was_sent(update: Update) -> None:
@@ -88,7 +88,7 @@ def test_an_update_arrives_as_it_was_sent(update: Update) -> None:
 def test_what_a_later_release_adds_is_ignored_and_what_has_a_default_may_be_missing() -> None:
     short = {name: BODY[name] for name in ("id", "version", "nonce", "first_sent", "not_after")}
     found = decode(1, {**short, "added": [1]})
-    assert found.update == Update(product_id="42", version=UPDATE.version, data=None)
+    assert found.update == Update(entity_id="42", version=UPDATE.version, data=None)
     assert not found.marked
 
 
@@ -149,8 +149,8 @@ BATCH: dict[str, Any] = {
         ["products:3:14", "44", "4503599627370496-9", "1", False, 1763800000000125],
     ],
 }
-GONE = Update(product_id="43", version=Version(1763800000000124, 0), data=None, deleted=True)
-PLACED = Update(product_id="44", version=Version.at(9, 0), data=b"1", time_us=1763800000000125)
+GONE = Update(entity_id="43", version=Version(1763800000000124, 0), data=None, deleted=True)
+PLACED = Update(entity_id="44", version=Version.at(9, 0), data=b"1", time_us=1763800000000125)
 SENDS = [
     Send("products:3:12", ARGUMENTS),
     Send("products:3:13", Arguments(update=GONE, nonce="abc-1", first_sent=1763800000.25, not_after=1763800600.25)),

@@ -27,8 +27,8 @@ def _reason(value: bytes | None, key: bytes | None = b"42", rules: Rules = DEFAU
     return reason
 
 
-def _named(product_id: str) -> bytes:
-    return f'{{"product_id": {product_id}, {REST}}}'.encode()
+def _named(entity_id: str) -> bytes:
+    return f'{{"product_id": {entity_id}, {REST}}}'.encode()
 
 
 def _with_data(data: str) -> bytes:
@@ -40,7 +40,7 @@ NAMELESS = f"{{{REST}}}".encode()
 
 def test_an_update() -> None:
     update = _decode(_named('"42"'))
-    assert update == Update(product_id="42", version=VERSION, data=b'{"stock": 1}', deleted=False)
+    assert update == Update(entity_id="42", version=VERSION, data=b'{"stock": 1}', deleted=False)
     assert update.kind is Kind.UPDATE
 
 
@@ -83,7 +83,7 @@ def test_data_is_kept_byte_for_byte(data: str) -> None:
 def test_a_notice_is_valid_only_where_a_loader_is_configured(rest: str) -> None:
     value = f'{{"updated_at": 1763800000000, "sequence": 5{rest}}}'.encode()
     notice = _decode(value, rules=Rules(notices=True))
-    assert notice == Update(product_id="42", version=VERSION, data=None, deleted=False, numbered=True)
+    assert notice == Update(entity_id="42", version=VERSION, data=None, deleted=False, numbered=True)
     assert notice.kind is Kind.NOTICE
     assert "valid only where a loader is configured" in _reason(value)
 
@@ -106,7 +106,7 @@ def test_a_notice_without_a_sequence_has_the_offset_and_says_that_it_is_not_its_
 @pytest.mark.parametrize("rules", [Rules(), Rules(notices=True)])
 def test_tombstones(value: bytes | None, rules: Rules) -> None:
     tombstone = _decode(value, rules=rules)
-    assert tombstone == Update(product_id="42", version=VERSION, data=None, deleted=True)
+    assert tombstone == Update(entity_id="42", version=VERSION, data=None, deleted=True)
     assert tombstone.kind is Kind.TOMBSTONE
 
 

@@ -27,12 +27,12 @@ def _reason(value: bytes | None, key: bytes | None = b"42", rules: Rules = DEFAU
     return reason
 
 
-def _named(product_id: str) -> bytes:
-    return f'{{"product_id": {product_id}, {REST}}}'.encode()
+def _named(entity_id: str) -> bytes:
+    return f'{{"product_id": {entity_id}, {REST}}}'.encode()
 
 
 @pytest.mark.parametrize(
-    ("spelled", "product_id"),
+    ("spelled", "entity_id"),
     [
         ('"42"', "42"),
         ("42", "42"),
@@ -51,10 +51,10 @@ def _named(product_id: str) -> bytes:
         ('"null"', "null"),
     ],
 )
-def test_product_ids(spelled: str, product_id: str) -> None:
-    assert _decode(_named(spelled), key=None).product_id == product_id
-    assert _decode(_named(spelled), key=product_id.encode()).product_id == product_id
-    assert _decode(NAMELESS, key=product_id.encode()).product_id == product_id
+def test_entity_ids(spelled: str, entity_id: str) -> None:
+    assert _decode(_named(spelled), key=None).entity_id == entity_id
+    assert _decode(_named(spelled), key=entity_id.encode()).entity_id == entity_id
+    assert _decode(NAMELESS, key=entity_id.encode()).entity_id == entity_id
 
 
 @pytest.mark.parametrize(
@@ -74,12 +74,12 @@ def test_product_ids(spelled: str, product_id: str) -> None:
         (r'"\ud800"', "half of a surrogate pair"),
     ],
 )
-def test_unusable_product_ids(spelled: str, reason: str) -> None:
+def test_unusable_entity_ids(spelled: str, reason: str) -> None:
     assert reason in _reason(_named(spelled), key=None)
 
 
 @pytest.mark.parametrize(
-    ("form", "key", "product_id"),
+    ("form", "key", "entity_id"),
     [
         (KeyForm.TEXT, b"42", "42"),
         (KeyForm.TEXT, b'"42"', '"42"'),
@@ -94,10 +94,10 @@ def test_unusable_product_ids(spelled: str, reason: str) -> None:
         (KeyForm.INT64, b"\x80" + bytes(7), "-9223372036854775808"),
     ],
 )
-def test_keys(form: KeyForm, key: bytes, product_id: str) -> None:
+def test_keys(form: KeyForm, key: bytes, entity_id: str) -> None:
     rules = Rules(key_form=form)
-    assert _decode(NAMELESS, key=key, rules=rules).product_id == product_id
-    assert _decode(None, key=key, rules=rules).product_id == product_id
+    assert _decode(NAMELESS, key=key, rules=rules).entity_id == entity_id
+    assert _decode(None, key=key, rules=rules).entity_id == entity_id
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_unusable_keys(form: KeyForm, key: bytes, reason: str) -> None:
 def test_the_key_must_agree() -> None:
     assert "the key names product '42', but product_id is '43': they must agree" in _reason(_named('"43"'))
     assert "they must agree" in _reason(_named('"042"'))
-    assert _decode(_named("42"), key=b"42").product_id == "42"
+    assert _decode(_named("42"), key=b"42").entity_id == "42"
 
 
 @pytest.mark.parametrize("value", [NAMELESS, None, b'{"product_id": null, ' + NAMELESS[1:]])
@@ -144,13 +144,13 @@ def test_somebody_must_name_the_product(value: bytes | None) -> None:
 
 
 def test_null_counts_as_absent() -> None:
-    assert _decode(_named("null")).product_id == "42"
+    assert _decode(_named("null")).entity_id == "42"
     assert _decode(_named("42, " + '"deleted": null')).kind is Kind.UPDATE
-    assert _decode(_named("42"), key=b"null", rules=Rules(key_form=KeyForm.JSON)).product_id == "42"
+    assert _decode(_named("42"), key=b"null", rules=Rules(key_form=KeyForm.JSON)).entity_id == "42"
 
 
 @pytest.mark.parametrize("key", [None, b"", b"43", b"\xff", b"x" * 1000])
 def test_ignored_keys_are_not_looked_at(key: bytes | None) -> None:
-    assert _decode(_named('"42"'), key=key, rules=IGNORING_KEYS).product_id == "42"
+    assert _decode(_named('"42"'), key=key, rules=IGNORING_KEYS).entity_id == "42"
     for value in (NAMELESS, None):
         assert "a setting says that keys are ignored" in _reason(value, key=key, rules=IGNORING_KEYS)

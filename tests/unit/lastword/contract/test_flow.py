@@ -86,7 +86,7 @@ def test_any_prefix_has_a_name_that_a_queue_can_have(one: str, other: str) -> No
 def test_what_is_shown_of_a_task_names_its_flow_unless_it_is_long_or_the_default() -> None:
     def told(flow: str) -> str:
         to = Destination(flow, "x:")
-        update = Update(product_id="T-1", version=Version(2, 3), data=b"1")
+        update = Update(entity_id="T-1", version=Version(2, 3), data=b"1")
         return shown(Arguments(update=update, nonce="n", first_sent=1, not_after=2, to=to))
 
     assert told("stock") == "('T-1', 2-3, flow stock)"

@@ -10,7 +10,7 @@ import pytest
 from lastword.contract.change import Change
 from lastword.contract.record import VERSION_HEADER, InvalidUpdateError, Rules, Update
 from lastword.contract.version import Position, Version
-from lastword.formats.decoding import decode, decoder_of, products_named
+from lastword.formats.decoding import decode, decoder_of, entities_named
 from lastword.formats.record import Record
 from lastword.settings.shared import SettingsError
 
@@ -127,19 +127,19 @@ def reason(format_: str, given: Record, *, id_field: str = "id") -> str:
     return str(raised.value)
 
 
-def update(product_id: str, time_us: int, sequence: int, data: object) -> Update:
-    return Update(product_id=product_id, version=Version(time_us, sequence), data=text(data))
+def update(entity_id: str, time_us: int, sequence: int, data: object) -> Update:
+    return Update(entity_id=entity_id, version=Version(time_us, sequence), data=text(data))
 
 
-def deletion(product_id: str, time_us: int, sequence: int) -> Update:
-    return Update(product_id=product_id, version=Version(time_us, sequence), data=None, deleted=True)
+def deletion(entity_id: str, time_us: int, sequence: int) -> Update:
+    return Update(entity_id=entity_id, version=Version(time_us, sequence), data=None, deleted=True)
 
 
-def at(position: Position, product_id: str, time_us: int, data: object = None) -> Update:
+def at(position: Position, entity_id: str, time_us: int, data: object = None) -> Update:
     """An update, or without data a deletion, by its source's position."""
     version = Version.at(position, 0)
     state = None if data is None else text(data)
-    return Update(product_id=product_id, version=version, data=state, deleted=data is None, time_us=time_us)
+    return Update(entity_id=entity_id, version=version, data=state, deleted=data is None, time_us=time_us)
 
 
 def debezium(op: str, *, source: dict[str, Any] | None = POSTGRES, **parts: object) -> dict[str, object]:
@@ -185,9 +185,9 @@ class TestDebezium:
         assert "REPLICA IDENTITY FULL" in reason("debezium", record(envelope(debezium("u", after=row))))
         assert "REPLICA IDENTITY FULL" in reason("debezium-unwrapped", record(envelope(row | {"__source_ts_ms": T_MS})))
 
-    def test_another_column_is_the_product_id(self, envelope: Envelope) -> None:
+    def test_another_column_is_the_entity_id(self, envelope: Envelope) -> None:
         event = envelope(debezium("c", after={"sku": "é/1", "id": 1}))
-        assert updates("debezium", record(event), id_field="sku")[0].product_id == "é/1"
+        assert updates("debezium", record(event), id_field="sku")[0].entity_id == "é/1"
         assert "the row has no column 'nr'" in reason("debezium", record(event), id_field="nr")
 
     def test_what_names_no_product(self, envelope: Envelope) -> None:
@@ -324,8 +324,8 @@ class TestDebeziumsOrder:
 RACES = [json.loads(line) for line in (Path(__file__).parent / "debezium_races.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize(("product_id", "last"), [("572", 1), ("570", None), ("2046", 4)])
-def test_what_a_real_snapshot_read_beside_writers_never_beats_a_later_change(product_id: str, last: int | None) -> None:
+@pytest.mark.parametrize(("entity_id", "last"), [("572", 1), ("570", None), ("2046", 4)])
+def test_what_a_real_snapshot_read_beside_writers_never_beats_a_later_change(entity_id: str, last: int | None) -> None:
     """Written by Debezium 3.6.1 and PostgreSQL 15: by their times the rows that were read are the newest."""
     found = [
         update
@@ -334,7 +334,7 @@ def test_what_a_real_snapshot_read_beside_writers_never_beats_a_later_change(pro
             "debezium",
             Record(one["key"].encode(), one["value"] and one["value"].encode(), [], one["offset"], None),
         )
-        if update.product_id == product_id
+        if update.entity_id == entity_id
     ]
     assert len(found) > 1
     newest = max(found, key=lambda update: update.version)
@@ -451,7 +451,7 @@ class TestCloudEvents:
 
     def test_the_key_stands_in_for_a_subject(self) -> None:
         headers = {name: value for name, value in EVENT_HEADERS.items() if name != "ce_subject"}
-        assert updates("cloudevents", record(ROW, b"7", headers))[0].product_id == "7"
+        assert updates("cloudevents", record(ROW, b"7", headers))[0].entity_id == "7"
         assert "no subject" in reason("cloudevents", record(ROW, None, headers))
         assert "not UTF-8" in reason("cloudevents", record(ROW, b"\xff", headers))
         broken = Record(b"7", text(ROW), [("ce_specversion", b"1.0"), ("ce_subject", b"\xff")], OFFSET, None)
@@ -471,8 +471,8 @@ class TestCloudEvents:
 def own(given: Record) -> Iterable[Change]:
     """A decoder as a user writes one: ``id;time;price`` in a line each."""
     for line in (given.value or b"").decode().splitlines():
-        product_id, time, price = line.split(";")
-        yield Change(product_id=product_id, updated_at=time, data={"price": price})
+        entity_id, time, price = line.split(";")
+        yield Change(product_id=entity_id, updated_at=time, data={"price": price})
 
 
 def careless(_: Record) -> list[object]:
@@ -488,7 +488,7 @@ def test_a_decoder_of_ones_own() -> None:
         update("42", T_US + 456, OFFSET, {"price": "5"}),
         update("43", T_US + 877_000, OFFSET, {"price": "6"}),
     ]
-    assert products_named(record(lines), Rules(format=OWN)) == {"42", "43"}
+    assert entities_named(record(lines), Rules(format=OWN)) == {"42", "43"}
 
 
 def test_what_a_decoder_of_ones_own_does_wrong() -> None:
@@ -520,4 +520,4 @@ def test_what_is_no_object_is_invalid(format_: str, value: bytes) -> None:
         assert updates(format_, record(value)) == [], "as a converter writes the null after a deletion"
         return
     assert reason(format_, record(value))
-    assert products_named(record(value), Rules(format=format_)) == frozenset()
+    assert entities_named(record(value), Rules(format=format_)) == frozenset()

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from lastword.contract.record import InvalidUpdateError, Rules, Update
-from lastword.formats.decoding import decode, products_named
+from lastword.formats.decoding import decode, entities_named
 from lastword.formats.record import Record
 from tests.unit.lastword.formats.test_formats import (
     CANAL,
@@ -150,9 +150,9 @@ def test_a_key_of_several_columns(format_: str) -> None:
     told = {"format": format_, "id_field": "tenant,id"}
     for gone in (False, True):
         [found] = updates(given(COMPOSITE, gone=gone), key, **told)
-        assert (found.product_id, found.deleted) == ("1,5", gone)
+        assert (found.entity_id, found.deleted) == ("1,5", gone)
     named = [
-        updates(given({"tenant": tenant, "id": id_, "v": 1}, gone=False), None, **told)[0].product_id
+        updates(given({"tenant": tenant, "id": id_, "v": 1}, gone=False), None, **told)[0].entity_id
         for tenant, id_ in [("a,b", "c"), ("a", "b,c"), ("a%2Cb", "c"), ("a", "b"), (1, "5%")]
     ]
     assert named == ["a%2Cb,c", "a,b%2Cc", "a%252Cb,c", "a,b", "1,5%25"]
@@ -180,8 +180,8 @@ def test_a_part_of_the_tables_key_is_no_id(gone: bool) -> None:  # noqa: FBT001
 def test_another_unique_column_than_the_key_goes_on_to_be_an_id() -> None:
     row = {"id": 1, "tenant": 2, "sku": "a"}
     for key in ({"id": 1}, {"id": 1, "tenant": 2}):
-        assert updates(debezium("c", after=row), key, id_field="sku")[0].product_id == "a"
-        assert updates(debezium("d", before=row), key, id_field="sku")[0].product_id == "a"
+        assert updates(debezium("c", after=row), key, id_field="sku")[0].entity_id == "a"
+        assert updates(debezium("d", before=row), key, id_field="sku")[0].entity_id == "a"
 
 
 class TestAbsentIsNotNullIsNotZero:
@@ -190,17 +190,17 @@ class TestAbsentIsNotNullIsNotZero:
         event = debezium("u", before={"id": untold, "sku": "old"}, after=ROW)
         for key in ({"id": 42}, None):
             [found] = updates(event, key)
-            assert (found.product_id, found.deleted) == ("42", False)
+            assert (found.entity_id, found.deleted) == ("42", False)
 
     def test_where_the_key_has_the_id_it_has_not_changed(self) -> None:
         event = debezium("u", before={"id": 41}, after=ROW)
-        assert [found.product_id for found in updates(event, {"id": 42})] == ["42"]
-        assert [found.product_id for found in updates(event, {"nr": 1})] == ["41", "42"]
+        assert [found.entity_id for found in updates(event, {"id": 42})] == ["42"]
+        assert [found.entity_id for found in updates(event, {"nr": 1})] == ["41", "42"]
 
     @pytest.mark.parametrize("before", [{"id": None}, {"id": 0}, {"id": ""}, {"id": 7}, {}, None])
     def test_a_deletions_id_is_the_keys(self, before: object) -> None:
         [found] = updates(debezium("d", before=before), {"id": 42})
-        assert (found.product_id, found.deleted) == ("42", True)
+        assert (found.entity_id, found.deleted) == ("42", True)
 
     @pytest.mark.parametrize("untold", [None, 0, "", "0", "0.00", 0.0, False])
     def test_a_deletion_that_tells_no_id_at_all(self, untold: object) -> None:
@@ -214,18 +214,18 @@ class TestAbsentIsNotNullIsNotZero:
         untold = {"id": 5, "sku": "unset", "name": None, "price": "0.00"}
         assert "REPLICA IDENTITY FULL" in reason(debezium("d", before=untold), {"id": 5}, id_field="sku")
         [found] = updates(debezium("u", before=untold, after=untold | {"sku": "a"}), {"id": 5}, id_field="sku")
-        assert found.product_id == "a"
+        assert found.entity_id == "a"
         told = untold | {"name": "Mug"}
-        assert updates(debezium("d", before=told), {"id": 5}, id_field="sku")[0].product_id == "unset"
+        assert updates(debezium("d", before=told), {"id": 5}, id_field="sku")[0].entity_id == "unset"
         half = {"tenant": 1, "uid": 9, "id": 0, "name": "Mug"}
         key = {"tenant": 1, "uid": 9}
         assert "REPLICA IDENTITY FULL" in reason(debezium("d", before=half), key, id_field="tenant,id")
 
     def test_where_rows_are_always_whole_zero_is_a_zero(self) -> None:
         [found] = updates(debezium("d", before={"id": 0}, source=MYSQL))
-        assert (found.product_id, found.deleted) == ("0", True)
+        assert (found.entity_id, found.deleted) == ("0", True)
         former, now = updates(debezium("u", before={"id": 0}, after={"id": 1}, source=MYSQL))
-        assert (former.product_id, former.deleted, now.product_id) == ("0", True, "1")
+        assert (former.entity_id, former.deleted, now.entity_id) == ("0", True, "1")
 
     def test_null_is_no_id(self) -> None:
         assert "the row has no value in column 'id'" in reason(debezium("c", after={"id": None}))
@@ -269,7 +269,7 @@ def test_an_id_that_the_schema_calls_a_decimal_is_not_the_text_that_stands_for_i
         given = {"schema": schema, "payload": debezium("c", after=row) if payload else row}
         assert "decimal.handling.mode=string" in reason(given, format=format_)
         other = json.loads(json.dumps(given).replace(json.dumps(column), json.dumps(price)))
-        assert updates(other, format=format_)[0].product_id == "AeJA"
+        assert updates(other, format=format_)[0].entity_id == "AeJA"
         key = {"schema": {"type": "struct", "fields": [column]}, "payload": {"id": "AeJA"}}
         for value in (given["payload"], None) if format_ == "debezium-unwrapped" else (given["payload"],):
             assert "decimal.handling.mode=string" in said_of(record(value, key, {"__lsn": "1"}), format_)
@@ -284,7 +284,7 @@ def test_an_id_that_the_schema_calls_bits_is_not_the_text_that_stands_for_its_by
         {"schema": {"fields": [column]}, "payload": row}, format="debezium-unwrapped"
     )
     flags = json.loads(json.dumps(schema).replace('"id"', '"flags"'))
-    assert updates({"schema": flags, "payload": debezium("c", after=row)})[0].product_id == "BQ=="
+    assert updates({"schema": flags, "payload": debezium("c", after=row)})[0].entity_id == "BQ=="
 
 
 def in_cloudevents(op: str, before: object, after: object, **attributes: object) -> dict[str, object]:
@@ -314,7 +314,7 @@ def test_debeziums_events_in_the_envelope_of_cloudevents() -> None:
     row = {"id": 1, "n": 1}
     [changed] = updates(in_cloudevents("u", None, row), {"id": 1})
     [gone] = updates(in_cloudevents("d", row, None), {"id": 1})
-    assert (changed.product_id, changed.deleted, gone.product_id, gone.deleted) == ("1", False, "1", True)
+    assert (changed.entity_id, changed.deleted, gone.entity_id, gone.deleted) == ("1", False, "1", True)
     assert changed.version == gone.version
     source = POSTGRES | {"lsn": 26_386_832, "sequence": '["26386824","26386832"]'}
     [plain] = updates(debezium("u", after=row, source=source), {"id": 1})
@@ -326,7 +326,7 @@ def test_debeziums_events_in_the_envelope_of_cloudevents() -> None:
     enveloped = {"schema": {"fields": [{"fields": [column]}]}, "payload": {"before": None, "after": {"id": "AQ=="}}}
     assert "decimal.handling.mode" in reason(in_cloudevents("u", None, None, data=enveloped))
     enveloped["schema"] = {"fields": []}
-    assert updates(in_cloudevents("u", None, None, data=enveloped))[0].product_id == "AQ=="
+    assert updates(in_cloudevents("u", None, None, data=enveloped))[0].entity_id == "AQ=="
 
 
 def test_an_event_of_debezium_in_the_envelope_of_cloudevents_that_cannot_be_read_says_what_to_set() -> None:
@@ -344,11 +344,11 @@ def test_headers_of_an_event_that_a_serializer_of_json_has_written() -> None:
     headers = {name: value if name == "content-type" else json.dumps(value) for name, value in EVENT_HEADERS.items()}
     headers["ce_sequence"] = '"00000000000000000017"'
     [found] = decode(record(ROW, None, headers), Rules(format="cloudevents"))
-    assert (found.product_id, found.version.sequence) == ("42", 17)
+    assert (found.entity_id, found.version.sequence) == ("42", 17)
     with pytest.raises(InvalidUpdateError, match="not the JSON that it begins as"):
         decode(record(ROW, None, headers | {"ce_subject": '"42'}), Rules(format="cloudevents"))
     [own] = decode(record(ROW, None, EVENT_HEADERS | {"ce_subject": '"42"'}), Rules(format="cloudevents"))
-    assert own.product_id == '"42"', "where the others have no quotes, these are the id's own"
+    assert own.entity_id == '"42"', "where the others have no quotes, these are the id's own"
 
 
 @pytest.mark.parametrize(("padded", "sequence"), [("000", 0), ("0", 0), ("00000000000000000000000000000012", 12)])
@@ -362,16 +362,16 @@ def test_an_invalid_record_is_found_by_the_product_in_its_key(format_: str) -> N
     row = ROW | {"image": PLACEHOLDER}
     value = debezium("u", after=row) if format_ == "debezium" else row
     for key in ({"id": 42}, enveloped({"id": 42}), 42):
-        assert products_named(record(value, key), Rules(format=format_)) == {"42"}
-        assert products_named(record(b"{", key), Rules(format=format_)) == {"42"}
-    assert products_named(record(value, None), Rules(format=format_)) == frozenset()
-    assert products_named(record(value, {"id": 42, "tenant": 1}), Rules(format=format_)) == frozenset()
+        assert entities_named(record(value, key), Rules(format=format_)) == {"42"}
+        assert entities_named(record(b"{", key), Rules(format=format_)) == {"42"}
+    assert entities_named(record(value, None), Rules(format=format_)) == frozenset()
+    assert entities_named(record(value, {"id": 42, "tenant": 1}), Rules(format=format_)) == frozenset()
 
 
 def test_columns_with_the_names_of_debeziums_own_records_are_columns() -> None:
     for more in ({"historyRecord": "x"}, {"ddl": "x", "tableChanges": 1}, {"status": "BEGIN", "event_count": 1}):
         [found] = updates({"id": 1, "v": 1, **more}, format="debezium-unwrapped")
-        assert found.product_id == "1"
+        assert found.entity_id == "1"
 
 
 @pytest.mark.parametrize("told", [{"onlyHandleKey": True}, {"claimCheckLocation": "s3://b/k"}])

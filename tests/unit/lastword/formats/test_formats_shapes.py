@@ -41,7 +41,7 @@ def reason(format_: str, given: object, key: object = None, **rules: Any) -> str
 
 def outline(found: Sequence[Update]) -> list[tuple[str, str, Version]]:
     return [
-        (update.product_id, "gone" if update.deleted else "notice" if update.is_notice else "row", update.version)
+        (update.entity_id, "gone" if update.deleted else "notice" if update.is_notice else "row", update.version)
         for update in found
     ]
 
@@ -146,7 +146,7 @@ class TestIdsThatChange:
         asked = updates("debezium", event, {"id": 1}, id_field="sku", notices=True)
         assert outline(asked) == [("a", "gone", ASKS), ("b", "notice", ASKS)]
         in_log = updates("debezium", event | {"source": debezium("u")["source"]}, {"id": 1}, id_field="sku")
-        assert [update.product_id for update in in_log] == ["a", "b"]
+        assert [update.entity_id for update in in_log] == ["a", "b"]
         assert not in_log[0].version.is_apart
 
 
@@ -222,7 +222,7 @@ def test_maxwells_camel_case_hides_no_part_of_a_key() -> None:
         | {"type": "insert", "data": {"tenantId": 1, "id": 5}, "primaryKeyColumns": ["tenant_id", "id"]}
     )
     assert "set LASTWORD_ID_FIELD=tenantId,id" in reason("maxwell", given)
-    assert updates("maxwell", given, id_field="tenantId,id")[0].product_id == "1,5"
+    assert updates("maxwell", given, id_field="tenantId,id")[0].entity_id == "1,5"
 
 
 @pytest.mark.parametrize("told", [{"onlyHandleKey": False}, {"claimCheckLocation": None}, {"claimCheckLocation": ""}])
@@ -294,7 +294,7 @@ class TestCloudEvents:
         )
 
     def test_a_header_that_is_not_of_the_event_may_be_anything(self) -> None:
-        assert updates("cloudevents", self.given(traceparent=b"\xff\x00", empty=None))[0].product_id == "42"
+        assert updates("cloudevents", self.given(traceparent=b"\xff\x00", empty=None))[0].entity_id == "42"
         assert "a header is not UTF-8" in reason("cloudevents", self.given(ce_subject=b"\xff"))
 
     def test_a_header_without_a_value_is_an_attribute_that_is_not_there(self) -> None:
@@ -309,12 +309,12 @@ class TestCloudEvents:
             else json.dumps({"schema": {"type": "string", "optional": False}, "payload": value})
             for name, value in EVENT_HEADERS.items()
         }
-        assert updates("cloudevents", self.given(**headers))[0].product_id == "42"
+        assert updates("cloudevents", self.given(**headers))[0].entity_id == "42"
         assert "not the JSON that it begins as" in reason("cloudevents", self.given(**headers | {"ce_subject": "{"}))
 
     def test_a_structured_event_whose_header_is_left_out(self) -> None:
         [found] = updates("cloudevents", self.EVENT)
-        assert (found.product_id, found.version.sequence) == ("42", OFFSET)
+        assert (found.entity_id, found.version.sequence) == ("42", OFFSET)
         assert "no event" in reason("cloudevents", {"subject": "42"})
         assert "no event" in reason("cloudevents", b'["specversion"]')
         assert "no event" in reason("cloudevents", b'{"specversion"')

@@ -14,7 +14,7 @@ SENDS = [
     Send(
         f"products:0:{number}",
         Arguments(
-            update=Update(product_id=str(number), version=Version(1, number), data=b"1"),
+            update=Update(entity_id=str(number), version=Version(1, number), data=b"1"),
             nonce="n",
             first_sent=0.0,
             not_after=1.0,

@@ -23,8 +23,8 @@ def new_table(*, handover_min_s: float = 10.0, release_timeout_s: float = 60.0) 
     return LockTable(handover_min_s=handover_min_s, release_timeout_s=release_timeout_s)
 
 
-def hold(table: LockTable, product_id: str, owner: Owner, *, life_s: float = 60.0) -> Slot:
-    slot = table.claim(product_id, owner)
+def hold(table: LockTable, entity_id: str, owner: Owner, *, life_s: float = 60.0) -> Slot:
+    slot = table.claim(entity_id, owner)
     assert slot is not None
     table.acquired([slot], "token", time.monotonic() + life_s)
     return slot

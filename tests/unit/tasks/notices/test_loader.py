@@ -19,10 +19,10 @@ class Hanging:
         self.calls: list[list[str]] = []
         self.go = threading.Event()
 
-    def __call__(self, product_ids: list[str]) -> Mapping[str, str]:
-        self.calls.append(product_ids)
+    def __call__(self, entity_ids: list[str]) -> Mapping[str, str]:
+        self.calls.append(entity_ids)
         self.go.wait(120)
-        return {product_id: f"row {product_id}" for product_id in product_ids}
+        return {entity_id: f"row {entity_id}" for entity_id in entity_ids}
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def hanging() -> Iterator[Hanging]:
 def test_one_call_for_all_and_none_for_what_is_missing() -> None:
     calls = []
 
-    def load(product_ids: list[str]) -> dict[str, int]:
-        calls.append(product_ids)
+    def load(entity_ids: list[str]) -> dict[str, int]:
+        calls.append(entity_ids)
         return {"a": 1}
 
     assert Loader(load, timeout_s=5).begin(["a", "b", "a"]).rows() == {"a": 1, "b": None}
@@ -107,11 +107,11 @@ def test_it_is_busy_while_a_call_goes_on_and_not_for_ever_with_one_that_hangs(ha
 def test_one_that_is_bad_spoils_no_other() -> None:
     calls = []
 
-    def load(product_ids: list[str]) -> dict[str, int]:
-        calls.append(len(product_ids))
-        if "bad" in product_ids:
+    def load(entity_ids: list[str]) -> dict[str, int]:
+        calls.append(len(entity_ids))
+        if "bad" in entity_ids:
             raise ValueError("no such price")
-        return dict.fromkeys(product_ids, 1)
+        return dict.fromkeys(entity_ids, 1)
 
     many = [str(number) for number in range(100)]
     rows = Loader(load, timeout_s=5).begin([*many[:40], "bad", *many[40:]]).rows()
@@ -127,8 +127,8 @@ def test_one_that_is_bad_spoils_no_other() -> None:
 def test_what_is_out_of_reach_is_asked_once(error: Exception) -> None:
     calls = []
 
-    def load(product_ids: list[str]) -> dict[str, int]:
-        calls.append(product_ids)
+    def load(entity_ids: list[str]) -> dict[str, int]:
+        calls.append(entity_ids)
         raise error
 
     rows = Loader(load, timeout_s=5).begin(["a", "b"]).rows()

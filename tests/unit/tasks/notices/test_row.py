@@ -16,7 +16,7 @@ EARLIER = TIME - timedelta(microseconds=1)
 
 
 def notice(sequence: int = 7, *, numbered: bool = True) -> Update:
-    return Update(product_id="42", version=Version(T_US, sequence), data=None, numbered=numbered)
+    return Update(entity_id="42", version=Version(T_US, sequence), data=None, numbered=numbered)
 
 
 def made(row: object, of: Update | None = None, *, overdue: bool = False) -> object:
@@ -41,7 +41,7 @@ def written(row: object, of: Update | None = None) -> Update:
 )
 def test_the_version_is_the_rows_own(time: datetime, sequence: int | None, version: tuple[int, int]) -> None:
     update = written((time, sequence, {"price": 5}))
-    assert (update.product_id, update.version, update.data) == ("42", version, b'{"price":5}')
+    assert (update.entity_id, update.version, update.data) == ("42", version, b'{"price":5}')
     assert not update.is_notice
 
 
@@ -84,7 +84,7 @@ def test_a_row_that_lags_behind_may_come(row: object) -> None:
 
 
 def test_in_the_end_a_missing_row_is_a_deletion_and_an_older_one_an_error() -> None:
-    assert made(None, overdue=True) == Update(product_id="42", version=Version(T_US, 7), data=None, deleted=True)
+    assert made(None, overdue=True) == Update(entity_id="42", version=Version(T_US, 7), data=None, deleted=True)
     behind = made((TIME, 6, 1), overdue=True)
     assert isinstance(behind, RowStaysBehindError)
     assert f"notice {T_US}-7" in str(behind)
@@ -125,7 +125,7 @@ def test_a_sequence_that_only_the_row_has_compares_with_nothing() -> None:
     assert "the sequence 3 and the notice has none" in str(answer)
 
 
-PLACED = Update(product_id="42", version=Version.at(900, 2), data=None, time_us=T_US)
+PLACED = Update(entity_id="42", version=Version.at(900, 2), data=None, time_us=T_US)
 
 
 def test_a_notice_by_position_keeps_its_own_version_for_no_time_compares_with_it() -> None:
@@ -138,4 +138,4 @@ def test_a_notice_by_position_keeps_its_own_version_for_no_time_compares_with_it
 def test_a_row_that_is_missing_is_a_deletion_at_the_notices_position() -> None:
     assert isinstance(made(None, PLACED), RowBehindError)
     found = made(None, PLACED, overdue=True)
-    assert found == Update(product_id="42", version=PLACED.version, data=None, deleted=True, time_us=T_US)
+    assert found == Update(entity_id="42", version=PLACED.version, data=None, deleted=True, time_us=T_US)

@@ -15,12 +15,12 @@ OLDER, NEWER = "00000001000000a9", "000000010000010a"  # ZooKeeper transaction i
 V1, V2, V3 = (Version(1_763_800_000_000_123, sequence) for sequence in (1, 2, 3))
 
 
-def live(version: Version, data: bytes = b'{"price":1}', *, token: str = OLDER, product_id: str = "42") -> Write:
-    return Write(Update(product_id=product_id, version=version, data=data), token)
+def live(version: Version, data: bytes = b'{"price":1}', *, token: str = OLDER, entity_id: str = "42") -> Write:
+    return Write(Update(entity_id=entity_id, version=version, data=data), token)
 
 
-def tombstone(version: Version, *, token: str = OLDER, product_id: str = "42") -> Write:
-    return Write(Update(product_id=product_id, version=version, data=None, deleted=True), token)
+def tombstone(version: Version, *, token: str = OLDER, entity_id: str = "42") -> Write:
+    return Write(Update(entity_id=entity_id, version=version, data=None, deleted=True), token)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_a_live_product_has_these_fields_and_no_others(cache: Cache, raw: Raw, k
 
 
 def test_a_tombstone_has_deleted_and_no_data(cache: Cache, raw: Raw, key: str) -> None:
-    data_of_a_tombstone = Write(Update(product_id="42", version=V2, data=b"ignored", deleted=True), NEWER)
+    data_of_a_tombstone = Write(Update(entity_id="42", version=V2, data=b"ignored", deleted=True), NEWER)
 
     assert cache.write([live(V1), data_of_a_tombstone]) == [Outcome.APPLIED, Outcome.APPLIED]
 
@@ -161,19 +161,19 @@ def test_data_is_stored_byte_for_byte(cache: Cache, raw: Raw, key: str, data: by
     assert raw.hget(key, "data") == data
 
 
-@pytest.mark.parametrize("product_id", ["", " ", "a:b", "\r\n", "\x00", "é", "🦄", "x" * 512])
-def test_any_product_id_is_a_key(cache: Cache, raw: Raw, key_prefix: str, product_id: str) -> None:
-    cache.write([live(V1, product_id=product_id)])
+@pytest.mark.parametrize("entity_id", ["", " ", "a:b", "\r\n", "\x00", "é", "🦄", "x" * 512])
+def test_any_entity_id_is_a_key(cache: Cache, raw: Raw, key_prefix: str, entity_id: str) -> None:
+    cache.write([live(V1, entity_id=entity_id)])
 
-    assert cache.held([product_id]) == {product_id: V1}
-    assert raw.exists(key_prefix + product_id)
+    assert cache.held([entity_id]) == {entity_id: V1}
+    assert raw.exists(key_prefix + entity_id)
 
 
 def test_many_products_in_one_call_are_answered_in_order(cache: Cache) -> None:
-    writes = [live(V2, product_id=str(n)) for n in range(1_000)]
+    writes = [live(V2, entity_id=str(n)) for n in range(1_000)]
     assert cache.write(writes) == [Outcome.APPLIED] * 1_000
 
-    mixed = [live(V1 if n % 3 else V3, product_id=str(n)) for n in range(1_000)]
+    mixed = [live(V1 if n % 3 else V3, entity_id=str(n)) for n in range(1_000)]
 
     assert cache.write(mixed) == [Outcome.STALE if n % 3 else Outcome.APPLIED for n in range(1_000)]
 
@@ -183,7 +183,7 @@ def test_nothing_to_write_asks_nobody() -> None:
 
 
 def test_a_notice_is_refused_before_anything_is_written(cache: Cache) -> None:
-    notice = Write(Update(product_id="7", version=V1, data=None), OLDER)
+    notice = Write(Update(entity_id="7", version=V1, data=None), OLDER)
 
     with pytest.raises(ValueError, match=r"'7'.*notice"):
         cache.write([live(V1), notice])
@@ -219,7 +219,7 @@ def test_a_key_of_another_type_is_named_and_left_alone(cache: Cache, raw: Raw, k
     raw.hset(f"{key_prefix}odd", "version", "12")
     names = ["1", "text", "2", "row", "odd", "3"]
 
-    answers = cache.write([live(V1, product_id=name) for name in names])
+    answers = cache.write([live(V1, entity_id=name) for name in names])
 
     assert [answer for answer in answers if isinstance(answer, Outcome)] == [Outcome.APPLIED] * 3
     for index, name, found in ((1, "text", "a string"), (3, "row", "a list"), (4, "odd", "version is b'12'")):

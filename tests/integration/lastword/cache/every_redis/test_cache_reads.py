@@ -15,8 +15,8 @@ from tests.redis_forms import Raw, RedisForm
 V1, V2, V3 = Version(9, 5), Version(10, 0), Version(10, 1)
 
 
-def update(version: Version, data: bytes | None = b"1", *, deleted: bool = False, product_id: str = "42") -> Update:
-    return Update(product_id=product_id, version=version, data=data, deleted=deleted)
+def update(version: Version, data: bytes | None = b"1", *, deleted: bool = False, entity_id: str = "42") -> Update:
+    return Update(entity_id=entity_id, version=version, data=data, deleted=deleted)
 
 
 def calls(form: RedisForm, command: str) -> int:
@@ -26,7 +26,7 @@ def calls(form: RedisForm, command: str) -> int:
 def test_held_tells_the_versions_and_reads_each_product_once(
     redis_form: RedisForm, cache: Cache, raw: Raw, key_prefix: str
 ) -> None:
-    cache.write([Write(update(V1), ""), Write(update(V2, None, deleted=True, product_id="43"), "")])
+    cache.write([Write(update(V1), ""), Write(update(V2, None, deleted=True, entity_id="43"), "")])
     raw.set(f"{key_prefix}text", "hello")
     raw.hset(f"{key_prefix}odd", "version", b"\xff")
     redis_form.reset_counts()
@@ -37,7 +37,7 @@ def test_held_tells_the_versions_and_reads_each_product_once(
 
 
 def test_holds_tells_what_need_not_be_written(redis_form: RedisForm, cache: Cache) -> None:
-    cache.write([Write(update(V2, b"2"), ""), Write(update(V2, None, deleted=True, product_id="gone"), "")])
+    cache.write([Write(update(V2, b"2"), ""), Write(update(V2, None, deleted=True, entity_id="gone"), "")])
     cases = [
         (update(V1), Outcome.STALE),
         (update(V1, None), Outcome.STALE),
@@ -46,11 +46,11 @@ def test_holds_tells_what_need_not_be_written(redis_form: RedisForm, cache: Cach
         (update(V2, None), None),
         (update(V2, None, deleted=True), None),
         (update(V3), None),
-        (update(V1, product_id="absent"), None),
-        (update(V1, product_id="gone"), Outcome.STALE),
-        (update(V2, None, deleted=True, product_id="gone"), Outcome.DUPLICATE),
-        (update(V2, b"2", product_id="gone"), None),
-        (update(V2, None, product_id="gone"), None),
+        (update(V1, entity_id="absent"), None),
+        (update(V1, entity_id="gone"), Outcome.STALE),
+        (update(V2, None, deleted=True, entity_id="gone"), Outcome.DUPLICATE),
+        (update(V2, b"2", entity_id="gone"), None),
+        (update(V2, None, entity_id="gone"), None),
     ]
     redis_form.reset_counts()
 
@@ -63,7 +63,7 @@ def test_holds_needs_no_contents_when_no_version_is_an_updates_own(redis_form: R
     cache.write([Write(update(V2), "")])
     redis_form.reset_counts()
 
-    assert cache.holds([update(V1), update(V3), update(V1, product_id="absent")]) == [Outcome.STALE, None, None]
+    assert cache.holds([update(V1), update(V3), update(V1, entity_id="absent")]) == [Outcome.STALE, None, None]
 
     assert calls(redis_form, "hmget") == 0
 

@@ -24,10 +24,10 @@ def settings(redis_form: RedisForm, key_prefix: str) -> TaskSettings:
 
 def test_a_product_a_tombstone_and_nothing(settings: TaskSettings, cache: Cache, key_prefix: str) -> None:
     data = '{"größe": 8.90}'.encode()
-    cache.write([Write(Update(product_id="42", version=V, data=data), "01")])
-    cache.write([Write(Update(product_id="43", version=V, data=None, deleted=True), "")])
+    cache.write([Write(Update(entity_id="42", version=V, data=data), "01")])
+    cache.write([Write(Update(entity_id="43", version=V, data=None, deleted=True), "")])
 
-    live, gone, absent = (read_held(settings, product_id) for product_id in ("42", "43", "44"))
+    live, gone, absent = (read_held(settings, entity_id) for entity_id in ("42", "43", "44"))
 
     assert (live.key, live.kind, live.version, live.updated_at) == (f"{key_prefix}42", "hash", V, AT)
     assert (live.token, live.data, live.deleted) == ("01", data, False)

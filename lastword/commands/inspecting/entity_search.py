@@ -1,4 +1,4 @@
-"""Looking for one product: its records in the topic, and its dead letters."""
+"""Looking for one entity: its records in the topic, and its dead letters."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -11,14 +11,14 @@ from lastword.commands.replaying.letter import StoredLetter
 from lastword.contract.change import key_of
 from lastword.contract.record import JSON, InvalidUpdateError, KeyForm, Rules
 from lastword.contract.version import Version
-from lastword.formats.decoding import products_named, record_of, updates_of
+from lastword.formats.decoding import entities_named, record_of, updates_of
 from lastword.kafka.headers import timestamp_of
 from lastword.kafka.murmur2 import partition_of
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A record that names the product; ``version`` is None, and ``invalid`` the reason, for one that is no update."""
+    """A record that names the entity; ``version`` is None, and ``invalid`` the reason, for one that is no update."""
 
     partition: int
     offset: int
@@ -40,10 +40,10 @@ class Findings:
 
     ``newest`` has the greatest version, and of those that have it the last; ``others`` are the contents that came with
     that same version. ``latest`` are the last that came, the last one first. ``looked_at`` counts records, of whatever
-    product, in ``partitions``; ``complete`` says whether there are none before them.
+    entity, in ``partitions``; ``complete`` says whether there are none before them.
     """
 
-    product_id: str
+    entity_id: str
     rules: Rules
     keep: int
     newest: Sighting | None = None
@@ -56,7 +56,7 @@ class Findings:
     _key: bytes | None = None
 
     def __post_init__(self) -> None:
-        self._key = _only_key(self.product_id, self.rules)
+        self._key = _only_key(self.entity_id, self.rules)
 
     @property
     def version(self) -> Version | None:
@@ -75,12 +75,12 @@ class Findings:
         key = message.key()
         if key is not None and self._key is not None and key != self._key:
             return
-        found = _read(message, self.product_id, self.rules)
+        found = _read(message, self.entity_id, self.rules)
         if found is not None:
             self.add(found)
 
     def add(self, found: Sighting) -> None:
-        """Take in a record of the product."""
+        """Take in a record of the entity."""
         self.count += 1
         same = [one for one in self._latest if one.partition == found.partition]
         if len(same) >= self.keep:
@@ -97,36 +97,36 @@ class Findings:
             self.newest = found
 
 
-def home_partition(product_id: str, rules: Rules, partitions: int) -> int | None:
-    """The partition in which the product's records lie if their key is its id; None where that is not certain."""
-    key = _only_key(product_id, rules)
+def home_partition(entity_id: str, rules: Rules, partitions: int) -> int | None:
+    """The partition in which the entity's records lie if their key is its id; None where that is not certain."""
+    key = _only_key(entity_id, rules)
     return None if key is None else partition_of(key, partitions)
 
 
-def letters_of(letters: Iterable[StoredLetter], product_id: str, rules: Rules, topic: str) -> list[StoredLetter]:
-    """Those of the dead letters that name the product and came from ``topic``, the last one first."""
+def letters_of(letters: Iterable[StoredLetter], entity_id: str, rules: Rules, topic: str) -> list[StoredLetter]:
+    """Those of the dead letters that name the entity and came from ``topic``, the last one first."""
     found = [
-        letter for letter in letters if letter.topic == topic and product_id in products_named(letter.record, rules)
+        letter for letter in letters if letter.topic == topic and entity_id in entities_named(letter.record, rules)
     ]
     return sorted(found, key=lambda letter: (letter.at_ms or 0, letter.place.offset), reverse=True)
 
 
-def _only_key(product_id: str, rules: Rules) -> bytes | None:
-    """The one form in which a key can name the product; None if there are several, or keys do not count."""
+def _only_key(entity_id: str, rules: Rules) -> bytes | None:
+    """The one form in which a key can name the entity; None if there are several, or keys do not count."""
     if rules.format != JSON or not rules.key_must_agree or rules.key_form is KeyForm.JSON:
         return None
     try:
-        return key_of(product_id, rules.key_form)
+        return key_of(entity_id, rules.key_form)
     except InvalidUpdateError:
         return None
 
 
-def _read(message: Message, product_id: str, rules: Rules) -> Sighting | None:
+def _read(message: Message, entity_id: str, rules: Rules) -> Sighting | None:
     place = (message.partition() or 0, message.offset() or 0, timestamp_of(message))
     try:
         updates = updates_of(message, rules)
     except InvalidUpdateError as error:
-        named = products_named(record_of(message, ()), rules)
-        return Sighting(*place, invalid=str(error)) if product_id in named else None
-    ours = [update for update in updates if update.product_id == product_id]
+        named = entities_named(record_of(message, ()), rules)
+        return Sighting(*place, invalid=str(error)) if entity_id in named else None
+    ours = [update for update in updates if update.entity_id == entity_id]
     return Sighting(*place, ours[-1].version, ours[-1].deleted, ours[-1].data) if ours else None

@@ -5,7 +5,7 @@ import json
 import pytest
 from confluent_kafka import Message
 
-from lastword.commands.inspecting.product_search import Findings, home_partition
+from lastword.commands.inspecting.entity_search import Findings, home_partition
 from lastword.contract.change import key_of
 from lastword.contract.record import KeyForm, Rules
 from lastword.contract.version import Version
@@ -19,10 +19,10 @@ def message(
     key: bytes | None = b"42",
     value: bytes | None = None,
     sequence: int | None = None,
-    product_id: str | int = "42",
+    entity_id: str | int = "42",
     partition: int = 0,
 ) -> Message:
-    record = {"product_id": product_id, "updated_at": AT_MS, "sequence": sequence, "data": offset}
+    record = {"product_id": entity_id, "updated_at": AT_MS, "sequence": sequence, "data": offset}
     body = json.dumps(record).encode() if value is None else value
     return Message(topic="t", partition=partition, offset=offset, key=key, value=body, timestamp=(1, AT_MS + offset))
 
@@ -53,13 +53,13 @@ def test_the_last_of_several_partitions_is_told_by_time() -> None:
 
 
 def test_other_products_are_passed_over() -> None:
-    others = [message(0, key=b"43", product_id="43"), message(1, key=None, product_id="43"), message(2, key=b"\xff")]
+    others = [message(0, key=b"43", entity_id="43"), message(1, key=None, entity_id="43"), message(2, key=b"\xff")]
     found = findings(*others)
     assert (found.count, found.looked_at, found.newest, found.latest) == (0, 3, None, [])
 
 
 @pytest.mark.parametrize(
-    ("rules", "key", "product_id"),
+    ("rules", "key", "entity_id"),
     [
         (Rules(), b"42", "42"),
         (Rules(), None, "42"),
@@ -70,8 +70,8 @@ def test_other_products_are_passed_over() -> None:
         (Rules(key_must_agree=False), b"anything", "42"),
     ],
 )
-def test_a_product_is_known_by_its_key_or_by_its_value(rules: Rules, key: bytes | None, product_id: str | int) -> None:
-    assert findings(message(0, key=key, product_id=product_id), rules=rules).count == 1
+def test_a_product_is_known_by_its_key_or_by_its_value(rules: Rules, key: bytes | None, entity_id: str | int) -> None:
+    assert findings(message(0, key=key, entity_id=entity_id), rules=rules).count == 1
 
 
 @pytest.mark.parametrize(
