@@ -19,7 +19,7 @@ PYTEST = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--external-servers"]
 SUBSET = [
     "tests/integration/lastword/kafka/test_topics.py::test_missing_topics_are_made_and_existing_ones_left_alone",
     "tests/integration/tasks/lock/test_lock.py::test_a_chroot_must_exist",
-    "tests/e2e/test_flow.py::test_broker_wiped_with_one_lone_update_in_flight",
+    "tests/e2e/flow/test_flow.py::test_broker_wiped_with_one_lone_update_in_flight",
 ]
 
 

@@ -258,7 +258,7 @@ def slot_is_used(cdc: Cdc, name: str) -> bool:
     return bool(cdc.source.do("SELECT 1 FROM pg_replication_slots WHERE slot_name = %s AND active", name))
 
 
-CONNECTORS = Path(__file__).parents[2] / "examples" / "connectors"
+CONNECTORS = Path(__file__).parents[3] / "examples" / "connectors"
 BY_NULL_VALUES = {
     "transforms.unwrap.delete.tombstone.handling.mode": "tombstone",
     "transforms.unwrap.add.headers": "source.connector,source.lsn,source.sequence,source.ts_ms",

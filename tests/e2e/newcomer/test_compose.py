@@ -15,8 +15,8 @@ from lastword.settings.environment import environment_names
 from lastword.settings.shared import TaskSettings
 from servers import KafkaCluster, Reachable, Redis, ZooKeeper
 from servers.ports import free_port
-from tests.e2e.compose import OURS, Service, dockerfile, read_services, seconds, services
 from tests.e2e.conftest import Install
+from tests.e2e.newcomer.compose import OURS, Service, dockerfile, read_services, seconds, services
 from tests.flow import PARTITIONS, Flow
 from tests.flower_helpers import http_get
 from tests.worker_helpers import REPOSITORY

@@ -1,0 +1,1 @@
+"""A real Debezium, and records as other sources write them, in front."""

@@ -1,0 +1,1 @@
+"""The whole flow: a topic, a bridge, workers, Redis; on servers of each kind."""
