@@ -7,7 +7,7 @@ which nothing tells whether it is newer than what is held: see docs/decisions/00
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -27,6 +27,9 @@ from tasks.lock.grant import Grant
 from tasks.lock.locks import Locks
 from tasks.notices.loader import Loading
 from tasks.notices.notices import NO_NOTICES, Notices
+
+LOCK_WAIT_S: Final = 1.0
+"""How long a task's first try waits for a busy lock."""
 
 Answer = Outcome | TransientError | PermanentError | LoaderFailedError
 
@@ -53,7 +56,12 @@ class _Job:
 
 
 def refresh(
-    updates: Sequence[Update], cache: Cache, locks: Locks, notices: Notices = NO_NOTICES, *, lock_wait_s: float = 1.0
+    updates: Sequence[Update],
+    cache: Cache,
+    locks: Locks,
+    notices: Notices = NO_NOTICES,
+    *,
+    lock_wait_s: float = LOCK_WAIT_S,
 ) -> list[Answer]:
     """Drive a group to its end, and return its answers: ``refresh_group`` for whoever has nothing else to do meanwhile.
 

@@ -32,7 +32,6 @@ REMEMBERED: Final = 500
 """From which share of the last so many updates that the cache held already, it is asked before the locks are."""
 
 HELD: Final = frozenset({Outcome.STALE, Outcome.DUPLICATE})
-LOCK_WAIT_S: Final = 1.0  # for which a task's first try waits for a busy lock
 PAUSE_FIRST_S: Final = 0.02  # between two tries of a lock that is busy, doubling
 
 

@@ -22,8 +22,9 @@ from celery.exceptions import WorkerShutdown, WorkerTerminate
 from lastword.contract.task import BATCH_NAME, TASK_NAME, Send, UnknownFormatError, decode, decode_batch, destination
 from lastword.process.startup import collect_seldom
 from tasks.groups.batches import Batch, PreparedBatch
-from tasks.groups.groups import LOCK_WAIT_S, Groups, Prepared, Waiting, prepared
+from tasks.groups.groups import Groups, Prepared, Waiting, prepared
 from tasks.groups.worker_options import WHY
+from tasks.refresh import LOCK_WAIT_S
 from tasks.resources import process_resources
 
 logger = logging.getLogger(__name__)

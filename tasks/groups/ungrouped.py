@@ -8,8 +8,8 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from lastword.contract.errors import LockBusyError, NotAloneError, TransientError
 from lastword.contract.task import Arguments
-from tasks.groups.groups import LOCK_WAIT_S, PAUSE_FIRST_S
-from tasks.refresh import Answer, refresh
+from tasks.groups.groups import PAUSE_FIRST_S
+from tasks.refresh import LOCK_WAIT_S, Answer, refresh
 from tasks.resources import Resources
 
 logger = logging.getLogger(__name__)
