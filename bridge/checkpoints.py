@@ -101,7 +101,7 @@ class Checkpoints:
     def _drop(self, numbers: Iterable[int]) -> None:
         self._window.assign(numbers)
         for number in numbers:
-            self._partitions[number].drop()
+            self._partitions[number].start_over()
 
     def close(self) -> None:
         """Let the stamps expire: nobody looks for them any more."""

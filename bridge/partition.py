@@ -78,7 +78,7 @@ class Partition:
         self.checked, self.displaced, self.nothing_at = True, False, None
         self._forget_fetched()
 
-    def drop(self) -> None:
+    def start_over(self) -> None:
         """Forget what was read of it: it is to be checked, and read from elsewhere."""
         self._forget_fetched()
         self.checked, self.displaced = False, True

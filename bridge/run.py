@@ -7,7 +7,7 @@ from types import FrameType
 from typing import Final
 
 from bridge.claim import Claim
-from bridge.delivery.partition import Bounds
+from bridge.delivery.partition_in_flight import Bounds
 from bridge.delivery.retransmit import Clocks
 from bridge.delivery.window import Window
 from bridge.enqueue.app import app

@@ -15,7 +15,7 @@ from celery.events import EventReceiver
 from kazoo.client import KazooClient
 
 from bridge.delivery.in_flight import InFlight
-from bridge.delivery.partition import PartitionInFlight
+from bridge.delivery.partition_in_flight import PartitionInFlight
 from bridge.enqueue.enqueue import Enqueuer
 from lastword.cache.cache import Cache
 from lastword.contract.flow import Destination

@@ -1,7 +1,7 @@
 """Windows to try, and records to put into them: one byte each unless told otherwise, at simulated times."""
 
 from bridge.delivery.in_flight import InFlight
-from bridge.delivery.partition import Bounds
+from bridge.delivery.partition_in_flight import Bounds
 from bridge.delivery.retransmit import Clocks
 from bridge.delivery.window import Window
 from lastword.contract.record import Update

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
-from bridge.delivery.partition import Delivered
+from bridge.delivery.partition_in_flight import Delivered
 from bridge.delivery.retransmit import Sending
 from lastword.contract.record import Update
 from lastword.contract.version import Version

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from bridge.delivery.in_flight import InFlight, State, UpdatesInFlight
-from bridge.delivery.partition import Bounds, PartitionInFlight
+from bridge.delivery.partition_in_flight import Bounds, PartitionInFlight
 from bridge.delivery.polls import Polls
 from bridge.delivery.retransmit import Clocks, Retransmission
 from lastword.contract.record import Update

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from bridge.delivery.evidence import hopeless, is_marked, marked_sends
 from bridge.delivery.in_flight import InFlight, State
-from bridge.delivery.partition import Bounds
+from bridge.delivery.partition_in_flight import Bounds
 from bridge.delivery.retransmit import Clocks
 from bridge.delivery.window import Window
 from lastword.cache.cache import Poll

@@ -19,7 +19,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bridge.checkpoints import SEAL_EVERY_S, Checkpoints
 from bridge.delivery.back_off import BackOff
-from bridge.delivery.partition import Bounds
+from bridge.delivery.partition_in_flight import Bounds
 from bridge.delivery.retransmit import Clocks
 from bridge.delivery.rewind import Marker, Standing
 from bridge.delivery.window import Window

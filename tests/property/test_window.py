@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from bridge.delivery.in_flight import InFlight, State
-from bridge.delivery.partition import Bounds
+from bridge.delivery.partition_in_flight import Bounds
 from bridge.delivery.retransmit import Clocks
 from bridge.delivery.window import Window
 from lastword.contract.record import Update

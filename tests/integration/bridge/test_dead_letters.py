@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import Message
 
 from bridge.delivery.in_flight import InFlight
-from bridge.delivery.partition import Bounds
+from bridge.delivery.partition_in_flight import Bounds
 from bridge.delivery.retransmit import Clocks
 from bridge.delivery.window import Window
 from bridge.letters.dead_letters import PREFIX, DeadLetters, Letter

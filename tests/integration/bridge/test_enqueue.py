@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from bridge.delivery.in_flight import InFlight
-from bridge.delivery.partition import Bounds
+from bridge.delivery.partition_in_flight import Bounds
 from bridge.delivery.retransmit import Clocks
 from bridge.delivery.window import Window
 from bridge.enqueue.enqueue import BATCH_BYTES, EnqueueError, Enqueuer

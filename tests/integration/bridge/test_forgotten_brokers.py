@@ -6,7 +6,7 @@ in the words of the statistics of a client to which it did happen.
 
 import time
 
-from bridge.delivery.partition import Bounds
+from bridge.delivery.partition_in_flight import Bounds
 from bridge.delivery.retransmit import Clocks
 from bridge.delivery.window import Window
 from bridge.letters.dead_letters import DeadLetters, Letter

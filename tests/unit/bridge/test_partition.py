@@ -35,7 +35,7 @@ def test_nothing_follows_a_change_that_stops_its_partition_until_it_is_read_anew
     partition.begin(LEAST_1)
     later = [arrived(3, Version.at(3, 1)), arrived(4), arrived(5, Version.at(5, 1))]
     assert [partition.follows(one) for one in later] == [True, False, False]
-    partition.drop()
+    partition.start_over()
     partition.begin(LEAST_1)
     assert partition.follows(later[0])
 
@@ -50,7 +50,7 @@ def test_a_source_whose_positions_begin_anew_stops_it_and_again_after_a_rewind()
 
     assert partition.follows(commit(100, 10))
     assert not partition.follows(commit(50, 60_000_011))
-    partition.drop()
+    partition.start_over()
     partition.begin("name")
     assert not partition.follows(commit(50, 60_000_011))
 
@@ -58,7 +58,7 @@ def test_a_source_whose_positions_begin_anew_stops_it_and_again_after_a_rewind()
 def test_what_was_fetched_is_forgotten_where_it_is_read_anew() -> None:
     partition = Partition(0, undecodable_max=1)
     partition.begin("name")
-    for forget in (partition.drop, lambda: partition.begin("other")):
+    for forget in (partition.start_over, lambda: partition.begin("other")):
         partition.inbox.append(arrived(1))
         partition.end, partition.committable, partition.nothing_at = 7, 8, 9
         forget()
@@ -66,7 +66,7 @@ def test_what_was_fetched_is_forgotten_where_it_is_read_anew() -> None:
         assert partition.end is None
     assert (partition.checked, partition.displaced) == (True, False)
     assert (partition.nothing_at, partition.committable) == (None, 8), "to be noted is still what was before"
-    partition.drop()
+    partition.start_over()
     assert (partition.checked, partition.displaced) == (False, True)
     assert partition.committable is None
 

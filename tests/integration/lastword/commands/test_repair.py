@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from bridge.delivery.partition import Bounds
+from bridge.delivery.partition_in_flight import Bounds
 from bridge.delivery.retransmit import Clocks
 from bridge.delivery.window import Window
 from bridge.enqueue.delivery import Delivery

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from bridge.delivery.partition import Bounds
+from bridge.delivery.partition_in_flight import Bounds
 from bridge.delivery.retransmit import Clocks
 from bridge.delivery.window import Window
 from lastword.contract.record import Update

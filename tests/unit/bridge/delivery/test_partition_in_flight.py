@@ -1,6 +1,6 @@
 import pytest
 
-from bridge.delivery.partition import Bounds, Delivered, PartitionInFlight
+from bridge.delivery.partition_in_flight import Bounds, Delivered, PartitionInFlight
 
 BOUNDS = Bounds(updates=10, bytes=100, waiting=4)
 
