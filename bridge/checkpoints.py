@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Final
 
 from bridge.delivery.back_off import BackOff
-from bridge.delivery.rewind import MADE_ANEW, Marker, Standing, Start, start_of
+from bridge.delivery.rewind import MADE_ANEW, Marker, Standing, Start, commit_field, start_of
 from bridge.delivery.window import Window
 from bridge.partition import Partition, Partitions
 from bridge.records import Records
@@ -119,9 +119,13 @@ class Checkpoints:
     def seal(self) -> Seal:
         """What is to be noted in Redis in the next round trip."""
         self._collect()
-        return self._stamps.seal(
-            {self._records.name(one.number): str(Marker(offset, one.identity)) for one, offset in self._points()}
-        )
+        noted = {}
+        for partition, offset in self._points():
+            name = self._records.name(partition.number)
+            noted[name] = str(Marker(offset, partition.identity))
+            if told := partition.positions.told():
+                noted[commit_field(name)] = told
+        return self._stamps.seal(noted)
 
     def commit(self, seal: Seal) -> None:
         """Commit what every primary has noted under this seal; what has been confirmed since it was made is not."""
@@ -174,7 +178,8 @@ class Checkpoints:
             self._drop_of_another_topic(of_another)  # nobody else would notice: the id that is known is the new one now
         names = {number: self._records.name(number) for number in numbers}
         first = self._records.name(0)
-        reading = self._stamps.opening(list(dict.fromkeys([*names.values(), first])), anew=not self._any_checked)
+        fields = dict.fromkeys([*names.values(), first, *map(commit_field, names.values())])
+        reading = self._stamps.opening(list(fields), anew=not self._any_checked)
         self._cache.poll([], [], seal=reading)
         if reading.lost:
             self.rewind(reading.lost)
@@ -188,6 +193,8 @@ class Checkpoints:
             markers = [held[names[number]] for held in found]
             start = start_of(standing, markers, secrets.token_hex(8), topic, others=others)
             starts[number] = self._unbroken(number, start, standing, topic)
+            for told in (standing.last_commit, *(held[commit_field(names[number])] for held in reading.held)):
+                self._partitions[number].positions.begin(told)
         if any(start.lost == MADE_ANEW for start in starts.values()) or len(standings) < len(numbers):
             self._records.refresh()
         self._begin_all(starts, standings, names)
@@ -217,7 +224,6 @@ class Checkpoints:
 
     def _begin(self, partition: Partition, start: Start, standing: Standing) -> None:
         number = partition.number
-        partition.positions.begin(standing.last_commit)
         _tell(partition, start, standing)
         # At once: a commit without it says nothing of Redis, and if nothing more comes it is the last.
         is_unnamed = start.identity != standing.identity and standing.committed is not None

@@ -84,7 +84,7 @@ class Partition:
         self.checked, self.displaced = False, True
         self.committable = None
         self.undecodable.begin()
-        self.stopped = ""
+        self.stopped, self._next_complaint = "", 0.0
 
     def _forget_fetched(self) -> None:
         self.inbox.clear()

@@ -52,21 +52,21 @@ class UpdatesInFlight:
     """The updates in flight of each entity, and which of them is the newest."""
 
     def __init__(self) -> None:
-        self._products: dict[str, dict[InFlight, None]] = {}
+        self._entities: dict[str, dict[InFlight, None]] = {}
         self._newest: dict[str, Version] = {}
         self._notices: dict[str, int] = {}
 
     def __iter__(self) -> Iterator[InFlight]:
-        return (entry for entries in self._products.values() for entry in entries)
+        return (entry for entries in self._entities.values() for entry in entries)
 
     def of(self, entity_id: str) -> Iterable[InFlight]:
         """The entity's updates, in the order in which they came."""
-        return self._products.get(entity_id, ())
+        return self._entities.get(entity_id, ())
 
     def add(self, entry: InFlight, update: Update) -> None:
         """Take one in."""
         entity_id = update.entity_id
-        self._products.setdefault(entity_id, {})[entry] = None
+        self._entities.setdefault(entity_id, {})[entry] = None
         self._newest[entity_id] = max(update.version, self._newest.get(entity_id, update.version))
         if update.is_notice:
             self._notices[entity_id] = self._notices.get(entity_id, 0) + 1
@@ -89,20 +89,20 @@ class UpdatesInFlight:
 
     def confirms_many(self, entry: InFlight) -> bool:
         """Whether it is one of many updates of its entity, which wait for the newest of them."""
-        return entry.update is not None and len(self._products[entry.update.entity_id]) >= MANY
+        return entry.update is not None and len(self._entities[entry.update.entity_id]) >= MANY
 
     def _remove(self, entry: InFlight, update: Update) -> None:
         entity_id = update.entity_id
-        del self._products[entity_id][entry]
+        del self._entities[entity_id][entry]
         if update.is_notice:
             self._notices[entity_id] -= 1
             if not self._notices[entity_id]:
                 del self._notices[entity_id]
 
     def _no_longer_overtaken(self, entity_id: str) -> list[InFlight]:
-        entries = self._products[entity_id]
+        entries = self._entities[entity_id]
         if not entries:
-            del self._products[entity_id], self._newest[entity_id]
+            del self._entities[entity_id], self._newest[entity_id]
             return []
         self._newest[entity_id] = max(entry.update.version for entry in entries if entry.update)
         return [

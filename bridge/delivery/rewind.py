@@ -40,6 +40,11 @@ class Marker(NamedTuple):
         return cls(int(offset), identity) if offset.isdecimal() and offset.isascii() and identity else None
 
 
+def commit_field(name: str) -> str:
+    """Where, beside a partition's marker of this name, its source's last commit is noted: Kafka forgets a topic's."""
+    return f"{name} commit"
+
+
 class Start(NamedTuple):
     """Where to begin, of which data set; ``lost`` says why that is before the committed offset, "" where it is not."""
 

@@ -251,11 +251,10 @@ class Window:
         """All updates that are neither confirmed nor given up."""
         return list(self._in_flight)
 
-    def commit_points(self, numbers: Iterable[int] | None = None) -> list[CommitPoint]:
-        """Return how far these partitions, or all, have come since they were last asked for."""
+    def commit_points(self) -> list[CommitPoint]:
+        """Return how far partitions have come since this was last asked for."""
         points = []
-        for number in self.assigned if numbers is None else self.assigned.intersection(numbers):
-            partition = self._partitions[number]
+        for number, partition in self._partitions.items():
             if partition.committable is not None:
                 points.append(CommitPoint(number, partition.committable))
                 partition.committable = None

@@ -28,9 +28,9 @@ class Commit(NamedTuple):
         return f"{self.version}@{self.at_us}"
 
     @classmethod
-    def parse(cls, text: str) -> Self | None:
+    def parse(cls, told: str | bytes | None) -> Self | None:
         """Read what ``str(commit)`` writes; None for anything else."""
-        match = _TEXT.fullmatch(text)
+        match = _TEXT.fullmatch(told.decode(errors="replace") if isinstance(told, bytes) else told or "")
         try:
             return cls(Version.parse(match[1]), int(match[2])) if match else None
         except ValueError:
@@ -41,15 +41,16 @@ class Positions:
     """Notices a change of one partition whose commit is before the last one's and was made a minute later.
 
     The commits of a log come in their order. One that a connector writes again is before the last one too, and was made
-    before it. An offset tells nothing, nor a row that was read right after a commit, which bears another clock. With
-    each offset that is committed the last commit is told: whoever reads the partition next knows it.
+    before it. An offset tells nothing, nor a row that was read right after a commit, which bears another clock. The
+    last commit is told with each offset that is committed, in Kafka and, for a topic that is deleted, in Redis beside
+    the marker: whoever reads the partition next knows it.
     """
 
     def __init__(self) -> None:
         self._last: Commit | None = None
 
-    def begin(self, told: str) -> None:
-        """The partition is read on from where somebody has ``told`` the last commit, "" if there was none."""
+    def begin(self, told: str | bytes | None) -> None:
+        """The partition is read on from where somebody has ``told`` the last commit, if there was one."""
         if (commit := Commit.parse(told)) is not None:
             self._last = max(commit, self._last or commit)
 

@@ -158,8 +158,8 @@ class Cache:
         readable version, or no readable failure (which is logged), is left out, and so is what a part of Redis did not
         answer; CacheUnavailableError only when nothing did.
         """
-        products, tasks = list(dict.fromkeys(entity_ids)), list(dict.fromkeys(task_ids))
-        reads: list[Command] = [("HGET", self._key(entity_id), "version") for entity_id in products]
+        wanted, tasks = list(dict.fromkeys(entity_ids)), list(dict.fromkeys(task_ids))
+        reads: list[Command] = [("HGET", self._key(entity_id), "version") for entity_id in wanted]
         reads += [("GET", failure_key(task_id)) for task_id in tasks]
         sends = sends or {}
         reads += [("HMGET", started_key(task_id), *nonces) for task_id, nonces in sends.items()]
@@ -167,9 +167,9 @@ class Cache:
         errors = [error for error in judged if error] + [error for answer in answers if (error := _error(answer))]
         if errors and len(errors) == len(judged) + len(answers):
             raise self._unavailable(errors[0]) from errors[0]
-        held = zip(products, answers[: len(products)], strict=True)
-        failures = zip(tasks, answers[len(products) : len(products) + len(tasks)], strict=True)
-        marks = zip(sends.items(), answers[len(products) + len(tasks) :], strict=True)
+        held = zip(wanted, answers[: len(wanted)], strict=True)
+        failures = zip(tasks, answers[len(wanted) : len(wanted) + len(tasks)], strict=True)
+        marks = zip(sends.items(), answers[len(wanted) + len(tasks) :], strict=True)
         return Poll(
             versions=_versions(dict(held)),
             failures={task_id: read for task_id, stored in failures if (read := _failure(task_id, stored))},
@@ -218,9 +218,9 @@ class Cache:
 
     def _read(self, entity_ids: Iterable[str], command: str, *fields: str) -> dict[str, Any]:
         """What Redis answers for each entity, errors among it, in one round trip."""
-        products = list(dict.fromkeys(entity_ids))
-        reads: list[Command] = [(command, self._key(entity_id), *fields) for entity_id in products]
-        return dict(zip(products, self._client.run(reads).answers, strict=True))
+        wanted = list(dict.fromkeys(entity_ids))
+        reads: list[Command] = [(command, self._key(entity_id), *fields) for entity_id in wanted]
+        return dict(zip(wanted, self._client.run(reads).answers, strict=True))
 
     def _ask_each(self, *command: str) -> list[Any]:
         answers = self._client.run([], on_each=command).each

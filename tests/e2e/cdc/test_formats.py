@@ -10,6 +10,7 @@ import pytest
 from lastword.process.startup import EXIT_SETTINGS
 from lastword.publisher.publisher import Publisher
 from tests.commands import run
+from tests.faults.kafka.topics import Topics
 from tests.faults.workers.test_poison import dead_letters
 from tests.flow import Flow
 from tests.kafka_helpers import Given, produce
@@ -76,8 +77,9 @@ def test_many_rows_in_one_record(flow: Flow) -> None:
         flow.wait_until_all_is_committed()
 
 
+@pytest.mark.parametrize("its_topic", ["kept", "made anew"])
 @pytest.mark.parametrize("how", ["running", "stopped"])
-def test_a_source_that_was_restored_stops_the_partition_and_loses_nothing(flow: Flow, how: str) -> None:
+def test_a_source_that_was_restored_stops_the_partition_and_loses_nothing(flow: Flow, how: str, its_topic: str) -> None:
     def changed(price: str, commit: int, time_ms: int) -> object:
         sequence = json.dumps([str(commit), str(commit + 64)])
         source = POSTGRES | {"ts_ms": time_ms, "ts_us": None, "ts_ns": None, "lsn": commit + 64, "sequence": sequence}
@@ -91,6 +93,12 @@ def test_a_source_that_was_restored_stops_the_partition_and_loses_nothing(flow: 
         flow.wait_until_all_is_committed()
         if how == "stopped":
             bridge.stop()
+        if its_topic == "made anew":
+            topics = Topics(flow)
+            topics.delete()  # Kafka forgets what was committed of it
+            if how == "running":
+                bridge.wait_for_log("is gone: it was deleted")
+            topics.create()
         publish(flow, changed("2", 20_000_000, T_MS + 60_001), changed("3", 20_000_160, T_MS + 60_002))
         if how == "stopped":
             bridge = bridges.enter_context(flow.bridge())

@@ -208,15 +208,6 @@ def test_a_commit_point_is_given_once_per_advance_for_each_partition() -> None:
     assert offsets(window) == [(1, 21)]
 
 
-def test_commit_points_of_some_partitions_leave_those_of_the_others() -> None:
-    window = opened(0, 1)
-    for number in (0, 1):
-        offer(window, number, 10, change("a"))
-    window.observe("a", Version(1, 0), 0.0)
-    assert [point.partition for point in window.commit_points([1, 7])] == [1]
-    assert offsets(window) == [(0, 11)]
-
-
 # Products whose changes are in several partitions.
 
 
