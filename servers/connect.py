@@ -24,8 +24,11 @@ PROBE_TIMEOUT_S: Final = 5.0
 OFFSET_FLUSH_MS: Final = 1_000
 
 Method = Literal["GET", "PUT", "POST", "DELETE"]
-Connectors = Literal["connect", "connect-mariadb"]
-"""With the connector for PostgreSQL, or the one for MariaDB: the names of their jars in jars.lock."""
+Connectors = Literal["connect", "connect-mariadb", "connect-others"]
+"""With the connector for PostgreSQL, the one for MariaDB, or those for MySQL, SQL Server and Oracle.
+
+These are the names of their jars in jars.lock.
+"""
 
 
 class ConnectError(ServerError):
@@ -63,6 +66,19 @@ class Connect(Server):
     def fetch(self) -> None:
         """Have its jars, and the connector's, on this machine."""
         fetch_jars(self._jars)
+
+    def validate(self, config: Mapping[str, str]) -> dict[str, list[str]]:
+        """What is wrong with the value of each option, by the names of all that Connect and the connector know.
+
+        The connector tries to connect, if nothing else is wrong. Of a name that is not known nothing is said.
+        """
+        kind = config["connector.class"]
+        told = self._ask("PUT", f"/connector-plugins/{quote(kind)}/config/validate", dict(config))
+        found: dict[str, list[str]] = {}
+        for option in told["configs"]:  # one may have no value, and a value that is wrong may have no definition
+            value = option["value"] or {"errors": []}
+            found[(option["definition"] or value)["name"]] = value["errors"]
+        return found
 
     def add(self, name: str, config: Mapping[str, str]) -> None:
         """Add a connector, or give it another configuration; ConnectError when it is refused."""

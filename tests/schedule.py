@@ -26,6 +26,7 @@ TOGETHER: Final = {
     "page": re.compile(r"test_shop_page\.py"),
     "Debezium": re.compile(r"test_cdc\.py"),
     "Debezium on MariaDB": re.compile(r"test_cdc_mariadb\.py"),
+    "connectors": re.compile(r"test_connectors\.py"),
     "Java": re.compile(r"test_java_client\.py"),
 }
 """What shares a server that is heavy, or much that is made beforehand."""
