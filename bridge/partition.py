@@ -15,7 +15,8 @@ from bridge.topic.positions import Positions
 from bridge.topic.repeated import why_repeated
 from bridge.topic.sequel import Sequel
 from lastword.contract.record import InvalidUpdateError, Rules, Update
-from lastword.formats.decoding import updates_of
+from lastword.formats.decoding import decode, record_of
+from lastword.formats.tables import table_of
 from lastword.kafka.headers import headers_of, size_of, timestamp_of
 from lastword.kafka.identity import Identity
 
@@ -26,12 +27,13 @@ COMPLAIN_EVERY_S: Final = 60.0
 
 
 class Arrived(NamedTuple):
-    """A record with the updates in it, or the reason why it has none; its size in memory in bytes."""
+    """A record with the updates in it, or the reason why it has none; its size in memory in bytes; its row's table."""
 
     message: Message
     size: int
     updates: list[Update]
     error: InvalidUpdateError | None = None
+    table: str = ""
 
     @classmethod
     def read(cls, message: Message, rules: Rules) -> "Arrived":
@@ -39,10 +41,11 @@ class Arrived(NamedTuple):
         headers: list[tuple[str, bytes | None]] = []
         try:
             headers = headers_of(message)
-            updates = updates_of(message, rules, headers)
+            record = record_of(message, headers)
+            updates = decode(record, rules)
         except InvalidUpdateError as error:
             return cls(message, size_of(message, headers), [], error)
-        return cls(message, size_of(message, headers), updates)
+        return cls(message, size_of(message, headers), updates, table=table_of(record, rules) if updates else "")
 
 
 class Partition:

@@ -21,6 +21,10 @@ WITHOUT_ROW: Final = re.compile(r"(table|database)-(create|alter|drop)|bootstrap
 
 NOTHING: Final = frozenset({b"", b"null", b"{}"})
 
+OWN_TABLE: Final = "bootstrap"
+OWN_COLUMNS: Final = frozenset({"databasename", "tablename", "whereclause", "iscomplete", "insertedrows", "clientid"})
+"""Of the table by which Maxwell is asked for a bootstrap, whatever its database is named: it writes these rows too."""
+
 
 class _Row(msgspec.Struct):
     """``ts``: when the database wrote it, in whole seconds. ``old``: what an update's row had before.
@@ -30,6 +34,7 @@ class _Row(msgspec.Struct):
     """
 
     type: str = ""
+    table: str | None = None
     ts: int | None = None
     data: msgspec.Raw = msgspec.Raw()
     old: dict[str, msgspec.Raw] | None = None
@@ -70,6 +75,8 @@ def _changes(rules: Rules, ids: IdColumns, record: Record) -> list[Change]:
         raise ValueError(f"{row.type} without a row: data is missing")
     time_ms = row.ts * 1_000 if row.ts else record.timestamp_ms
     columns = read_json(bytes(row.data), ROW, "data")
+    if row.table == OWN_TABLE and {name.replace("_", "").lower() for name in columns} >= OWN_COLUMNS:
+        return []
     ids.refuse_part_of(row.keys)
     entity_id = ids.needed(columns)
     if row.type == "delete":

@@ -77,6 +77,17 @@ def test_many_rows_in_one_record(flow: Flow) -> None:
         flow.wait_until_all_is_committed()
 
 
+def test_rows_of_another_table_on_the_topic_are_told(flow: Flow) -> None:
+    flow.environment["LASTWORD_FORMAT"] = "maxwell"
+    row = MAXWELL | {"type": "insert", "old": None, "database": "shop"}
+    with celery_worker(flow.environment), flow.bridge() as bridge:
+        publish(flow, row | {"table": "products", "data": {"id": 1, "name": "mug"}})
+        flow.wait_until_all_is_committed()
+        assert "several tables" not in bridge.log
+        publish(flow, row | {"table": "orders", "data": {"id": 1, "total": "8.90"}})
+        bridge.wait_for_log("rows of several tables, shop.products, shop.orders: rows with one id overwrite each other")
+
+
 @pytest.mark.parametrize("its_topic", ["kept", "made anew"])
 @pytest.mark.parametrize("how", ["running", "stopped"])
 def test_a_source_that_was_restored_stops_the_partition_and_loses_nothing(flow: Flow, how: str, its_topic: str) -> None:

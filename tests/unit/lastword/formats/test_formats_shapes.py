@@ -1,6 +1,7 @@
 """Other shapes of the kinds of records, found in the sources' own code: docs/formats-kinds.md is the table of them."""
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -176,6 +177,32 @@ class TestRecordsThatCarryNoRow:
         nothing: list[object] = [{}, None]
         for data in nothing:
             assert updates("maxwell", {"type": kind, "ts": 1, "data": data, "old": {"columns": []}, "def": {}}) == []
+
+    @pytest.mark.parametrize("database", ["maxwell", "its_own"])
+    def test_of_maxwell_what_it_is_asked_for_a_bootstrap_by(self, database: str) -> None:
+        """As Maxwell 1.45 wrote it. ``schema_database`` renames its database, a naming strategy its columns."""
+        asked = {
+            "id": 1,
+            "database_name": "shop",
+            "table_name": "products",
+            "where_clause": None,
+            "is_complete": 0,
+            "inserted_rows": 0,
+            "total_rows": 0,
+            "created_at": None,
+            "started_at": None,
+            "completed_at": None,
+            "binlog_file": None,
+            "binlog_position": 0,
+            "client_id": "maxwell",
+            "comment": None,
+        }
+        camel_case = {re.sub("_(.)", lambda found: found[1].upper(), name): value for name, value in asked.items()}
+        given = {"database": database, "table": "bootstrap", "type": "insert", "ts": 1763800000}
+        for columns in (asked, camel_case):
+            assert updates("maxwell", given | {"data": columns}) == []
+        assert len(updates("maxwell", given | {"data": {"id": 1, "table_name": "oak"}})) == 1, "somebody's own table"
+        assert len(updates("maxwell", given | {"data": asked, "table": "others"})) == 1
 
     @pytest.mark.parametrize(
         "kind", ["CREATE", "ALTER", "CINDEX", "DINDEX", "RENAME", "QUERY", "GTID", "XACOMMIT", "TIDB_WATERMARK"]
