@@ -39,6 +39,7 @@ class _Event(msgspec.Struct):
 _EVENT: Final = msgspec.json.Decoder(_Event)
 _STRING: Final = msgspec.json.Decoder(str)
 _CONNECTS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_QUOTED: Final[msgspec.json.Decoder[str | dict[str, msgspec.Raw]]] = msgspec.json.Decoder(str | dict[str, msgspec.Raw])
 _RAW: Final = msgspec.json.Decoder(msgspec.Raw)
 
 
@@ -82,12 +83,11 @@ def _changes(rules: Rules, record: Record) -> list[Change]:
 
 
 def _headers(record: Record) -> dict[str, str]:
-    """The headers as text; a serializer of JSON has put all of them into quotes, as the version of the spec tells."""
+    """The headers as text. A serializer of JSON puts all of them into quotes, as the spec's version tells, or some."""
     ours = {name.lower(): value for name, value in record.headers if name.lower().startswith(("ce_", "content-type"))}
     headers = {name: _text(value) for name, value in ours.items() if value is not None}
-    if headers.get("ce_specversion", "").startswith(('"', "{")):
-        return {name: _unquoted(text) for name, text in headers.items()}
-    return headers
+    all_are = headers.get("ce_specversion", "").startswith(('"', "{"))
+    return {name: _unquoted(text) if all_are or _is_quoted(text) else text for name, text in headers.items()}
 
 
 def _has_an_event(value: bytes | None) -> bool:
@@ -103,6 +103,15 @@ def _refuse_another(event: _Event) -> None:
         raise ValueError(f"the event's specversion is {shown(event.specversion)}; 1.0 is read")
     if event.iodebeziumop is not None or event.type.lower().startswith("io.debezium."):
         raise ValueError(f"an event of Debezium, whose data is no row: {OF_DEBEZIUM}")
+
+
+def _is_quoted(text: str) -> bool:
+    """Whether it is a string of JSON, alone or with its schema: no id is one by chance."""
+    try:
+        found = _QUOTED.decode(text)
+    except msgspec.DecodeError:
+        return False
+    return isinstance(found, str) or found.keys() == {"schema", "payload"}
 
 
 def _unquoted(text: str) -> str:

@@ -347,8 +347,22 @@ def test_headers_of_an_event_that_a_serializer_of_json_has_written() -> None:
     assert (found.entity_id, found.version.sequence) == ("42", 17)
     with pytest.raises(InvalidUpdateError, match="not the JSON that it begins as"):
         decode(record(ROW, None, headers | {"ce_subject": '"42'}), Rules(format="cloudevents"))
-    [own] = decode(record(ROW, None, EVENT_HEADERS | {"ce_subject": '"42"'}), Rules(format="cloudevents"))
-    assert own.entity_id == '"42"', "where the others have no quotes, these are the id's own"
+
+
+@pytest.mark.parametrize(
+    ("subject", "entity_id"),
+    [
+        ('"42"', "42"),
+        ('{"schema": {"type": "string"}, "payload": "42"}', "42"),
+        ('"42', '"42'),
+        ("42", "42"),
+        ('say "yes"', 'say "yes"'),
+        ('{"payload": "42"}', '{"payload": "42"}'),
+    ],
+)
+def test_one_header_alone_that_a_serializer_of_json_has_written(subject: str, entity_id: str) -> None:
+    [found] = decode(record(ROW, None, EVENT_HEADERS | {"ce_subject": subject}), Rules(format="cloudevents"))
+    assert found.entity_id == entity_id
 
 
 @pytest.mark.parametrize(("padded", "sequence"), [("000", 0), ("0", 0), ("00000000000000000000000000000012", 12)])
