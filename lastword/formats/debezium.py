@@ -16,7 +16,7 @@ from lastword.contract.fields import read_json
 from lastword.contract.record import Rules
 from lastword.formats.debezium_cloudevents import without_envelope
 from lastword.formats.debezium_source import Source, position_of, refuse_encoded_id, time_of
-from lastword.formats.placeholders import placeholder
+from lastword.formats.placeholders import unsent
 from lastword.formats.record import Decoder, Record
 from lastword.formats.rows import ROW, IdColumns, Row, deletion_of, former_id, moved, placed, state_of
 
@@ -94,7 +94,7 @@ def _changes_of(event: _Event, source: Source, record: Record, ids: IdColumns, r
         raise ValueError("after is text, as MongoDB's documents are, which are not read")
     row = read_json(bytes(event.after), ROW, "the row")
     entity_id = ids.needed(row)
-    state = state_of(row, event.after, rules, placeholder(rules.placeholder).columns(row, bytes(event.after)))
+    state = state_of(row, event.after, rules, unsent(row, bytes(event.after), rules.placeholder))
     change = Change(product_id=entity_id, updated_at=time, position=position, data=state)
     # Where the key has the id, a change of it comes as a deletion and a creation.
     if id_in_key(key, ids) is None and _is_told(event.before, source, ids, key):

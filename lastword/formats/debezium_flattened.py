@@ -15,7 +15,7 @@ from lastword.contract.fields import read_json
 from lastword.contract.record import Rules
 from lastword.formats.debezium import columns_of, gone_id, id_in_key, is_without_row, key_of
 from lastword.formats.debezium_source import Source, position_of, refuse_encoded_id, time_of
-from lastword.formats.placeholders import placeholder
+from lastword.formats.placeholders import unsent
 from lastword.formats.record import Decoder, Record
 from lastword.formats.rows import IdColumns, deletion_of, placed, state_of
 
@@ -75,7 +75,7 @@ def _changes(rules: Rules, ids: IdColumns, known: frozenset[str], record: Record
         return [placed(gone, ids, columns_of(key), rules)]
     own = {name: value for name, value in row.items() if name not in added}
     data = msgspec.Raw(msgspec.json.encode(own))
-    state = state_of(own, data, rules, placeholder(rules.placeholder).columns(own, bytes(data)))
+    state = state_of(own, data, rules, unsent(own, bytes(data), rules.placeholder))
     change = Change(product_id=ids.needed(own), updated_at=time, position=position, data=state)
     return [placed(change, ids, columns_of(key), rules)]
 

@@ -62,7 +62,14 @@ def _named(digest: bytearray) -> uuid.UUID:
     return uuid.UUID(bytes=bytes(digest))
 
 
-@lru_cache(maxsize=8)
-def placeholder(text: str) -> Placeholder:
-    """The placeholder with this text."""
-    return Placeholder(text)
+_of: Final = lru_cache(maxsize=8)(Placeholder)
+
+
+def unsent(row: Row, text: bytes, placeholder: str) -> list[str]:
+    """The columns of a row, whose JSON ``text`` is, in which this placeholder stands, or the default one.
+
+    Also where another is set: a connector may have kept the default, which is nobody's value by chance.
+    """
+    return list(
+        dict.fromkeys(name for one in dict.fromkeys((placeholder, DEFAULT)) for name in _of(one).columns(row, text))
+    )

@@ -91,6 +91,13 @@ def test_a_value_that_was_not_sent_is_never_served(placeholder: str, place: str)
         assert notice.version.is_position
 
 
+def test_the_default_placeholder_is_known_where_another_is_set() -> None:
+    row = ROW | {"image": PLACEHOLDER, "name": "N/A"}
+    assert reason(debezium("u", after=row), placeholder="N/A").startswith(
+        ("'image', 'name' did", "'name', 'image' did")
+    )
+
+
 def test_a_placeholder_of_bytes() -> None:
     row = ROW | {"image": base64.b64encode(b"\x00\xff").decode(), "sizes": [0, -1]}
     assert "'image', 'sizes'" in reason(debezium("u", after=row), placeholder="hex:00ff")
