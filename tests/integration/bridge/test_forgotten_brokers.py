@@ -32,7 +32,7 @@ def test_the_consumer_is_replaced_and_reads_on(kafka_server: Reachable, topic: s
         member.join(1)
         produce(kafka_server.address, topic, numbered(2))
         assert values(member.fetch_until(2)) == [b"0", b"1"]
-        forget(member.records._brokers)
+        forget(member.records._membership.brokers)
         produce(kafka_server.address, topic, numbered(3))
         assert values(member.fetch_until(5)) == [b"0", b"1", b"0", b"1", b"2"], "nothing was committed"
         assert [what for what, _ in member.rebalances] == ["assigned", "lost", "assigned"]
@@ -56,7 +56,7 @@ def test_a_consumer_that_finds_no_place_in_its_group_is_replaced(
     create_topic(kafka_server.address, topic)
     with Member(kafka_server.address, topic, group) as member:
         member.join(1)
-        brokers = member.records._brokers
+        brokers = member.records._membership.brokers
         leave_out(brokers)
         for told in (LEFT_OUT % ("steady", 0), LEFT_OUT % ("wait-join", 4), FORGOTTEN):
             brokers.hear(told)
@@ -71,7 +71,7 @@ def test_a_consumer_that_knows_its_brokers_says_so(kafka_server: Reachable, topi
     create_topic(kafka_server.address, topic)
     with Member(kafka_server.address, topic, group) as member:
         member.join(1)
-        brokers = member.records._brokers
+        brokers = member.records._membership.brokers
         brokers.hear(FORGOTTEN)
         assert brokers._without == 1
 

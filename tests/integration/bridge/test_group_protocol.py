@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
-import bridge.records
+import bridge.membership
 from lastword.kafka.group import read_group
 from lastword.kafka.reading import Beginning, Reading
 from lastword.kafka.refusal import KafkaRefusedError
@@ -32,8 +32,8 @@ def kafka_without_it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka
 
 @pytest.fixture(autouse=True)
 def _soon_again(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(bridge.records, "JOIN_AGAIN_S", 0.5)
-    caplog.set_level(logging.WARNING, "bridge.records")
+    monkeypatch.setattr(bridge.membership, "JOIN_AGAIN_S", 0.5)
+    caplog.set_level(logging.WARNING, "bridge.membership")
 
 
 def poll_until_refused(member: Member) -> str:

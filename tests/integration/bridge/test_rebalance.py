@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Message
 
-import bridge.records
+import bridge.membership
 from bridge.partition import Partition, Partitions
 from bridge.records import Records
 from servers import Kafka, Reachable
@@ -132,10 +132,10 @@ def test_a_record_whose_partition_goes_in_the_same_fetch_is_not_returned(
 def _check_the_record_that_comes_with_a_revocation(address: str, topic: str, member: Member) -> None:
     member.join(1)
     produce(address, topic, numbered(3))
-    consumer = member.records._consumer
+    consumer = member.records._membership.consumer
     # Like any revocation, this one is told to whoever polls next: here consume(), with a record polled before.
     slow = SlowBetween(consumer, consumer.unsubscribe)
-    member.records._consumer = slow  # type: ignore[assignment]
+    member.records._membership.consumer = slow  # type: ignore[assignment]
 
     def revoked() -> bool:
         assert member.records.fetch(500, 1) == []
@@ -188,8 +188,8 @@ def test_close_returns_without_an_answer_from_kafka(
 ) -> None:
     address = own_kafka.address
     create_topic(address, topic)
-    monkeypatch.setattr(bridge.records, "CLOSE_TIMEOUT_S", 0.5)
-    caplog.set_level(logging.WARNING, "bridge.records")
+    monkeypatch.setattr(bridge.membership, "CLOSE_TIMEOUT_S", 0.5)
+    caplog.set_level(logging.WARNING, "bridge.membership")
     with Member(address, topic, group) as member:
         produce(address, topic, numbered(2))
         member.fetch_until(2)
