@@ -1,5 +1,6 @@
 """The transaction log as we read it: what ZooKeeper's own reader reads, and the lock intervals in it."""
 
+import secrets
 from pathlib import Path
 
 import pytest
@@ -113,14 +114,15 @@ def test_members_of_an_ensemble_must_agree(server: ZooKeeper, tmp_path: Path) ->
 
 def test_what_a_leader_proposed_to_nobody_never_was(zookeeper_ensemble: ZooKeeperEnsemble) -> None:
     """Neither while it is down nor after it has rejoined."""
+    before, proposed, after, rejoined = (f"/{name}-{secrets.token_hex(4)}" for name in ("b", "p", "a", "r"))
     logs = [member.directory / "data" for member in zookeeper_ensemble.members]
     leader, followers = zookeeper_ensemble.leader, zookeeper_ensemble.followers
     with direct_client(leader.address) as client:
-        client.create("/before")
+        client.create(before)
         for follower in followers:
             follower.pause()
-        client.create_async("/proposed")
-        wait_until(lambda: "/proposed" in _created([leader.directory / "data"]), what="the leader's log")
+        client.create_async(proposed)
+        wait_until(lambda: proposed in _created([leader.directory / "data"]), what="the leader's log")
         # Killed while they are stopped, so that the proposal is lost with their sockets.
         for member in (leader, *followers):
             member.kill()
@@ -129,15 +131,15 @@ def test_what_a_leader_proposed_to_nobody_never_was(zookeeper_ensemble: ZooKeepe
     for follower in followers:
         follower.wait_ready()
     with direct_client(followers[0].address) as client:
-        client.create("/after")
-    assert {"/before", "/after"} <= _created(logs)
-    assert "/proposed" not in _created(logs)
+        client.create(after)
+    assert {before, after} <= _created(logs)
+    assert proposed not in _created(logs)
     leader.launch()
     leader.wait_ready()
     with direct_client(leader.address) as client:
-        client.create("/rejoined")
-    assert "/rejoined" in _created(logs)
-    assert "/proposed" not in _created(logs)
+        client.create(rejoined)
+    assert rejoined in _created(logs)
+    assert proposed not in _created(logs)
 
 
 def _created(logs: list[Path]) -> set[str]:
