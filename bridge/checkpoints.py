@@ -88,7 +88,8 @@ class Checkpoints:
         for number, offset in broken.items():
             logger.error("partition %d has nothing at offset %d any more; it is checked", number, offset)
             self._partitions[number].nothing_at = offset
-        self._drop(broken)
+        if broken:
+            self._drop(broken)
 
     @property
     def _any_checked(self) -> bool:

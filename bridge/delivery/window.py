@@ -50,9 +50,11 @@ class Window:
 
     def revoke(self, numbers: Iterable[int]) -> None:
         """Drop all that is in flight of these partitions; nothing of this assignment is committed any more."""
-        for number in numbers:
-            if number in self._partitions:
-                self._partitions.pop(number).gone = True
+        gone = [self._partitions.pop(number) for number in set(numbers) if number in self._partitions]
+        if not gone:
+            return  # all that is in flight is gone through below
+        for partition in gone:
+            partition.gone = True
         self._divide()
         self._leave([entry for entry in self._in_flight if entry.record.partition.gone], State.DONE)
 
