@@ -88,8 +88,7 @@ class Checkpoints:
         for number, offset in broken.items():
             logger.error("partition %d has nothing at offset %d any more; it is checked", number, offset)
             self._partitions[number].nothing_at = offset
-        if broken:
-            self._drop(broken)
+        self._drop(broken)
 
     @property
     def _any_checked(self) -> bool:

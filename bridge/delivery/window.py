@@ -52,7 +52,7 @@ class Window:
         """Drop all that is in flight of these partitions; nothing of this assignment is committed any more."""
         gone = [self._partitions.pop(number) for number in set(numbers) if number in self._partitions]
         if not gone:
-            return  # all that is in flight is gone through below
+            return  # in each turn: all that is in flight is gone through below
         for partition in gone:
             partition.gone = True
         self._divide()

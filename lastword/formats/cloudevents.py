@@ -107,6 +107,8 @@ def _refuse_another(event: _Event) -> None:
 
 def _is_quoted(text: str) -> bool:
     """Whether it is a string of JSON, alone or with its schema: no id is one by chance."""
+    if not text.startswith(('"', "{")):
+        return False  # most: and no exception for each header of each event
     try:
         found = _QUOTED.decode(text)
     except msgspec.DecodeError:
