@@ -1,7 +1,13 @@
 """Free loopback ports for servers that are about to start."""
 
+import fcntl
+import os
 import random
 import socket
+import tempfile
+from functools import cache
+from io import FileIO
+from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 
@@ -27,17 +33,35 @@ def is_free(port: int) -> bool:
 
 
 def free_port(*, with_second: int = 0) -> int:
-    """A loopback port nobody listens on, drawn at random so that two processes that draw at once rarely draw the same.
+    """A loopback port nobody listens on, drawn at random.
 
+    It stays this process's until that ends: no other draws it while its server is down for a moment.
     ``with_second``: the port that is greater by this is free too.
     """
     while True:
         port = random.randrange(LOWEST, HIGHEST - with_second)  # noqa: S311 - spreads the starters, guards no secret
         if len(_drawn) > (HIGHEST - LOWEST) // 2:
             _drawn.clear()
-        if port not in _drawn and is_free(port) and is_free(port + with_second):
-            _drawn.update((port, port + with_second))
+        wanted = {port, port + with_second}
+        if not wanted & _drawn and all(map(is_free, wanted)) and all(map(_reserve, wanted)):
+            _drawn.update(wanted)
             return port
+
+
+def _reserve(port: int) -> bool:
+    """Whether no other process has drawn the port; from now on none does. The system forgets it with this process."""
+    try:
+        fcntl.lockf(_reservations(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    return True
+
+
+@cache
+def _reservations() -> FileIO:
+    """A file without content: its byte N is locked by who drew port N. Opened once: a close would free them all."""
+    path = Path(tempfile.gettempdir()) / f"lastword-ports-{os.getuid()}"
+    return FileIO(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
 
 
 def accepts(port: int) -> bool:

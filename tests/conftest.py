@@ -126,7 +126,8 @@ def running_zookeeper_ensemble(tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def zookeeper_ensemble(running_zookeeper_ensemble: ZooKeeperEnsemble) -> Iterator[ZooKeeperEnsemble]:
-    """Three ZooKeepers that a test may stop, kill and pause; all are mended after it."""
+    """Three ZooKeepers that a test may stop, kill and pause; all are mended before it and after it."""
+    running_zookeeper_ensemble.mend()
     yield running_zookeeper_ensemble
     running_zookeeper_ensemble.mend()
 
@@ -140,7 +141,8 @@ def running_kafka_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture
 def kafka_cluster(running_kafka_cluster: KafkaCluster) -> Iterator[KafkaCluster]:
-    """Three Kafka nodes that a test may stop, kill and pause; all are mended, and every replica in sync, after it."""
+    """Three Kafka nodes that a test may stop, kill and pause; before and after it all are mended and all in sync."""
+    running_kafka_cluster.mend()
     yield running_kafka_cluster
     running_kafka_cluster.mend()
 

@@ -1,4 +1,6 @@
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -20,9 +22,21 @@ def test_ports_are_drawn_below_those_of_outgoing_connections() -> None:
     assert all(map(is_free, ports))
 
 
-def test_two_who_draw_at_once_rarely_draw_the_same() -> None:
-    ports = [free_port() for _ in range(50)]
-    assert len(set(ports)) > 40
+def test_what_another_process_has_drawn_is_not_drawn_though_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = "from servers.ports import free_port; print(free_port(), flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        theirs = int(other.stdout.readline())
+        assert is_free(theirs)
+        draws = iter([theirs, theirs + 1])
+        monkeypatch.setattr("random.randrange", lambda *_: next(draws))
+        monkeypatch.setattr("servers.ports.is_free", lambda _: True)
+        assert free_port() == theirs + 1
+        other.communicate("\n")
+    monkeypatch.setattr("random.randrange", lambda *_: theirs)
+    assert free_port() == theirs
 
 
 def test_a_port_whose_last_connections_linger_is_free() -> None:
