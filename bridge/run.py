@@ -37,6 +37,12 @@ logger = logging.getLogger(__name__)
 
 CLOCKS: Final = Clocks()
 
+IN_FLIGHT_MAX: Final = 10_000
+"""The most updates sent and not yet seen in Redis."""
+
+WAIT_S: Final = 1.0
+"""How long Redis may wait for its replicas in one call."""
+
 
 def run(settings: BridgeSettings, task_settings: TaskSettings) -> None:
     """Wait for the servers, then bridge until SIGTERM or SIGINT; a second one ends the draining at once.
@@ -81,7 +87,7 @@ def _wait_for_servers(
             read=[settings.topic],
             write=[settings.letters_topic],
             group=settings.consumer_group,
-            create=settings.partitions_to_create,
+            create=settings.create_topics,
         )
         if task_settings.ttl_s is not None or task_settings.tombstone_ttl_s is not None:
             refuse_early_expiry(properties, settings.topic, task_settings.replay_horizon_s)
@@ -124,7 +130,7 @@ def _assemble(
         stamps=Stamps(
             task_settings.key_prefix,
             replicas=settings.wait_replicas,
-            wait_s=min(1.0, task_settings.call_timeout_s / 2),
+            wait_s=WAIT_S,
         ),
         claim=claim,
         inquiry=Inquiry(app, lambda: claim.destination),
@@ -138,8 +144,7 @@ def _assemble(
 
 def open_window(settings: BridgeSettings) -> Window:
     """An empty window with the bounds of the settings."""
-    bounds = Bounds(settings.in_flight_max, settings.in_flight_bytes_max)
-    return Window(bounds, CLOCKS)
+    return Window(Bounds(IN_FLIGHT_MAX, settings.in_flight_bytes_max), CLOCKS)
 
 
 class Signals:

@@ -55,7 +55,7 @@ class Resources:
             for index, (one, retries) in enumerate(many)
             if retries >= OVERDUE_RETRIES and (one.first_sent <= behind or not _may_lag(one.update))
         ]
-        return Notices(self.loader, overdue=overdue, future_limit_s=self.settings.future_limit_s)
+        return Notices(self.loader, overdue=overdue)
 
 
 def _may_lag(update: Update) -> bool:

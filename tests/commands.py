@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from servers import Reachable, ReachableRedis
+from tests.injected.constants import with_call_timeout
 from tests.kafka_helpers import create_topic
 from tests.waiting import wait_until
 
@@ -24,7 +25,7 @@ TIMEOUT_S = 180.0
 PASSWORD = "hunter2-and-more"  # noqa: S105 - what must not be seen
 ONE_SECOND = {
     "LASTWORD_STARTUP_DEADLINE_S": "1",
-    "LASTWORD_CALL_TIMEOUT_S": "0.3",  # ZooKeeper's client tries for as long to connect
+    **with_call_timeout({}, 0.3),  # ZooKeeper's client tries for as long to connect
 }
 
 

@@ -54,8 +54,7 @@ class Flow:
             "KAFKA_BOOTSTRAP_SERVERS": kafka.address,
             "LASTWORD_TOPIC": topic,
             "LASTWORD_CONSUMER_GROUP": group,
-            "LASTWORD_PARTITIONS": str(PARTITIONS),
-            "LASTWORD_CREATE_TOPICS": "true",
+            "LASTWORD_CREATE_TOPICS": str(PARTITIONS),
             # The default: half of it has to do for a group that a busy machine lets wait.
             "LASTWORD_SESSION_TIMEOUT_S": "10",
             # A bridge that was killed must not keep its partitions for the default of 45 s.

@@ -15,7 +15,7 @@ from redis import Redis as Client
 from lastword.contract.flow import DEFAULT_FLOW
 from servers import Reachable, ReachableRedis
 from servers.process import Child
-from tests.injected.constants import LOCK_BUSY_MAX_S, RETRY_MAX_S, with_constants
+from tests.injected.constants import CALL_TIMEOUTS, LOCK_BUSY_MAX_S, RETRY_MAX_S, with_constants
 from tests.waiting import DEADLINE_S, wait_until
 
 SESSION_TIMEOUT_S = 3.0  # of the workers' ZooKeeper sessions; the server's tick is 1 s
@@ -132,9 +132,8 @@ def worker_env(
         "LASTWORD_KEY_PREFIX": key_prefix,
         "LASTWORD_FLOW": DEFAULT_FLOW,  # whose queue and locks are where they always were, whatever the prefix
         "LASTWORD_SESSION_TIMEOUT_S": str(session_timeout_s),
-        "LASTWORD_CALL_TIMEOUT_S": "2",
         "LASTWORD_STARTUP_DEADLINE_S": "120",
-    } | with_constants({}, {LOCK_BUSY_MAX_S: 1, RETRY_MAX_S: 1})
+    } | with_constants({}, {LOCK_BUSY_MAX_S: 1, RETRY_MAX_S: 1, **dict.fromkeys(CALL_TIMEOUTS, 2)})
 
 
 def empty_broker(redis_server: ReachableRedis) -> None:

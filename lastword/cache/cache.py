@@ -14,7 +14,7 @@ from lastword.contract.errors import ApartError, CacheUnavailableError, Unusable
 from lastword.contract.outcome import Outcome
 from lastword.contract.record import Kind, Update
 from lastword.contract.version import Version
-from lastword.redis.client import open_client
+from lastword.redis.client import CALL_TIMEOUT_S, open_client
 from lastword.redis.errors import CACHE_PERMISSIONS, explain, where
 from lastword.redis.pipeline import Client, Command
 
@@ -78,7 +78,7 @@ class Cache:
         cls,
         url: str,
         *,
-        call_timeout_s: float = 5.0,
+        call_timeout_s: float = CALL_TIMEOUT_S,
         key_prefix: str = KEY_PREFIX,
         ttl_s: int | None = None,
         tombstone_ttl_s: int | None = None,

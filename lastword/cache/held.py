@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 from lastword.cache.started import started_key
 from lastword.contract.errors import CacheUnavailableError
 from lastword.contract.version import Version
-from lastword.redis.client import open_client
+from lastword.redis.client import CALL_TIMEOUT_S, open_client
 from lastword.redis.errors import CACHE_PERMISSIONS, explain, where
 from lastword.settings.shared import TaskSettings
 
@@ -39,7 +39,7 @@ def read_held(settings: TaskSettings, entity_id: str) -> Held:
 
     The URL is one that a Cache has taken before: ValueError where it cannot be used.
     """
-    client = open_client(settings.redis_url.get_secret_value(), call_timeout_s=settings.call_timeout_s)
+    client = open_client(settings.redis_url.get_secret_value(), call_timeout_s=CALL_TIMEOUT_S)
     key = f"{settings.key_prefix}{entity_id}"
     try:
         kind, fields, ttl_ms = client.run([("TYPE", key), ("HMGET", key, *_FIELDS), ("PTTL", key)]).answers
@@ -56,7 +56,7 @@ def read_started(settings: TaskSettings, task_id: str) -> tuple[str, ...]:
 
     Only of updates that were sent in vain before. Empty also where it cannot be read.
     """
-    client = open_client(settings.redis_url.get_secret_value(), call_timeout_s=settings.call_timeout_s)
+    client = open_client(settings.redis_url.get_secret_value(), call_timeout_s=CALL_TIMEOUT_S)
     try:
         (marks,) = client.run([("HVALS", started_key(task_id))]).answers
     finally:

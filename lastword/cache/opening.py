@@ -12,7 +12,6 @@ def open_cache(settings: TaskSettings) -> Cache:
     try:
         return Cache.connect(
             settings.redis_url.get_secret_value(),
-            call_timeout_s=settings.call_timeout_s,
             key_prefix=settings.key_prefix,
             ttl_s=settings.ttl_s,
             tombstone_ttl_s=settings.tombstone_ttl_s,

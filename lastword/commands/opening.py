@@ -56,7 +56,7 @@ class Opened:
         wait_for(
             "Kafka",
             self.settings.kafka_bootstrap_servers,
-            lambda: reach_kafka(self.properties, read=read, write=write, create=None),
+            lambda: reach_kafka(self.properties, read=read, write=write),
             deadline_s=self.task_settings.startup_deadline_s,
         )
 

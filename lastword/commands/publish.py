@@ -55,7 +55,7 @@ def publish(source: str, *, unchecked: bool, only_check: bool) -> None:
         wait_for(
             "Kafka",
             settings.kafka_bootstrap_servers,
-            lambda: reach_kafka(properties, write=[settings.topic], create=settings.partitions_to_create),
+            lambda: reach_kafka(properties, write=[settings.topic], create=settings.create_topics),
             deadline_s=task_settings.startup_deadline_s,
         )
         with open_source(source) as lines:

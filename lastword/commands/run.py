@@ -1,6 +1,7 @@
 """``lastword run``: the bridge."""
 
 import logging
+from typing import Final
 
 import click
 
@@ -8,6 +9,9 @@ from bridge.run import run as run_bridge
 from lastword.commands.reporting import LOG_FORMAT, reported
 from lastword.settings.bridge import BridgeSettings, refuse_unknown_settings
 from lastword.settings.shared import TaskSettings, load
+
+PARTITIONS: Final = 8
+"""Of a topic that is created, where LASTWORD_CREATE_TOPICS says nothing else."""
 
 
 @click.command()
@@ -21,6 +25,6 @@ def run(create_topics: bool = False, log_level: str = "INFO") -> None:  # noqa: 
     with reported():
         refuse_unknown_settings()
         settings = load(BridgeSettings)
-        if create_topics:
-            settings = settings.model_copy(update={"create_topics": True})
+        if create_topics and not settings.create_topics:
+            settings = settings.model_copy(update={"create_topics": PARTITIONS})
         run_bridge(settings, load(TaskSettings))

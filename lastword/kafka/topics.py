@@ -131,28 +131,28 @@ def reach_kafka(
     read: Sequence[str] = (),
     write: Sequence[str] = (),
     group: str | None = None,
-    create: int | None,
+    create: int = 0,
 ) -> None:
     """Return when Kafka answers, has the topics and lets us use them; with ``create``, missing ones are made.
 
-    ``create``: with how many partitions.
+    ``create``: with how many partitions; 0: none is made.
 
     Raises:
         ConnectionError: Kafka does not answer.
         KafkaRefusedError: a wrong password, or no permission.
-        MissingTopicError: a topic is missing and ``create`` is None.
+        MissingTopicError: a topic is missing and ``create`` is 0.
     """
     topics = {**dict.fromkeys(read, "read"), **dict.fromkeys(write, "write")}
     check = TopicCheck(properties)
     missing = check.look(topics)
-    if missing and create is None:
+    if missing and not create:
         names = " and ".join(repr(topic) for topic in missing)
         raise MissingTopicError(
             f"no topic {names} in Kafka at {properties['bootstrap.servers']}: create it, or let the bridge do so "
-            "with --create-topics (LASTWORD_CREATE_TOPICS=true)"
+            "with --create-topics (LASTWORD_CREATE_TOPICS=8)"
         )
     for topic in missing:
-        check.create(topic, create or 1)
+        check.create(topic, create)
     end = time.monotonic() + CALL_TIMEOUT_S
     while missing and check.look({topic: topics[topic] for topic in missing}):
         # Made by the controller, and not yet known to the broker that was asked.

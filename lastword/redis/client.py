@@ -1,6 +1,7 @@
 """The client of whatever a Redis URL names; its calls are bounded."""
 
 from collections.abc import Callable
+from typing import Final
 
 from redis.connection import ConnectionPool
 
@@ -10,6 +11,9 @@ from lastword.redis.pipeline import Client, no_retry
 from lastword.redis.sentinel import open_pool
 from lastword.redis.single import Single
 from lastword.redis.url import parse
+
+CALL_TIMEOUT_S: Final = 5.0
+"""How long a Redis may be silent: a lock's session must outlast it, twice."""
 
 
 def open_client(url: str, *, call_timeout_s: float, url_now: Callable[[], str | None] | None = None) -> Client:

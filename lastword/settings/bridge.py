@@ -35,13 +35,17 @@ class BridgeSettings(Settings):
         description="Where records go that cannot be applied; not set: `<topic>-dlt`",
     )
     consumer_group: str = Field("lastword", min_length=1, description="The bridge's Kafka consumer group")
-    create_topics: bool = Field(
-        default=False, description="Create the topic and the dead-letter topic if they are missing"
+    create_topics: int = Field(
+        0,
+        ge=0,
+        le=1_000,
+        description="With how many partitions the topic and the dead-letter topic are created if they are missing; 0: "
+        "they are not",
     )
-    partitions: int = Field(8, ge=1, le=1_000, description="How many partitions a topic gets that the bridge creates")
 
-    in_flight_max: int = Field(10_000, ge=1, description="The most updates sent and not yet seen in Redis")
-    in_flight_bytes_max: int = Field(64 * 2**20, ge=1, description="The most memory for them")
+    in_flight_bytes_max: int = Field(
+        64 * 2**20, ge=1, description="The most memory for updates that are sent and not yet seen in Redis"
+    )
 
     updates_per_task: int = Field(
         1,
@@ -76,11 +80,6 @@ class BridgeSettings(Settings):
     def letters_topic(self) -> str:
         """The dead-letter topic's name."""
         return self.dead_letter_topic or f"{self.topic}-dlt"
-
-    @property
-    def partitions_to_create(self) -> int | None:
-        """With how many partitions a missing topic is made; None: it is not."""
-        return self.partitions if self.create_topics else None
 
 
 GUARDED = frozenset(

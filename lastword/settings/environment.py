@@ -15,8 +15,12 @@ ENV_PREFIX = "LASTWORD_"
 FILE_SUFFIX = "_FILE"
 
 GONE: Final = {
+    "LASTWORD_CALL_TIMEOUT_S": "Redis and ZooKeeper have 5 s to answer one call",
+    "LASTWORD_FUTURE_LIMIT_S": "a record may be a day ahead of this machine's clock",
+    "LASTWORD_IN_FLIGHT_MAX": "10,000 updates may be in flight; LASTWORD_IN_FLIGHT_BYTES_MAX bounds their memory",
     "LASTWORD_LOCK_BUSY_RETRY_S": "a task whose lock is held is retried after 1 to 5 s",
     "LASTWORD_LOCK_WAIT_S": "a task's first try waits 1 s for a busy lock",
+    "LASTWORD_PARTITIONS": "LASTWORD_CREATE_TOPICS is the number of partitions of a topic that is created",
     "LASTWORD_RETRY_MAX_S": "the pauses between retries double, up to 60 s",
     "LASTWORD_SILENCE_MAX_S": "while nothing is confirmed, probes are at most 60 s apart",
     "LASTWORD_STARTED_MAX_S": "a worker that is at one update for 30 s counts as killed by it",
@@ -24,8 +28,9 @@ GONE: Final = {
     "LASTWORD_TIMEOUT_FLOOR_S": "an update is sent again after 2 s at the soonest",
     "LASTWORD_TIMEOUT_MAX_S": "an update is sent again after 600 s at the latest",
     "LASTWORD_UNEXPECTED_RETRIES": "after an error that nobody foresaw there are 5 retries",
+    "LASTWORD_ZOOKEEPER_TLS": "LASTWORD_ZOOKEEPER_TLS_CA, a file or `system`, is enough for TLS",
 }
-"""Settings of earlier releases that are constants now, and what holds instead."""
+"""Settings of earlier releases, and what holds instead."""
 
 
 class SettingsError(Exception):

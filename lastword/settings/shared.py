@@ -39,6 +39,9 @@ REDIS_SCHEMES: Final = (
 FUNCTION: Final = r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*"
 """``module:function``."""
 
+SYSTEM_CA: Final = "system"
+"""In the place of a file of authorities: those that the system has."""
+
 NEAR = 0.9
 """How alike two names are (difflib's ratio) of which one must be meant to be the other."""
 
@@ -67,12 +70,10 @@ class TaskSettings(StockSettings, FlowSettings):
         description="`user:password`: digest authentication; the znodes we make are for this user alone. "
         "Give it over TLS only",
     )
-    zookeeper_tls: bool = Field(
-        default=False, description="Connect to ZooKeeper over TLS; names and certificates are checked"
-    )
     zookeeper_tls_ca: str | None = Field(
         None,
-        description="PEM file of the authorities that ZooKeeper's certificate may come from; not set: the system's",
+        description="PEM file of the authorities that ZooKeeper's certificate may come from, or `system` for the "
+        "system's: the connection is TLS, names and certificates are checked. Not set: no TLS",
     )
     zookeeper_tls_cert: str | None = Field(
         None, description="PEM file of our own certificate, where ZooKeeper asks for one"
@@ -83,9 +84,6 @@ class TaskSettings(StockSettings, FlowSettings):
     zookeeper_tls_key_password: SecretStr | None = Field(None, description="The password of that key, if it has one")
     session_timeout_s: float = Field(
         10.0, ge=1, le=40, description="How long the locks of a dead worker last; 2 to 20 of ZooKeeper's ticks"
-    )
-    call_timeout_s: float = Field(
-        5.0, gt=0, le=5, description="How long Redis or ZooKeeper may take to answer one call"
     )
     startup_deadline_s: float = Field(
         60.0, ge=0, description="How long a start waits for servers that cannot be reached; then exit code 3"
@@ -135,9 +133,6 @@ class TaskSettings(StockSettings, FlowSettings):
     )
     key_must_agree: bool = Field(
         default=True, description="A key that is not the value's product id makes a record invalid"
-    )
-    future_limit_s: float = Field(
-        86_400.0, ge=0, description="How far in the future `updated_at` may be; beyond, a record is invalid"
     )
     positions_anew: str = Field(
         "",
@@ -193,18 +188,18 @@ class TaskSettings(StockSettings, FlowSettings):
             raise ValueError("should be user:password")
         return auth
 
-    @field_validator("zookeeper_tls_ca", "zookeeper_tls_cert", "zookeeper_tls_key", "zookeeper_tls_key_password")
+    @field_validator("zookeeper_tls_cert", "zookeeper_tls_key", "zookeeper_tls_key_password")
     @classmethod
     def _is_for_tls(cls, value: str | SecretStr | None, info: ValidationInfo) -> str | SecretStr | None:
-        if value is not None and not info.data.get("zookeeper_tls", True):
-            raise ValueError("has no effect without LASTWORD_ZOOKEEPER_TLS=true")
+        if value is not None and info.data.get("zookeeper_tls_ca", "") is None:
+            raise ValueError("has no effect without LASTWORD_ZOOKEEPER_TLS_CA")
         return value
 
     @field_validator("zookeeper_tls_ca", "zookeeper_tls_cert", "zookeeper_tls_key")
     @classmethod
     def _can_be_read(cls, path: str | None) -> str | None:
-        if path is None:
-            return None
+        if path in {None, SYSTEM_CA}:
+            return path
         try:
             with Path(path).open("rb"):
                 return path
@@ -250,7 +245,6 @@ class TaskSettings(StockSettings, FlowSettings):
             added_prefix=self.debezium_added_prefix,
             key_form=self.key_form,
             key_must_agree=self.key_must_agree,
-            future_limit_s=self.future_limit_s,
             tombstone_time_from_record=self.tombstone_time_from_record,
             notices=self.loader is not None,
             anew_ms=tuple(_times_ms(self.positions_anew)),

@@ -14,7 +14,7 @@ from kazoo.handlers.threading import KazooTimeoutError
 from lastword.contract.errors import SessionLostError
 from lastword.settings.shared import TaskSettings
 from tasks.lock.layout import left
-from tasks.lock.opening import zookeeper_security
+from tasks.lock.opening import CALL_TIMEOUT_S, zookeeper_security
 from tasks.lock.path import lock_path
 from tasks.lock.session_opening import forbidden
 from tasks.lock.zookeeper_client import open_client, trouble_of
@@ -52,8 +52,8 @@ class Locking:
     used: bool = True
 
 
-def read_locking(settings: TaskSettings, entity_id: str) -> Locking:
-    """Look at an entity's lock and at the guards; within the call timeout.
+def read_locking(settings: TaskSettings, entity_id: str, *, timeout_s: float = CALL_TIMEOUT_S) -> Locking:
+    """Look at an entity's lock and at the guards, within so many seconds.
 
     Creates nothing: no lock, no guard, no layout.
 
@@ -62,8 +62,8 @@ def read_locking(settings: TaskSettings, entity_id: str) -> Locking:
     """
     security, hosts, root = zookeeper_security(settings), settings.zookeeper_hosts, settings.zookeeper_root
     path, guards = lock_path(root, settings.lock_prefix + entity_id), f"{root}/guards"
-    until = time.monotonic() + settings.call_timeout_s
-    with _connected(settings, until) as client:
+    until = time.monotonic() + timeout_s
+    with _connected(settings, timeout_s) as client:
         try:
             holder = _holder(client, path, until)
             names = _children(client, guards, until)
@@ -76,25 +76,23 @@ def read_locking(settings: TaskSettings, entity_id: str) -> Locking:
             raise SessionLostError(forbidden(hosts, f"{path} or {guards}", security)) from error
         except (KazooException, KazooTimeoutError) as error:
             raise SessionLostError(
-                f"ZooKeeper at {hosts} has not answered within {settings.call_timeout_s:g} s: {error!r}"
+                f"ZooKeeper at {hosts} has not answered within {timeout_s:g} s: {error!r}"
             ) from error
     return Locking(path, holder, len(names or ()), tuple(sorted(processes)), used=names is not None)
 
 
 @contextlib.contextmanager
-def _connected(settings: TaskSettings, until: float) -> Iterator[KazooClient]:
+def _connected(settings: TaskSettings, timeout_s: float) -> Iterator[KazooClient]:
     # Should we be killed before the session is closed, the server forgets it soon.
     security, hosts = zookeeper_security(settings), settings.zookeeper_hosts
     client = open_client(hosts, session_timeout_s=_SESSION_TIMEOUT_S, security=security)
     try:
         try:
-            connected = client.start_async().wait(left(until))
+            connected = client.start_async().wait(timeout_s)
         except (KazooException, KazooTimeoutError, OSError) as error:
             raise SessionLostError(f"ZooKeeper at {hosts}: {error!r}") from error
         if not connected:
-            raise SessionLostError(
-                f"ZooKeeper at {hosts} is not connected after {settings.call_timeout_s:g} s: {trouble_of(client)}"
-            )
+            raise SessionLostError(f"ZooKeeper at {hosts} is not connected after {timeout_s:g} s: {trouble_of(client)}")
         yield client
     finally:
         # Without a connection kazoo takes more than 10 s for it.

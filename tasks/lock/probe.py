@@ -20,7 +20,7 @@ def probe(address: tuple[str, int], hostname: str, tls: ssl.SSLContext | None) -
     """Say why the server at ``address`` gives no session, as far as that can be seen from here; within two seconds."""
     end = time.monotonic() + PROBE_MAX_S
     if tls is None and _speaks_tls(address, hostname, end):
-        return "this port speaks TLS: set LASTWORD_ZOOKEEPER_TLS=true, or name the clientPort in ZOOKEEPER_HOSTS"
+        return "this port speaks TLS: set LASTWORD_ZOOKEEPER_TLS_CA, or name the clientPort in ZOOKEEPER_HOSTS"
     try:
         with _connection(address, hostname, tls, end) as connection:
             connection.sendall(b"srvr")

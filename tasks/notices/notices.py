@@ -17,12 +17,9 @@ class Notices:
     ``overdue`` are the places, among the updates, of notices whose rows may be missing, or behind, no longer.
     """
 
-    def __init__(
-        self, loader: Loader | None, *, overdue: Collection[int] = (), future_limit_s: float = FUTURE_LIMIT_S
-    ) -> None:
+    def __init__(self, loader: Loader | None, *, overdue: Collection[int] = ()) -> None:
         self._loader = loader
         self._overdue = frozenset(overdue)
-        self._future_limit_s = future_limit_s
 
     def load(self, notices: Sequence[Update]) -> Loading:
         """Begin to load the rows of the notices' entities, with one call. NoLoaderError where there is no loader."""
@@ -40,7 +37,7 @@ class Notices:
             notice,
             row,
             overdue=place in self._overdue,
-            future_limit_s=self._future_limit_s,
+            future_limit_s=FUTURE_LIMIT_S,
             now_s=time.time(),
         )
 

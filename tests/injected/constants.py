@@ -24,6 +24,9 @@ STARTED_MAX_S: Final = "bridge.enqueue.delivery:STARTED_MAX_S"
 TIMEOUT_FLOOR_S: Final = "bridge.run:CLOCKS.floor_s"
 TIMEOUT_MAX_S: Final = "bridge.run:CLOCKS.max_s"
 SILENCE_MAX_S: Final = "bridge.run:CLOCKS.silence_max_s"
+IN_FLIGHT_MAX: Final = "bridge.run:IN_FLIGHT_MAX"
+WAIT_S: Final = "bridge.run:WAIT_S"
+CALL_TIMEOUTS: Final = ("lastword.redis.client:CALL_TIMEOUT_S", "tasks.lock.opening:CALL_TIMEOUT_S")
 
 
 def injected_path() -> str:
@@ -36,6 +39,11 @@ def with_constants(environment: Mapping[str, str], values: Mapping[str, float]) 
     """What is to be added to a process's environment for these constants, beside those that it has already."""
     before = json.loads(environment.get(VARIABLE, "{}"))
     return {"PYTHONPATH": injected_path(), VARIABLE: json.dumps(before | dict(values))}
+
+
+def with_call_timeout(environment: Mapping[str, str], seconds: float) -> dict[str, str]:
+    """The same, for how long Redis and ZooKeeper may take to answer one call, and Redis to wait for its replicas."""
+    return with_constants(environment, dict.fromkeys(CALL_TIMEOUTS, seconds) | {WAIT_S: min(1.0, seconds / 2)})
 
 
 def install() -> None:

@@ -25,9 +25,9 @@ def env(
 @pytest.mark.parametrize(
     ("command", "setting", "given", "said"),
     [
-        (BRIDGE, "LASTWORD_IN_FLIGHT_MAX", "0", "given '0'; it should be greater than or equal to 1"),
+        (BRIDGE, "LASTWORD_UNDECODABLE_MAX", "0", "given '0'; it should be greater than or equal to 1"),
         (PUBLISH, "LASTWORD_KEY_FORM", "binary", "given 'binary'; it should be 'text', 'json' or 'int64'"),
-        (WORKER, "LASTWORD_CALL_TIMEOUT_S", "soon", "given 'soon'; it should be a valid number"),
+        (WORKER, "LASTWORD_LOADER_TIMEOUT_S", "soon", "given 'soon'; it should be a valid number"),
         (BRIDGE, "REDIS_URL", f"http://:{PASSWORD}@127.0.0.1", "it should start with one of redis://"),
         (BRIDGE, "REDIS_URL", f"redis://u:{PASSWORD}/x@127.0.0.1", "unreadable host, port"),
         (BRIDGE, "LASTWORD_KAFKA_GROUP_ID", "mine", "given 'mine'; it cannot be set, a guarantee rests on it"),
@@ -41,7 +41,12 @@ def env(
         (BRIDGE, "CELERY_BROKER_URL_FILE", "/nowhere", "the file '/nowhere' cannot be read: No such file or directory"),
         (WORKER, "REDIS_URL_FILE", "/nowhere", "the file '/nowhere' cannot be read: No such file or directory"),
         (PUBLISH, "LASTWORD_KAFKA_SASL_PASSWORD_FILE", "/", "the file '/' cannot be read: Is a directory"),
-        (WORKER, "LASTWORD_CALL_TIMEOUT", PASSWORD, "there is no such setting; did you mean LASTWORD_CALL_TIMEOUT_S?"),
+        (
+            WORKER,
+            "LASTWORD_LOADER_TIMEOUT",
+            PASSWORD,
+            "there is no such setting; did you mean LASTWORD_LOADER_TIMEOUT_S?",
+        ),
         (BRIDGE, "LASTWORD_ZOOKEEPER_AUHT", PASSWORD, "there is no such setting; did you mean LASTWORD_ZOOKEEPER_AUTH"),
         (WORKER, "LASTWORD_ZOOKEEPER_AUTH", PASSWORD, "given a secret value; it should be user:password"),
     ],
@@ -58,11 +63,11 @@ def test_a_wrong_setting_is_one_line_that_names_it(command: list[str], setting: 
 
 @pytest.mark.core
 def test_every_wrong_setting_has_a_line_of_its_own() -> None:
-    ended = run(BRIDGE, {"LASTWORD_IN_FLIGHT_MAX": "0", "LASTWORD_TOPIC": "a topic"})
+    ended = run(BRIDGE, {"LASTWORD_UNDECODABLE_MAX": "0", "LASTWORD_TOPIC": "a topic"})
     assert ended.code == 2
     assert sorted(line.split(":")[0] for line in ended.complaints) == [
-        "setting LASTWORD_IN_FLIGHT_MAX",
         "setting LASTWORD_TOPIC",
+        "setting LASTWORD_UNDECODABLE_MAX",
     ]
 
 

@@ -8,6 +8,7 @@ from lastword.kafka.murmur2 import partition_of
 from servers.ports import free_port
 from tests.commands import BRIDGE, ONE_SECOND, PASSWORD, run
 from tests.flow import BEGIN_MS, PARTITIONS, Flow
+from tests.injected.constants import with_call_timeout
 from tests.inspect_helpers import VERSION, create_topics, hold, inspect, publish, says, told
 from tests.kafka_helpers import Given, produce
 from tests.lock_helpers import V, direct_client, lock_count, open_locks
@@ -89,7 +90,7 @@ def test_servers_that_are_not_needed_may_be_down(idle: Flow) -> None:
     settings = {
         "ZOOKEEPER_HOSTS": nobody,
         "CELERY_BROKER_URL": f"redis://:{PASSWORD}@{nobody}/1",
-        "LASTWORD_CALL_TIMEOUT_S": "1",
+        **with_call_timeout(idle.environment, 1),
     }
 
     said = says(told(idle, "42", **settings))

@@ -5,7 +5,7 @@ import pytest
 from servers import Reachable, Redis
 from tests.commands import BRIDGE, run
 
-SECONDS = {"LASTWORD_STARTUP_DEADLINE_S": "4", "LASTWORD_CREATE_TOPICS": "true"}
+SECONDS = {"LASTWORD_STARTUP_DEADLINE_S": "4", "LASTWORD_CREATE_TOPICS": "8"}
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from lastword.publisher.publisher import Publisher
 from servers import Reachable, Redis, RedisCluster, ZooKeeper
 from servers.redis_cluster import SLOTS
 from tests.flow import Flow
+from tests.injected.constants import with_call_timeout
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker, empty_broker
 
@@ -39,7 +40,7 @@ def test_products_of_the_other_nodes_go_on_and_the_rest_follows(
     servers = (kafka_server, redis_server, zookeeper_server)
     flow = Flow(servers, tmp_path, topic=topic, group=group, root=zookeeper_root, prefix=key_prefix)
     flow.environment["REDIS_URL"] = f"redis+cluster://{cluster.addresses}"
-    flow.environment["LASTWORD_CALL_TIMEOUT_S"] = "0.5"
+    flow.environment |= with_call_timeout(flow.environment, 0.5)
     publisher = Publisher({"bootstrap.servers": kafka_server.address}, topic)
 
     def publish(number: int) -> None:

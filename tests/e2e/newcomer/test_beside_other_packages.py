@@ -102,7 +102,7 @@ def test_a_service_publishes_beside_its_own_packages(
     directory = theirs(tmp_path / "service")
     line = tmp_path / "lines"
     line.write_text('{"product_id": "43", "updated_at": 1763800000000, "data": 1}\n')
-    beside = {**env, "LASTWORD_CREATE_TOPICS": "true", "PYTHONPATH": str(directory)}
+    beside = {**env, "LASTWORD_CREATE_TOPICS": "8", "PYTHONPATH": str(directory)}
     said = ended(library / "lastword", "publish", line, directory=directory, **beside)
     assert said.code == 0, said.output
     assert "published 1 records" in said.output

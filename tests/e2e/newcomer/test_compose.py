@@ -183,7 +183,7 @@ def compose(
     names = ("LASTWORD_TOPIC", "LASTWORD_CONSUMER_GROUP", "LASTWORD_ZOOKEEPER_ROOT", "LASTWORD_KEY_PREFIX")
     own = {name: flow.environment[name] for name in names} | {
         "FLOWER_PORT": port,
-        "LASTWORD_PARTITIONS": str(PARTITIONS),
+        "LASTWORD_CREATE_TOPICS": str(PARTITIONS),
         "LASTWORD_SESSION_TIMEOUT_S": "3",
         "LASTWORD_KAFKA_SESSION_TIMEOUT_MS": "6000",
     }

@@ -83,7 +83,7 @@ def test_a_published_change_is_read_from_redis(
             python = installed / "python"
             with celery_worker(env | {"PYTHONPATH": ""}, "-c", "1", python=python, directory=elsewhere) as worker:
                 publish = [installed / "lastword", "publish", "-"]
-                create = {"LASTWORD_CREATE_TOPICS": "true"}
+                create = {"LASTWORD_CREATE_TOPICS": "8"}
                 said = run(*publish, directory=elsewhere, env=env | create, stdin=change("42", data={"price": "8.90"}))
                 assert f"published 1 records to '{topic}'" in said
                 held = wait_until(lambda: site.raw.hget(site.key("42"), "data"), what="the change in Redis")

@@ -9,6 +9,7 @@ import pytest
 from tests.faults.figures import measured
 from tests.faults.load import Load
 from tests.flow import PARTITIONS, Bridge, Flow
+from tests.injected.constants import IN_FLIGHT_MAX, with_constants
 from tests.pools import GROUP
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
@@ -125,7 +126,7 @@ def test_a_bridge_paused_past_its_session_commits_nothing_more(flow: Flow, proto
 @pytest.mark.core
 def test_a_rebalance_while_more_has_come_than_there_is_room_for(flow: Flow) -> None:
     """What waits for room goes with its partition; the bridge that it came to does not stumble over it."""
-    few = {"LASTWORD_IN_FLIGHT_MAX": "8"}
+    few = with_constants(flow.environment, {IN_FLIGHT_MAX: 8})
     with flow.bridge(**few) as first:
         flow.publish(400, 200)
         first.wait_for_log(f"paused {ALL}")

@@ -14,6 +14,7 @@ from tests.celery_brokers import RedisBroker
 from tests.faults.dead_letters import count_letters
 from tests.faults.figures import measured
 from tests.flow import Flow
+from tests.injected.constants import with_call_timeout
 from tests.pools import THREADS
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
@@ -33,7 +34,7 @@ def test_one_shard_down_and_the_products_of_the_others_flow(
 ) -> None:
     flow.environment["CELERY_BROKER_URL"] = redis_broker.url
     flow.environment["REDIS_URL"] = f"redis+cluster://{cluster.addresses}"
-    flow.environment["LASTWORD_CALL_TIMEOUT_S"] = "0.5"
+    flow.environment |= with_call_timeout(flow.environment, 0.5)
     flow.read_from(redis.RedisCluster(host="127.0.0.1", port=cluster.nodes[0].port))
     down = cluster.nodes[1]
     others = [product for product in PRODUCTS if shard(flow, product) != 1]

@@ -15,6 +15,7 @@ from servers.redis_sentinel import SERVICE
 from tests.faults.figures import measured
 from tests.faults.losses import COUNT, PRODUCTS, publish_and_confirm, wait_until_all_is_back
 from tests.flow import Flow
+from tests.injected.constants import with_call_timeout
 from tests.pools import THREADS
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
@@ -31,7 +32,7 @@ def sentinels(tmp_path: Path, flow: Flow) -> Iterator[RedisSentinels]:
                 # A replica that was cut off for more than ten times as long would not be made the primary.
                 raw.sentinel_set(SERVICE, "down-after-milliseconds", 3_000)
         flow.environment["REDIS_URL"] = f"redis+sentinel://{sentinels.addresses}/{SERVICE}"
-        flow.environment["LASTWORD_CALL_TIMEOUT_S"] = "1"
+        flow.environment |= with_call_timeout(flow.environment, 1)
         flow.read_from(redis.Redis(port=sentinels.primary.port))
         yield sentinels
 
@@ -126,7 +127,7 @@ def redis_cluster(tmp_path: Path, flow: Flow) -> Iterator[RedisCluster]:
     """The flow's cache in a Cluster."""
     with RedisCluster(tmp_path / "cluster") as redis_cluster:
         flow.environment["REDIS_URL"] = f"redis+cluster://{redis_cluster.addresses}"
-        flow.environment["LASTWORD_CALL_TIMEOUT_S"] = "1"
+        flow.environment |= with_call_timeout(flow.environment, 1)
         flow.read_from(redis.RedisCluster(host="127.0.0.1", port=redis_cluster.nodes[0].port))
         yield redis_cluster
 

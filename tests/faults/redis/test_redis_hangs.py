@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from lastword.redis.client import CALL_TIMEOUT_S
 from servers import RedisSentinels
 from servers.redis_sentinel import SERVICE
 from tests.celery_brokers import RedisBroker
@@ -14,6 +15,7 @@ from tests.faults.figures import measured
 from tests.faults.load import Load
 from tests.faults.redis.test_redis_fails_over import is_primary
 from tests.flow import Flow
+from tests.injected.constants import with_call_timeout
 from tests.pools import POOLS_WHERE_A_SERVER_FAILS, name_of
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
@@ -26,7 +28,7 @@ def sentinels(tmp_path: Path, flow: Flow, redis_broker: RedisBroker) -> Iterator
     flow.environment["LASTWORD_SESSION_TIMEOUT_S"] = "10"  # no worker dies here, and half of it is to outlast a call
     with RedisSentinels(tmp_path / "sentinels") as sentinels:
         flow.environment["REDIS_URL"] = f"redis+sentinel://{sentinels.addresses}/{SERVICE}"
-        del flow.environment["LASTWORD_CALL_TIMEOUT_S"]
+        flow.environment |= with_call_timeout(flow.environment, CALL_TIMEOUT_S)
         flow.read_from(redis.Redis(port=sentinels.primary.port))
         yield sentinels
         sentinels.primary.resume()

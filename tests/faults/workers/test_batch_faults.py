@@ -13,7 +13,7 @@ from tests.faults.workers.test_poison import POISONED, QUICK, dead_letters, kept
 from tests.faults.zookeeper.znodes import locked_elsewhere
 from tests.flow import Flow
 from tests.history.recorded_flow import RecordedFlow
-from tests.injected.constants import with_constants
+from tests.injected.constants import IN_FLIGHT_MAX, with_constants
 from tests.pools import GROUP, POOLS_WHERE_A_SERVER_FAILS, name_of
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
@@ -51,7 +51,7 @@ def test_a_worker_killed_with_all_that_it_has_fetched(flow: Flow, pool: tuple[st
 def test_the_broker_wiped(flow: Flow, name: str, request: pytest.FixtureRequest) -> None:
     broker: CeleryBroker = request.getfixturevalue(name)
     flow.environment["CELERY_BROKER_URL"] = broker.url
-    with flow.bridge(**BATCHED, LASTWORD_IN_FLIGHT_MAX="4000"):
+    with flow.bridge(**BATCHED, **with_constants(flow.environment, {IN_FLIGHT_MAX: 4_000})):
         flow.publish(*FEW)
         wait_until(lambda: broker.queued() > 15, what="tasks that no worker takes")
         with measured(flow, "Celery broker wiped", under=f"{broker.name}, group, 200 updates a task") as measurement:

@@ -14,9 +14,10 @@ from lastword.cache.started import started_key
 from lastword.contract.record import Update
 from lastword.contract.task import Arguments, Send
 from lastword.contract.task_id import record_id
+from lastword.redis.client import CALL_TIMEOUT_S
 from servers import ReachableRedis, Redis, ZooKeeper
 from tests.faults.workers.poison import RAISES
-from tests.injected.constants import UNEXPECTED_RETRIES, with_constants
+from tests.injected.constants import UNEXPECTED_RETRIES, with_call_timeout, with_constants
 from tests.lock_helpers import acquire_when_possible
 from tests.task_helpers import MARKED, Running, Site, TaskLog, live, open_site
 from tests.waiting import wait_until
@@ -34,7 +35,8 @@ def running(
     request: pytest.FixtureRequest, cache_server: Redis, redis_server: ReachableRedis, own_zookeeper: ZooKeeper
 ) -> Iterator[Running]:
     with open_site(cache_server, redis_server, own_zookeeper) as site:
-        site.env.update(with_constants(site.env, {UNEXPECTED_RETRIES: 0}), LASTWORD_CALL_TIMEOUT_S="5")
+        site.env.update(with_constants(site.env, {UNEXPECTED_RETRIES: 0}))
+        site.env.update(with_call_timeout(site.env, CALL_TIMEOUT_S))
         with celery_worker(site.env, *POOLS[request.param], "-I", "tests.faults.workers.poison") as worker:
             yield Running(site, worker)
 

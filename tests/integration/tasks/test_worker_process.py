@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from lastword.redis.client import CALL_TIMEOUT_S
 from servers import Reachable, ReachableRedis, Redis, ZooKeeper
-from tests.injected.constants import UNEXPECTED_RETRIES, with_constants
+from tests.injected.constants import UNEXPECTED_RETRIES, with_call_timeout, with_constants
 from tests.task_helpers import Site, TaskLog, live, open_site
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
@@ -26,7 +27,9 @@ SLACK_S = 60.0  # for a machine that is busy
 @pytest.fixture
 def site(cache_server: Redis, redis_server: ReachableRedis, own_zookeeper: ZooKeeper) -> Iterator[Site]:
     with open_site(cache_server, redis_server, own_zookeeper) as site:
-        site.env.update(LASTWORD_CALL_TIMEOUT_S="5")  # for that long a write that is withheld keeps its lock
+        site.env.update(
+            with_call_timeout(site.env, CALL_TIMEOUT_S)
+        )  # for that long a write that is withheld keeps its lock
         yield site
 
 
@@ -131,7 +134,7 @@ def exit_of(env: dict[str, str]) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("setting", "given", "told"),
     [
-        ("LASTWORD_CALL_TIMEOUT_S", "7", "less than or equal to 5"),
+        ("LASTWORD_SESSION_TIMEOUT_S", "41", "less than or equal to 40"),
         ("LASTWORD_TTL_S", "60", "LASTWORD_REPLAY_HORIZON_S (604800 s)"),
         ("ZOOKEEPER_HOSTS", "here:there", "host:port"),
         ("CELERY_BROKER_URL", "carrier-pigeon://coop", "redis, rediss, sentinel and amqp"),
@@ -156,7 +159,7 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(site: Site, setting: str,
 def test_a_server_that_cannot_be_reached_is_waited_for_visibly_and_not_for_ever(
     site: Site, setting: str, address: str, what: str
 ) -> None:
-    env = {**site.env, setting: address, "LASTWORD_STARTUP_DEADLINE_S": "0.5", "LASTWORD_CALL_TIMEOUT_S": "0.3"}
+    env = {**site.env, setting: address, "LASTWORD_STARTUP_DEADLINE_S": "0.5"} | with_call_timeout(site.env, 0.3)
 
     code, said = exit_of(env)
 

@@ -25,7 +25,7 @@ def test_missing_topics_are_named_all_at_once_and_not_created(kafka_server: Reac
     letters = f"{topic}-dlt"
 
     with pytest.raises(MissingTopicError) as missing:
-        reach_kafka(properties, read=[topic, letters], create=None)
+        reach_kafka(properties, read=[topic, letters])
 
     for said in (repr(topic), repr(letters), kafka_server.address, "--create-topics", "LASTWORD_CREATE_TOPICS"):
         assert said in str(missing.value)
@@ -38,7 +38,7 @@ def test_missing_topics_are_made_and_existing_ones_left_alone(kafka_server: Reac
 
     reach_kafka(properties, read=[topic], create=3)
     reach_kafka(properties, read=[topic, letters], create=5)
-    reach_kafka(properties, read=[topic, letters], create=None)
+    reach_kafka(properties, read=[topic, letters])
 
     assert (partitions(kafka_server, topic), partitions(kafka_server, letters)) == (3, 5)
 
@@ -64,7 +64,7 @@ def test_a_kafka_that_is_not_there_is_an_error_with_a_reason_at_once(monkeypatch
     monkeypatch.setattr("lastword.kafka.topics.CALL_TIMEOUT_S", 600.0)
     address = f"127.0.0.1:{free_port()}"
     with at_most(60, "noticing that nobody listens"), pytest.raises(ConnectionError, match="Connection refused"):
-        reach_kafka({"bootstrap.servers": address}, read=["t"], create=None)
+        reach_kafka({"bootstrap.servers": address}, read=["t"])
 
 
 def test_a_kafka_that_does_not_answer_is_an_error_within_the_calls_timeout(
@@ -74,7 +74,7 @@ def test_a_kafka_that_does_not_answer_is_an_error_within_the_calls_timeout(
     own_kafka.pause()
     try:
         with at_most(60, "a call of a frozen Kafka"), pytest.raises(ConnectionError):
-            reach_kafka({"bootstrap.servers": own_kafka.address}, read=[topic], create=None)
+            reach_kafka({"bootstrap.servers": own_kafka.address}, read=[topic])
     finally:
         own_kafka.resume()
 

@@ -20,7 +20,7 @@ HERE = f"{socket.gethostname()}:{os.getpid()}"
 
 
 def settings_for(address: str, root: str, **others: object) -> TaskSettings:
-    return load(TaskSettings, zookeeper_hosts=address, zookeeper_root=root, **{"call_timeout_s": 5.0, **others})
+    return load(TaskSettings, zookeeper_hosts=address, zookeeper_root=root, **others)
 
 
 def test_a_held_lock_tells_its_session_process_token_and_age(zookeeper_server: Reachable, zookeeper_root: str) -> None:
@@ -56,13 +56,13 @@ def test_a_forbidden_lock_says_what_to_set(zookeeper_server: Reachable, zookeepe
 def test_a_zookeeper_that_is_not_there_is_an_error_in_time(zookeeper_root: str) -> None:
     nobody = f"127.0.0.1:{free_port()}"
     with at_most(60, "the look"), pytest.raises(SessionLostError, match=f"ZooKeeper at {nobody} is not connected"):
-        read_locking(settings_for(nobody, zookeeper_root, call_timeout_s=1.0), "42")
+        read_locking(settings_for(nobody, zookeeper_root), "42", timeout_s=1.0)
 
 
 def test_a_silent_zookeeper_is_an_error_in_time(own_zookeeper: ZooKeeper, zookeeper_root: str) -> None:
     own_zookeeper.pause()
     try:
         with at_most(60, "the look"), pytest.raises(SessionLostError, match="it takes the connection and says nothing"):
-            read_locking(settings_for(own_zookeeper.address, zookeeper_root, call_timeout_s=1.0), "42")
+            read_locking(settings_for(own_zookeeper.address, zookeeper_root), "42", timeout_s=1.0)
     finally:
         own_zookeeper.resume()

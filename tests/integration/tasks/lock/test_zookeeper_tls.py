@@ -128,7 +128,7 @@ def test_tls_to_a_port_without_it(zookeeper_server: ZooKeeper, zookeeper_root: s
 
 def test_no_tls_to_a_port_with_it(server: ZooKeeper, zookeeper_root: str) -> None:
     said = refusal(server.address, zookeeper_root, Security())
-    assert said.startswith("this port speaks TLS: set LASTWORD_ZOOKEEPER_TLS=true")
+    assert said.startswith("this port speaks TLS: set LASTWORD_ZOOKEEPER_TLS_CA")
 
 
 @pytest.mark.parametrize("password", [None, "wrong"])
@@ -187,11 +187,8 @@ def test_a_worker_handles_an_update_over_tls_with_a_password(
     ("wrong", "said"),
     [
         ({"LASTWORD_ZOOKEEPER_AUTH": f"shop:{PASSWORD}"}, "no permission for znode "),
-        (
-            {"LASTWORD_ZOOKEEPER_TLS": "false", "LASTWORD_ZOOKEEPER_TLS_CA": None},
-            "this port speaks TLS: set LASTWORD_ZOOKEEPER_TLS=true",
-        ),
-        ({"LASTWORD_ZOOKEEPER_TLS_CA": None}, "its certificate is refused: "),
+        ({"LASTWORD_ZOOKEEPER_TLS_CA": None}, "this port speaks TLS: set LASTWORD_ZOOKEEPER_TLS_CA"),
+        ({"LASTWORD_ZOOKEEPER_TLS_CA": "system"}, "its certificate is refused: "),
     ],
 )
 def test_a_worker_waits_and_then_gives_up_with_the_reason(
@@ -240,6 +237,5 @@ def secured_env(server: ZooKeeper, redis_server: Redis, authority: Authority, ro
     return {
         **worker_env(redis_server, server, root=root, key_prefix=f"test-{uuid.uuid4()}:"),
         "ZOOKEEPER_HOSTS": f"localhost:{server.port}",
-        "LASTWORD_ZOOKEEPER_TLS": "true",
         "LASTWORD_ZOOKEEPER_TLS_CA": str(authority.pem),
     }

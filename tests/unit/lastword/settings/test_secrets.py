@@ -25,7 +25,7 @@ REDIS_URL = f"redis://shop:{PASSWORD}@cache.example/0"
 SECRETS = {
     "REDIS_URL": REDIS_URL,
     "LASTWORD_ZOOKEEPER_AUTH": f"shop:{PASSWORD}",
-    "LASTWORD_ZOOKEEPER_TLS": "true",
+    "LASTWORD_ZOOKEEPER_TLS_CA": "system",
     "LASTWORD_ZOOKEEPER_TLS_KEY_PASSWORD": PASSWORD,
 }
 
@@ -56,8 +56,8 @@ def test_any_setting_may_be_in_a_file(end: str, file: Path, monkeypatch: pytest.
     monkeypatch.setenv("REDIS_URL_FILE", str(file))
     assert load(TaskSettings).redis_url.get_secret_value() == REDIS_URL
     file.write_text(f"7{end}")
-    monkeypatch.setenv("LASTWORD_PARTITIONS_FILE", str(file))
-    assert load(BridgeSettings).partitions == 7
+    monkeypatch.setenv("LASTWORD_CREATE_TOPICS_FILE", str(file))
+    assert load(BridgeSettings).create_topics == 7
 
 
 def test_only_the_newline_at_the_end_is_no_part_of_a_secret(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,10 +106,12 @@ def test_a_setting_is_not_given_twice(variable: str, file: Path, monkeypatch: py
 
 def test_a_wrong_value_in_a_file_is_not_shown(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.write_text(PASSWORD)
-    monkeypatch.setenv("LASTWORD_PARTITIONS_FILE", str(file))
+    monkeypatch.setenv("LASTWORD_CREATE_TOPICS_FILE", str(file))
     with pytest.raises(SettingsError) as raised:
         load(BridgeSettings)
-    assert str(raised.value).startswith("setting LASTWORD_PARTITIONS_FILE: given a secret value; it should be a valid")
+    assert str(raised.value).startswith(
+        "setting LASTWORD_CREATE_TOPICS_FILE: given a secret value; it should be a valid"
+    )
 
 
 def test_librdkafka_has_properties_that_end_like_our_files(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:

@@ -26,7 +26,6 @@ GIVEN = {
     "redis_url": "rediss://cache.example:6390/2",
     "zookeeper_root": "/shop/lastword-2",
     "zookeeper_auth": "shop:hunter2",
-    "zookeeper_tls": "True",
     "zookeeper_tls_ca": os.devnull,
     "zookeeper_tls_cert": os.devnull,
     "zookeeper_tls_key": os.devnull,
@@ -36,17 +35,15 @@ GIVEN = {
     "key_must_agree": "False",
     "table_in_one_partition": "True",
     "tombstone_time_from_record": "True",
-    "create_topics": "True",
     "stock": "True",
     "loader": "shop.rows:load",
     "format": "canal",
 }
 """Something else than the default for every setting; 3 for those that are not here."""
 NEEDED = {
-    "zookeeper_tls_ca": ["zookeeper_tls"],
-    "zookeeper_tls_cert": ["zookeeper_tls", "zookeeper_tls_key"],
-    "zookeeper_tls_key": ["zookeeper_tls", "zookeeper_tls_cert"],
-    "zookeeper_tls_key_password": ["zookeeper_tls"],
+    "zookeeper_tls_cert": ["zookeeper_tls_ca", "zookeeper_tls_key"],
+    "zookeeper_tls_key": ["zookeeper_tls_ca", "zookeeper_tls_cert"],
+    "zookeeper_tls_key_password": ["zookeeper_tls_ca"],
 }
 """The settings without which another one is refused."""
 Kind = type[TaskSettings] | type[BridgeSettings]
@@ -87,8 +84,7 @@ def test_defaults_of_the_bridge() -> None:
     assert settings.kafka_bootstrap_servers == "127.0.0.1:9092"
     assert (settings.topic, settings.letters_topic) == ("product-updates", "product-updates-dlt")
     assert settings.consumer_group == "lastword"
-    assert (settings.create_topics, settings.partitions_to_create) == (False, None)
-    assert (settings.in_flight_max, settings.in_flight_bytes_max) == (10_000, 64 * 1024 * 1024)
+    assert (settings.create_topics, settings.in_flight_bytes_max) == (0, 64 * 1024 * 1024)
     assert settings.shutdown_deadline_s == 20
 
 
@@ -153,7 +149,7 @@ def test_an_address_has_one_name_and_no_prefix(field: str, variable: str, monkey
         (TaskSettings, "LASTWORD_TTL_S", "", "it should be a valid integer"),
         (TaskSettings, "LASTWORD_LOADER", "shop.rows", "it should match pattern"),
         (TaskSettings, "LASTWORD_LOADER", "shop/rows.py:load", "it should match pattern"),
-        (TaskSettings, "LASTWORD_ZOOKEEPER_TLS_CA", os.devnull, "it has no effect without LASTWORD_ZOOKEEPER_TLS=true"),
+        (TaskSettings, "LASTWORD_ZOOKEEPER_TLS_CERT", os.devnull, "it has no effect without LASTWORD_ZOOKEEPER_TLS_CA"),
         (TaskSettings, "ZOOKEEPER_HOSTS", "", "it should have at least 1 character"),
         (BridgeSettings, "KAFKA_BOOTSTRAP_SERVERS", "", "it should have at least 1 character"),
         (BridgeSettings, "LASTWORD_TOPIC", "no topic", "it should match pattern"),
@@ -165,8 +161,8 @@ def test_an_address_has_one_name_and_no_prefix(field: str, variable: str, monkey
             "product-updates",
             "it should not be the same as LASTWORD",
         ),
-        (BridgeSettings, "LASTWORD_PARTITIONS", "1001", "it should be less than or equal to 1000"),
-        (BridgeSettings, "LASTWORD_CREATE_TOPICS", "2", "it should be a valid boolean"),
+        (BridgeSettings, "LASTWORD_CREATE_TOPICS", "1001", "it should be less than or equal to 1000"),
+        (BridgeSettings, "LASTWORD_CREATE_TOPICS", "true", "it should be a valid integer"),
         (BridgeSettings, "LASTWORD_SHUTDOWN_DEADLINE_S", "inf", "it should be a finite number"),
     ],
 )
@@ -201,7 +197,7 @@ def test_a_wrong_redis_url_is_refused_without_its_password(
 
 
 def test_every_wrong_setting_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = ["LASTWORD_LOADER_LAG_S", "LASTWORD_REPLAY_HORIZON_S", "LASTWORD_KEY_FORM", "LASTWORD_CALL_TIMEOUT_S"]
+    wrong = ["LASTWORD_LOADER_LAG_S", "LASTWORD_REPLAY_HORIZON_S", "LASTWORD_KEY_FORM", "LASTWORD_STARTUP_DEADLINE_S"]
     for variable in wrong:
         monkeypatch.setenv(variable, "-1")
     monkeypatch.setenv("LASTWORD_TTL_S", "1")
@@ -224,23 +220,17 @@ def test_the_rules_are_those_that_are_set(monkeypatch: pytest.MonkeyPatch) -> No
     for name, given in {
         "LASTWORD_KEY_FORM": "int64",
         "LASTWORD_KEY_MUST_AGREE": "no",
-        "LASTWORD_FUTURE_LIMIT_S": "5",
         "LASTWORD_TOMBSTONE_TIME_FROM_RECORD": "1",
     }.items():
         monkeypatch.setenv(name, given)
-    assert load(TaskSettings).rules == Rules(
-        KeyForm.INT64, key_must_agree=False, future_limit_s=5, tombstone_time_from_record=True
-    )
+    assert load(TaskSettings).rules == Rules(KeyForm.INT64, key_must_agree=False, tombstone_time_from_record=True)
 
 
 def test_topics_that_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LASTWORD_TOPIC", "t" * 240)
     assert load(BridgeSettings).letters_topic == "t" * 240 + "-dlt"
     monkeypatch.setenv("LASTWORD_DEAD_LETTER_TOPIC", "graveyard")
-    monkeypatch.setenv("LASTWORD_CREATE_TOPICS", "true")
-    monkeypatch.setenv("LASTWORD_PARTITIONS", "3")
-    settings = load(BridgeSettings)
-    assert (settings.letters_topic, settings.partitions_to_create) == ("graveyard", 3)
+    assert load(BridgeSettings).letters_topic == "graveyard"
 
 
 # librdkafka's own properties.
