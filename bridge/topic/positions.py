@@ -10,9 +10,9 @@ from typing import Final, NamedTuple, Self
 from lastword.contract.record import Update
 from lastword.contract.rfc3339 import format_rfc3339
 from lastword.contract.version import Version
-from lastword.formats.debezium_source import ALIGNED
+from lastword.formats.debezium.source import ALIGNED
 
-LATER_US: Final = 60_000_000
+LATER_US: Final = 5_000_000
 """By so much must a commit that stands before the last one be later: the times of commits do not grow as they do."""
 
 _TEXT: Final = re.compile(r"([0-9]{1,16}-[0-9]{1,16})@([0-9]{1,16})")
@@ -38,10 +38,11 @@ class Commit(NamedTuple):
 
 
 class Positions:
-    """Notices a change of one partition whose commit is before the last one's and was made a minute later.
+    """Notices a change of one partition whose commit is before the last one's and was made seconds later.
 
     The commits of a log come in their order. One that a connector writes again is before the last one too, and was made
-    before it. An offset tells nothing, nor a row that was read right after a commit, which bears another clock. The
+    before it. An offset tells nothing, nor a row that was read right after a commit, which bears another clock, nor one
+    that has no time but its record's: what is written again has a later one. The
     last commit is told with each offset that is committed, in Kafka and, for a topic that is deleted, in Redis beside
     the marker: whoever reads the partition next knows it.
     """
@@ -64,10 +65,12 @@ class Positions:
             version, last = update.version, self._last
             if not (version.commit and version.sequence) or version.is_apart:
                 continue
+            if timestamp_ms is not None and update.updated_at_us == timestamp_ms * 1_000:
+                continue
             if last is not None and version.updated_at_us < last.version.updated_at_us:
                 if update.updated_at_us > last.at_us + LATER_US:
                     return _why(update, last, timestamp_ms)
-            elif version.commit != version.sequence // ALIGNED:  # else the commit is not told
+            elif version.commit != (version.sequence + 1) // ALIGNED:  # else the commit is not told; 1: of a deletion
                 self._last = Commit(version, update.updated_at_us)
         return ""
 

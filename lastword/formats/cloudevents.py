@@ -37,7 +37,7 @@ class _Event(msgspec.Struct):
 
 
 _EVENT: Final = msgspec.json.Decoder(_Event)
-_STRING: Final = msgspec.json.Decoder(str)
+_PLAIN: Final[msgspec.json.Decoder[str | int | None]] = msgspec.json.Decoder(str | int | None)
 _CONNECTS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _QUOTED: Final[msgspec.json.Decoder[str | dict[str, msgspec.Raw]]] = msgspec.json.Decoder(str | dict[str, msgspec.Raw])
 _RAW: Final = msgspec.json.Decoder(msgspec.Raw)
@@ -87,7 +87,8 @@ def _headers(record: Record) -> dict[str, str]:
     ours = {name.lower(): value for name, value in record.headers if name.lower().startswith(("ce_", "content-type"))}
     headers = {name: _text(value) for name, value in ours.items() if value is not None}
     all_are = headers.get("ce_specversion", "").startswith(('"', "{"))
-    return {name: _unquoted(text) if all_are or _is_quoted(text) else text for name, text in headers.items()}
+    read = {name: _unquoted(text) if all_are or _is_quoted(text) else text for name, text in headers.items()}
+    return {name: text for name, text in read.items() if text is not None}
 
 
 def _has_an_event(value: bytes | None) -> bool:
@@ -116,11 +117,15 @@ def _is_quoted(text: str) -> bool:
     return isinstance(found, str) or found.keys() == {"schema", "payload"}
 
 
-def _unquoted(text: str) -> str:
+def _unquoted(text: str) -> str | None:
+    """The text or the number that JSON has for it, alone or with its schema; what is no JSON is itself."""
     try:
-        if text.startswith("{"):  # with its schema
-            return _STRING.decode(bytes(_CONNECTS.decode(text).get("payload", b"null")))
-        return _STRING.decode(text) if text.startswith('"') else text
+        if text == "null":
+            return None
+        if text.startswith("{"):
+            found = _PLAIN.decode(bytes(_CONNECTS.decode(text).get("payload", b"null")))
+            return None if found is None else str(found)
+        return str(_PLAIN.decode(text)) if text.startswith('"') else text
     except msgspec.DecodeError as error:
         raise ValueError(f"a header is not the JSON that it begins as: {shown(text)}") from error
 

@@ -16,8 +16,9 @@ from lastword.contract.record import VERSION_HEADER, InvalidUpdateError, Rules, 
 from lastword.contract.version import APART, Position, Version
 from lastword.formats.canal import canal
 from lastword.formats.cloudevents import cloudevents
-from lastword.formats.debezium import debezium, id_in_key, key_of
-from lastword.formats.debezium_flattened import debezium_unwrapped
+from lastword.formats.debezium.events import debezium
+from lastword.formats.debezium.flattened import debezium_unwrapped
+from lastword.formats.debezium.key import id_in_key, key_of
 from lastword.formats.maxwell import maxwell
 from lastword.formats.record import Decoder, Record
 from lastword.formats.rows import IdColumns

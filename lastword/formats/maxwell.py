@@ -22,8 +22,14 @@ WITHOUT_ROW: Final = re.compile(r"(table|database)-(create|alter|drop)|bootstrap
 NOTHING: Final = frozenset({b"", b"null", b"{}"})
 
 OWN_TABLE: Final = "bootstrap"
-OWN_COLUMNS: Final = frozenset({"databasename", "tablename", "whereclause", "iscomplete", "insertedrows", "clientid"})
-"""Of the table by which Maxwell is asked for a bootstrap, whatever its database is named: it writes these rows too."""
+OWN_COLUMNS: Final = frozenset({"databasename", "tablename", "iscomplete", "insertedrows", "clientid"})
+"""Never null, of the table by which Maxwell is asked for a bootstrap, whatever its database is named.
+
+It writes these rows too.
+"""
+
+OF_KEY: Final = "pk."
+"""What the names of a row's key columns begin with in a record's key, of Maxwell's default form."""
 
 
 class _Row(msgspec.Struct):
@@ -40,6 +46,7 @@ class _Row(msgspec.Struct):
     old: dict[str, msgspec.Raw] | None = None
     primary_key_columns: list[str] | None = None
     primaryKeyColumns: list[str] | None = None  # noqa: N815 - as output_naming_strategy spells it
+    primary_key: list[msgspec.Raw] | None = None
     encrypted: msgspec.Raw = msgspec.Raw()
 
     @property
@@ -50,6 +57,21 @@ class _Row(msgspec.Struct):
         return [_UNDERSCORE.sub(lambda found: found[1].upper(), name) for name in self.primaryKeyColumns]
 
 
+def _keys_of(key: bytes | None) -> list[str] | None:
+    """The columns of the primary key, as the record's key names them: an object, or an array whose last has them."""
+    try:
+        told = None if key is None else _KEY.decode(key)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    if isinstance(told, dict):
+        return [name.removeprefix(OF_KEY) for name in told if name.startswith(OF_KEY)]
+    *_, last = told or [None]
+    return [name for part in last if isinstance(part, dict) for name in part] if isinstance(last, list) else None
+
+
+_KEY: Final[msgspec.json.Decoder[dict[str, object] | list[object]]] = msgspec.json.Decoder(
+    dict[str, object] | list[object]
+)
 _UNDERSCORE: Final = re.compile("_([a-z0-9])")
 _ROW: Final = msgspec.json.Decoder(_Row)
 
@@ -77,12 +99,19 @@ def _changes(rules: Rules, ids: IdColumns, record: Record) -> list[Change]:
     columns = read_json(bytes(row.data), ROW, "data")
     if row.table == OWN_TABLE and {name.replace("_", "").lower() for name in columns} >= OWN_COLUMNS:
         return []
-    ids.refuse_part_of(row.keys)
+    keys = row.keys or _keys_of(record.key)
+    ids.refuse_part_of(keys)
+    values = len(row.primary_key or ())
+    if not keys and values > len(ids.names):
+        raise ValueError(
+            f"the row's primary_key has {values} values, and LASTWORD_ID_FIELD names only {ids}: rows which differ in "
+            "the rest would become one product. Name all of the key's columns"
+        )
     entity_id = ids.needed(columns)
     if row.type == "delete":
         gone = deletion_of(entity_id, updated_at=time_ms, position=record.offset)
-        return [placed(gone, ids, row.keys, rules)]
+        return [placed(gone, ids, keys, rules)]
     state = state_of(columns, row.data, rules)
     change = Change(product_id=entity_id, updated_at=time_ms, position=record.offset, data=state)
     former = former_id(columns, row.old, ids)
-    return [placed(change, ids, row.keys, rules)] if former is None else moved(former, change, rules)
+    return [placed(change, ids, keys, rules)] if former is None else moved(former, change, rules)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from lastword.formats.placeholders import DEFAULT
+from lastword.formats.debezium.placeholders import DEFAULT
 from lastword.formats.record import Record
 
 PARTITIONS: Final = 3

@@ -8,7 +8,7 @@ from lastword.contract.version import Position, Version
 
 COMMIT = 112_709_328 // 8
 T_MS = 1_763_800_000_123
-LATER = 10 + 60_000_001
+LATER = 10 + 5_000_001
 
 
 def update(position: Position, time_us: int, *, generation: int = 0) -> Update:
@@ -48,8 +48,9 @@ def test_a_snapshot_of_a_restored_database_stops_it_too(read: Update) -> None:
     "again",
     [
         pytest.param(update((COMMIT - 5, 112_000_000), 10), id="written again"),
-        pytest.param(update((COMMIT - 5, 112_000_000), 10 + 60_000_000), id="committed at nearly the same time"),
+        pytest.param(update((COMMIT - 5, 112_000_000), 10 + 5_000_000), id="committed at nearly the same time"),
         pytest.param(update((COMMIT - 5, 0), LATER), id="read"),
+        pytest.param(update((COMMIT - 5, 112_000_000), T_MS * 1_000), id="dated by its record"),
         pytest.param(update(7, LATER), id="an offset"),
         pytest.param(Update(entity_id="42", version=Version(99, 7), data=b"1"), id="a time"),
         pytest.param(update((5, 113), LATER, generation=1), id="a new generation"),
@@ -85,4 +86,5 @@ def test_what_somebody_else_has_told_is_no_commit(text: str) -> None:
 def test_where_no_commit_is_told_nothing_is_known() -> None:
     positions = Positions()
     assert not positions.why_stop([update((112_709_384 // 8, 112_709_384), 10)], T_MS)
-    assert not positions.why_stop([update((112_000_000 // 8, 112_000_000), LATER)], T_MS)
+    assert not positions.why_stop([update((112_000_000 // 8 + 1, 112_000_007), LATER)], T_MS), "a deletion"
+    assert not positions.why_stop([update((112_000_000 // 8, 112_000_000), 3 * LATER)], T_MS)

@@ -53,6 +53,8 @@ MYSQL = {
 }
 LOGGED = (24_023_119 // 8, 24_023_128)
 LSN_ALONE = (24_023_128 // 8, 24_023_128)
+GONE = (LOGGED[0], LOGGED[1] - 1)
+GONE_ALONE = (LSN_ALONE[0], LSN_ALONE[1] - 1)
 ROW = {"id": 42, "name": "Tea towel, white", "price": "72.12"}
 CANAL = {
     "data": [{"id": "111", "name": "scooter", "weight": "5.18"}, {"id": "112", "name": None, "weight": "0.5"}],
@@ -159,7 +161,7 @@ class TestDebezium:
         assert updates("debezium", record(event, envelope({"id": 42}))) == [at(position, "42", T_US + 456, ROW)]
 
     def test_a_deletion_and_the_null_that_follows_it(self, envelope: Envelope) -> None:
-        gone = at(LOGGED, "42", T_US + 456)
+        gone = at(GONE, "42", T_US + 456)
         event = envelope(debezium("d", before={"id": 42, "name": None, "price": None}))
         assert updates("debezium", record(event, envelope({"id": 42}))) == [gone]
         assert updates("debezium", record(event)) == [gone]
@@ -176,7 +178,7 @@ class TestDebezium:
     def test_a_row_that_has_another_id_now_is_gone_under_the_old_one(self, envelope: Envelope) -> None:
         event = envelope(debezium("u", before={"sku": "old"}, after={"sku": "new"}))
         assert updates("debezium", record(event), id_field="sku") == [
-            at(LOGGED, "old", T_US + 456),
+            at(GONE, "old", T_US + 456),
             at(LOGGED, "new", T_US + 456, {"sku": "new"}),
         ]
 
@@ -203,7 +205,7 @@ class TestDebezium:
         [found] = updates("debezium-unwrapped", record(envelope(row)))
         assert found == at(LSN_ALONE, "42", T_US, ROW)
         [found] = updates("debezium-unwrapped", record(envelope(row | {"__deleted": "true"})))
-        assert found == at(LSN_ALONE, "42", T_US)
+        assert found == at(GONE_ALONE, "42", T_US)
 
     def test_flattened_without_a_position(self, envelope: Envelope) -> None:
         row = ROW | {"__source_ts_us": T_US + 456}
@@ -213,9 +215,9 @@ class TestDebezium:
     def test_flattened_to_nothing(self, envelope: Envelope) -> None:
         key = envelope({"id": 42})
         told = {"__source_ts_ms": str(T_MS), "__lsn": "24023128"}
-        assert updates("debezium-unwrapped", record(None, key, told)) == [at(LSN_ALONE, "42", T_US)]
+        assert updates("debezium-unwrapped", record(None, key, told)) == [at(GONE_ALONE, "42", T_US)]
         for null in (b"null", text(enveloped(None))):
-            assert updates("debezium-unwrapped", record(null, key, told)) == [at(LSN_ALONE, "42", T_US)]
+            assert updates("debezium-unwrapped", record(null, key, told)) == [at(GONE_ALONE, "42", T_US)]
         assert "mode=rewrite" in reason("debezium-unwrapped", record(None, key))
         assert "mode=rewrite" in reason("debezium-unwrapped", record(None, key, {"__source_ts_ms": str(T_MS)}))
         mysql = {"__source_ts_ms": str(T_MS), "__connector": "mysql"}
@@ -314,7 +316,7 @@ class TestDebeziumsOrder:
     def test_what_the_flattening_adds_as_headers_of_any_converter(self) -> None:
         for lsn in ("24023128", '"24023128"', '{"schema":{"type":"int64","optional":true},"payload":24023128}'):
             gone = record(None, {"id": 42}, {"__source_ts_ms": str(T_MS), "__source_lsn": lsn})
-            assert updates("debezium-unwrapped", gone) == [at(LSN_ALONE, "42", T_US)]
+            assert updates("debezium-unwrapped", gone) == [at(GONE_ALONE, "42", T_US)]
 
     def test_the_connectors_own_time_is_not_the_databases(self) -> None:
         row = ROW | {"__ts_ms": T_MS * 2, "__source_ts_ms": T_MS, "__lsn": 5, "__table": "product"}

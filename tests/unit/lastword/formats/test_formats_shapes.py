@@ -104,9 +104,9 @@ class TestIdsThatChange:
             return updates("canal", self.renamed("canal", _tidb={"commitTs": commit}, **more))
 
         gone, now = at(COMMIT_TS)
-        assert outline([gone, now]) == [("1", "gone", now.version), ("2", "row", now.version)]
-        assert now.version > HOME
         [again] = at(COMMIT_TS, type="DELETE", old=None)
+        assert outline([gone, now]) == [("1", "gone", again.version), ("2", "row", now.version)]
+        assert now.version > HOME
         assert again.version < now.version, "within a transaction a key that is taken away and put again is there"
         for later in (COMMIT_TS + 1, COMMIT_TS + 2**18):
             [deleted] = at(later, type="DELETE", old=None)
@@ -285,7 +285,7 @@ class TestFlattened:
         for form in (op, json.dumps(op), json.dumps(enveloped(op))):
             [found] = updates("debezium-unwrapped", record(ROW, {"id": 42}, self.HEADERS | {"__op": form}))
             assert found.deleted == (op == "d")
-            assert found.version == Version.at((8, 0 if op == "r" else 77), 0)
+            assert found.version == Version.at((8, 0 if op == "r" else 76), 0)
 
     @pytest.mark.parametrize("more", [{"__op": "d"}, {"__deleted": True}, {"__deleted": "true"}])
     def test_a_deletion_by_whichever_field(self, more: dict[str, object]) -> None:

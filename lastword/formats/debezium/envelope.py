@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from lastword.contract.fields import read_json
-from lastword.formats.debezium_source import refuse_encoded_id
+from lastword.formats.debezium.source import refuse_encoded_id
 from lastword.formats.rows import ROW
 
 PREFIX: Final = "iodebezium"

@@ -12,9 +12,10 @@ import msgspec
 
 from lastword.contract.fields import shown
 from lastword.contract.rfc3339 import format_rfc3339
-from lastword.contract.version import Position
+from lastword.contract.version import VERSION_LIMIT, Position
 
 POSTGRESQL: Final = "postgresql"
+WHOLE_BEFORE: Final = frozenset({"mysql", "mariadb", "oracle", "sqlserver", "db2", "informix"})
 ALIGNED: Final = 8
 """PostgreSQL's positions are bytes, and its records begin at each eighth."""
 
@@ -42,7 +43,7 @@ class Source(msgspec.Struct):
     @property
     def names_the_log(self) -> bool:
         """Whether it has what only PostgreSQL's connector tells, empty as it may be."""
-        return self.lsn is not msgspec.UNSET or self.sequence is not None
+        return self.lsn is not msgspec.UNSET or isinstance(self.sequence, list) or (self.sequence or "").startswith("[")
 
     @property
     def is_read(self) -> bool:
@@ -50,19 +51,25 @@ class Source(msgspec.Struct):
         return self.snapshot is True or (isinstance(self.snapshot, str) and self.snapshot not in ("", "false"))
 
     @property
+    def tells_all_before(self) -> bool:
+        """Whether the row before a change is whole; of a connector that is not known it may be PostgreSQL's."""
+        return self.connector in WHOLE_BEFORE
+
+    @property
     def is_postgresql(self) -> bool:
         """Whether its changes are ordered by the log of PostgreSQL."""
         return self.connector == POSTGRESQL or (self.connector is None and self.names_the_log)
 
 
-def position_of(source: Source, offset: int, *, is_read: bool) -> Position:
+def position_of(source: Source, offset: int, *, is_read: bool, deletes: bool = False) -> Position:
     """Where the change is in its database's log, if that is told by numbers that grow, else in its partition.
 
     Debezium writes the changes of a key in their order, and into one partition. Only PostgreSQL has such numbers: the
     last commit before the change's own transaction, then the change itself. The latter alone does not do: a transaction
     that was open while a row was read, and commits afterwards, has changes from before. A row that was read, and not
-    from the log, comes right after the last commit. Of the others, MySQL's files and GTIDs begin anew on another
-    primary, and SQL Server's and Oracle's numbers are shared by many changes.
+    from the log, comes right after the last commit. A deletion comes before what else has its place: of a row whose key
+    changed the new one may be of the same entity. Of the others, MySQL's files and GTIDs begin anew on another primary,
+    and SQL Server's and Oracle's numbers are shared by many changes.
     """
     if not source.is_postgresql or (isinstance(source.lsn, str) and not _is_number(source.lsn)):
         return offset  # a relative of PostgreSQL's may have an lsn that is no number
@@ -71,19 +78,21 @@ def position_of(source: Source, offset: int, *, is_read: bool) -> Position:
     if lsn is None and change is None:
         raise ValueError(
             "source has neither an lsn nor a sequence, so that nothing tells where the row is in PostgreSQL's log; "
-            "behind ExtractNewRecordState: add.fields=op,source.lsn,source.sequence"
+            "behind ExtractNewRecordState: add.fields=op,source.lsn,source.sequence,source.ts_ms"
         )
     if committed is None:
         committed = lsn or change or 0
-        return committed // ALIGNED, lsn or 0
-    return committed // ALIGNED, 0 if is_read else lsn or 0
+    elif is_read:
+        return committed // ALIGNED, 0
+    return committed // ALIGNED, max(0, (lsn or 0) - deletes)
 
 
 def time_of(source: Source, else_ms: int | None) -> str | int | None:
-    """The most exact of the times that are told and not 0: milliseconds, or as RFC 3339; else the one of the record."""
-    if source.ts_ns:
-        return format_rfc3339(source.ts_ns // 1_000)
-    return format_rfc3339(source.ts_us) if source.ts_us else source.ts_ms or else_ms
+    """The most exact of the times that are told and can be: milliseconds, or as RFC 3339; else the record's."""
+    for us in ((source.ts_ns or 0) // 1_000, source.ts_us or 0):
+        if 0 < us < VERSION_LIMIT:
+            return format_rfc3339(us)
+    return source.ts_ms or else_ms
 
 
 def _sequence(given: str | list[str | int | None] | None) -> tuple[int | None, int | None]:

@@ -13,9 +13,11 @@ import msgspec
 from lastword.contract.change import Change
 from lastword.contract.fields import read_json
 from lastword.contract.record import Rules
-from lastword.formats.debezium import columns_of, gone_id, id_in_key, is_without_row, key_of
-from lastword.formats.debezium_source import Source, position_of, refuse_encoded_id, time_of
-from lastword.formats.placeholders import unsent
+from lastword.formats.debezium.before import deletion
+from lastword.formats.debezium.events import is_without_row
+from lastword.formats.debezium.key import columns_of, id_in_key, key_of
+from lastword.formats.debezium.placeholders import unsent
+from lastword.formats.debezium.source import Source, position_of, refuse_encoded_id, time_of
 from lastword.formats.record import Decoder, Record
 from lastword.formats.rows import IdColumns, deletion_of, placed, state_of
 
@@ -40,13 +42,16 @@ OF_EVENT: Final = frozenset(
     }
 )
 
+DELETED: Final = "__deleted"
+"""What ``rewrite`` adds, whatever ``add.fields.prefix`` is."""
+
 _ANY: Final[msgspec.json.Decoder[object]] = msgspec.json.Decoder()
 
 
 def debezium_unwrapped(rules: Rules) -> Decoder:
-    """The decoder. PostgreSQL's events need ``add.fields=source.lsn,source.sequence``."""
+    """The decoder. PostgreSQL's events need ``add.fields=op,source.lsn,source.sequence,source.ts_ms``."""
     known = OF_EVENT | OF_SOURCE | {f"source_{name}" for name in OF_SOURCE}
-    added = frozenset(f"{rules.added_prefix}{name}" for name in known)
+    added = frozenset({DELETED, *(f"{rules.added_prefix}{name}" for name in known)})
     return partial(_changes, rules, IdColumns.of(rules), added)
 
 
@@ -58,7 +63,7 @@ def _changes(rules: Rules, ids: IdColumns, known: frozenset[str], record: Record
     if row is None:
         return [_deletion(rules, ids, record)]
     if is_without_row(row):
-        return []
+        return []  # what is no change of a row the transform leaves as it is
     key = key_of(record.key, ids)
     # A column may have such a name too, where nothing has been added under it: but not beside the same field.
     added = {name: row[name] for name in row.keys() & known if name not in ids.names}
@@ -67,11 +72,13 @@ def _changes(rules: Rules, ids: IdColumns, known: frozenset[str], record: Record
     source = _source(rules.added_prefix, headers, fields)
     told = headers | fields
     op = _plain(told.get(f"{rules.added_prefix}op", b"null"))
-    is_read = op == "r" or source.is_read
-    position = position_of(source, record.offset, is_read=is_read)
+    deletes = op == "d" or any(
+        _plain(told.get(name, b"null")) in ("true", True) for name in {DELETED, f"{rules.added_prefix}deleted"}
+    )
+    position = position_of(source, record.offset, is_read=op == "r" or source.is_read, deletes=deletes)
     time = time_of(source, record.timestamp_ms)
-    if op == "d" or _plain(told.get(f"{rules.added_prefix}deleted", b"null")) in ("true", True):
-        gone = deletion_of(gone_id(row, source, ids, key), updated_at=time, position=position)
+    if deletes:
+        gone = deletion(row, source, ids, key, notices=rules.notices, updated_at=time, position=position)
         return [placed(gone, ids, columns_of(key), rules)]
     own = {name: value for name, value in row.items() if name not in added}
     data = msgspec.Raw(msgspec.json.encode(own))
@@ -91,13 +98,14 @@ def _deletion(rules: Rules, ids: IdColumns, record: Record) -> Change:
     if source.connector is None and not source.names_the_log:
         raise ValueError(
             "the value is null, a deletion of which nothing tells where in the database's log it is: set "
-            "delete.tombstone.handling.mode=rewrite, or add.headers=source.connector,source.lsn,source.sequence"
+            "delete.tombstone.handling.mode=rewrite, or "
+            "add.headers=op,source.connector,source.lsn,source.sequence,source.ts_ms"
         )
     key = key_of(record.key, ids)
     entity_id = id_in_key(key, ids)
     if entity_id is None:
         raise ValueError(f"the value is null, and the key has no {ids}")
-    position = position_of(source, record.offset, is_read=False)
+    position = position_of(source, record.offset, is_read=False, deletes=True)
     return deletion_of(entity_id, updated_at=time_of(source, record.timestamp_ms), position=position)
 
 
