@@ -19,7 +19,7 @@ from bridge.inquiry import Inquiry
 from bridge.letters.dead_letters import DeadLetters, Letter
 from bridge.partition import UNDECODABLE_MAX, Arrived, Partition, Partitions
 from bridge.records import Records
-from bridge.topic.tables import Tables
+from bridge.topic.origins import Origins
 from bridge.topic.watch import TopicWatch
 from lastword.cache.cache import Cache
 from lastword.cache.seal import Stamps
@@ -66,7 +66,7 @@ class Bridge:
         self.partitions: Partitions = {}
         self._next_report = 0.0
         self._without_row = 0
-        self._tables = Tables()
+        self._origins = Origins()
         self._heartbeat = heartbeat or Heartbeat(None)
         self._records = open_records(self)
         self._checkpoints = Checkpoints(
@@ -156,11 +156,11 @@ class Bridge:
         return room and partition.follows(arrived)
 
     def _admit(self, partition: Partition, arrived: Arrived) -> None:
-        message, size, updates, error, table = arrived
+        message, size, updates, error, origin = arrived
         number, offset = partition.number, message.offset() or 0
         if error is None:
             self._without_row += not updates
-            self._tables.note(table)
+            self._origins.note(origin)
             self._window.add(number, offset, updates, size=size, source=message)
             partition.undecodable.end()
         else:

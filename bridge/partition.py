@@ -10,13 +10,14 @@ from typing import Final, NamedTuple
 from confluent_kafka import Message
 
 from bridge.letters.undecodable import Undecodable
+from bridge.topic.origins import Connectors
 from bridge.topic.place import Place
 from bridge.topic.positions import Positions
 from bridge.topic.repeated import why_repeated
 from bridge.topic.sequel import Sequel
 from lastword.contract.record import InvalidUpdateError, Rules, Update
 from lastword.formats.decoding import decode, record_of
-from lastword.formats.tables import table_of
+from lastword.formats.origin import Origin, origin_of
 from lastword.kafka.headers import headers_of, size_of, timestamp_of
 from lastword.kafka.identity import Identity
 
@@ -27,13 +28,13 @@ COMPLAIN_EVERY_S: Final = 60.0
 
 
 class Arrived(NamedTuple):
-    """A record with the updates in it, or the reason why it has none; its size in memory in bytes; its row's table."""
+    """A record with the updates in it, or the reason why it has none; its size in memory in bytes; its row's origin."""
 
     message: Message
     size: int
     updates: list[Update]
     error: InvalidUpdateError | None = None
-    table: str = ""
+    origin: Origin = Origin()
 
     @classmethod
     def read(cls, message: Message, rules: Rules) -> "Arrived":
@@ -45,7 +46,8 @@ class Arrived(NamedTuple):
             updates = decode(record, rules)
         except InvalidUpdateError as error:
             return cls(message, size_of(message, headers), [], error)
-        return cls(message, size_of(message, headers), updates, table=table_of(record, rules) if updates else "")
+        origin = origin_of(record, rules) if updates else Origin()
+        return cls(message, size_of(message, headers), updates, origin=origin)
 
 
 class Partition:
@@ -72,6 +74,7 @@ class Partition:
         self.committable: int | None = None
         self.undecodable = Undecodable(undecodable_max)
         self.positions = Positions()
+        self.connectors = Connectors()
         self.stopped = ""
         self._next_complaint = 0.0
 
@@ -97,8 +100,10 @@ class Partition:
         """Whether a record's changes may follow those before it; the partition is stopped where they may not."""
         if not self.stopped and arrived.updates:
             offset, timestamp_ms = arrived.message.offset() or 0, timestamp_of(arrived.message)
-            self.stopped = self.positions.why_stop(arrived.updates, timestamp_ms) or why_repeated(
-                arrived.updates, offset, timestamp_ms, least=self._least
+            self.stopped = (
+                self.connectors.why_stop(arrived.origin)
+                or self.positions.why_stop(arrived.updates, timestamp_ms)
+                or why_repeated(arrived.updates, offset, timestamp_ms, least=self._least)
             )
         return not self.stopped
 

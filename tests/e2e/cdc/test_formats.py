@@ -88,6 +88,20 @@ def test_rows_of_another_table_on_the_topic_are_told(flow: Flow) -> None:
         bridge.wait_for_log("rows of several tables, shop.products, shop.orders: rows with one id overwrite each other")
 
 
+def test_two_connectors_that_write_a_partition_by_turns_stop_it(flow: Flow) -> None:
+    flow.environment["LASTWORD_FORMAT"] = "debezium"
+
+    def changed(name: str, price: str) -> object:
+        return debezium("u", after=ROW | {"price": price}, source=MYSQL | {"name": name})
+
+    with celery_worker(flow.environment), flow.bridge() as bridge:
+        publish(flow, changed("shop", "1"), changed("shop-2", "2"))
+        wait_until(lambda: data_of(flow, "42") == ROW | {"price": "2"}, what="what the next connector wrote")
+        publish(flow, changed("shop", "3"))
+        bridge.wait_for_log("the connectors 'shop-2' and 'shop' write it by turns")
+        assert data_of(flow, "42") == ROW | {"price": "2"}
+
+
 @pytest.mark.parametrize("its_topic", ["kept", "made anew"])
 @pytest.mark.parametrize("how", ["running", "stopped"])
 def test_a_source_that_was_restored_stops_the_partition_and_loses_nothing(flow: Flow, how: str, its_topic: str) -> None:

@@ -1,12 +1,13 @@
-"""Which table a record's row is of."""
+"""Which table a record's row is of, and by which connector it came."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 
 from lastword.contract.record import Rules
+from lastword.formats.origin import Origin, origin_of
 from lastword.formats.record import Record
-from lastword.formats.tables import table_of
 from tests.unit.lastword.formats.test_formats import CANAL, MAXWELL, POSTGRES, ROW, debezium, enveloped
 
 SOURCE = POSTGRES | {"db": "shop", "schema": "public", "table": "products"}
@@ -15,7 +16,7 @@ MYSQLS = POSTGRES | {"db": "shop", "schema": None, "table": "products"}
 
 def told(format_: str, value: object) -> str:
     raw = value if isinstance(value, bytes) or value is None else json.dumps(value).encode()
-    return table_of(Record(None, raw, [], 0, None), Rules(format=format_))
+    return origin_of(Record(None, raw, [], 0, None), Rules(format=format_)).table
 
 
 @pytest.mark.parametrize(
@@ -42,3 +43,30 @@ def test_where_it_is_not_told_there_is_none(format_: str, value: object) -> None
 @pytest.mark.parametrize("format_", ["json", "cloudevents", "debezium-unwrapped", "shop.decoder:decode"])
 def test_formats_that_do_not_name_it_are_not_asked(format_: str) -> None:
     assert told(format_, {"database": "shop", "table": "products"}) == ""
+
+
+@pytest.mark.parametrize("wrap", [lambda event: event, enveloped], ids=["bare", "with its schema"])
+def test_debezium_names_the_connector(wrap: Callable[[object], object]) -> None:
+    value = json.dumps(wrap(debezium("u", after=ROW, source=SOURCE | {"name": "shop-2"}))).encode()
+    assert origin_of(Record(None, value, [], 0, None), Rules(format="debezium")).connector == "shop-2"
+
+
+@pytest.mark.parametrize(
+    ("format_", "value", "key", "hides"),
+    [
+        ("debezium", debezium("u", after=ROW), b'{"id":1}', True),
+        ("debezium", enveloped(debezium("u", after=ROW)), b'{"schema":{},"payload":{"id":1}}', True),
+        ("debezium-unwrapped", ROW, b'{"id":1}', True),
+        ("debezium", debezium("u", before=ROW, after=ROW), b'{"id":1}', False),
+        ("debezium", debezium("c", after=ROW), b'{"id":1}', False),
+        ("debezium", debezium("u", after=ROW), b'{"sku":"a"}', False),
+        ("debezium", debezium("u", after=ROW), b"1", False),
+        ("debezium-unwrapped", ROW, None, False),
+        ("maxwell", MAXWELL, b'{"database":"shop","table":"products","pk.id":1}', False),
+    ],
+)
+def test_what_a_row_was_before_may_be_hidden(format_: str, value: object, key: bytes | None, *, hides: bool) -> None:
+    record = Record(key, json.dumps(value).encode(), [], 0, None)
+    assert origin_of(record, Rules(format=format_, id_field="sku")) == Origin(
+        origin_of(record, Rules(format=format_)).table, origin_of(record, Rules(format=format_)).connector, hides
+    )

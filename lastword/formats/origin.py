@@ -1,0 +1,75 @@
+"""Where a record's row comes from, as far as its source tells: which table, by which connector. Pure."""
+
+from typing import Final, NamedTuple
+
+import msgspec
+
+from lastword.contract.record import Rules
+from lastword.formats.record import Record
+from lastword.formats.rows import IdColumns
+
+DEBEZIUMS: Final = frozenset({"debezium", "debezium-unwrapped"})
+TELLING: Final = frozenset({"debezium", "canal", "maxwell"})
+
+
+class Origin(NamedTuple):
+    """``table`` with what it lies in, ``shop.public.products``; ``connector``: its name; "" where that is not told.
+
+    ``hides_moves``: the record is keyed by other columns than the id, and does not tell what the row was before.
+    """
+
+    table: str = ""
+    connector: str = ""
+    hides_moves: bool = False
+
+
+class _Source(msgspec.Struct):
+    name: str | None = None
+    db: str | None = None
+    schema: str | None = None
+    table: str | None = None
+
+
+class _Payload(msgspec.Struct):
+    op: str | None = None
+    before: msgspec.Raw = msgspec.Raw()
+    source: _Source | None = None
+
+
+class _Told(_Payload):
+    """Maxwell and Canal name the table beside the row; Debezium in the source, with or without its schema around."""
+
+    database: str | None = None
+    table: str | None = None
+    payload: _Payload | None = None
+
+
+_TOLD: Final = msgspec.json.Decoder(_Told)
+
+
+def origin_of(record: Record, rules: Rules) -> Origin:
+    """What a record tells of it."""
+    apart = rules.format in DEBEZIUMS and _is_keyed_apart(record.key, rules)
+    if rules.format not in TELLING or not record.value:
+        return Origin(hides_moves=apart and bool(record.value))
+    try:
+        told = _TOLD.decode(record.value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return Origin()
+    event = told.payload or told
+    source = event.source
+    parts = (source.db, source.schema, source.table) if source else (told.database, told.table)
+    return Origin(
+        ".".join(part for part in parts if part) if parts[-1] else "",
+        (source and source.name) or "",
+        apart and event.op == "u" and bytes(event.before) in (b"", b"null"),
+    )
+
+
+def _is_keyed_apart(key: bytes | None, rules: Rules) -> bool:
+    """Whether the key is a struct, and names not all columns of the id."""
+    return (
+        key is not None
+        and key[:1] == b"{"
+        and not all(f'"{name}"'.encode() in key for name in IdColumns.of(rules).names)
+    )
