@@ -64,7 +64,7 @@ def get_ready(instance: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's signa
 
 def take_over_remote_control() -> None:
     """Refuse the remote control commands that cannot work, and answer ours."""
-    # Half of Celery's worker comes with these: a bridge imports this module as well.
+    # Half of Celery's worker comes with these. A script that only asks for ``tasks.app`` imports this module as well.
     from tasks.broker import flow_command, remote_control  # noqa: PLC0415
 
     if is_stock():

@@ -14,6 +14,7 @@ from tests.commands import REPOSITORY, clean_env
 
 PAGE = REPOSITORY / "docs" / "settings-reference.md"
 BROKER = "Celery's broker; other settings of Celery are in `celeryconfig.py`"
+BROKER_OPTIONS = "More options of the broker's transport, a JSON object: Sentinels need `master_name` there"
 
 Kind = type[TaskSettings] | type[BridgeSettings]
 
@@ -39,6 +40,7 @@ def tables() -> dict[str, str]:
     with patch.dict(os.environ, clean_env({}), clear=True):
         broker = runpy.run_path(str(REPOSITORY / "lastword/celeryconfig.py"))["broker_url"]
     addresses.append(f"| `CELERY_BROKER_URL` | `{broker}` | | {BROKER} |\n")
+    addresses.append(f"| `CELERY_BROKER_TRANSPORT_OPTIONS` | `{{}}` | | {BROKER_OPTIONS} |\n")
 
     def of(kind: Kind) -> list[str]:
         return [line for (owner, _), line in rows.items() if owner is kind and line not in addresses]

@@ -98,7 +98,7 @@ def import_command(arguments: Sequence[str]) -> None:
 @click.version_option(package_name="lastword")
 @click.pass_context
 def main(context: click.Context) -> None:
-    """Make Redis hold every entity's last word: never an older one, never none."""
+    """Make Redis hold every row's last word: never an older one, never none."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What the terminal's or the pipe's encoding lacks is an escape there, as it is on standard error.
         sys.stdout.reconfigure(errors="backslashreplace")

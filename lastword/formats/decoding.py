@@ -1,4 +1,4 @@
-"""From a record to its updates, outside the bridge's loop."""
+"""From a record to its updates, in whatever format: what the bridge and the commands do with each record."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress

@@ -1,1 +1,4 @@
-"""Publishing changes: ``Publisher``."""
+"""Publishing changes: ``Publisher``.
+
+Services have it from `lastword` itself. Others use `publisher`, and `delivery` for its errors.
+"""

@@ -1,7 +1,7 @@
 """What ``celery control`` and Flower's buttons do to a worker: what cannot work here is refused, in a sentence.
 
-Celery would answer that it is done, or with a traceback in its log. And what ``lastword inspect`` asks a worker. Not
-imported by a bridge: half of Celery's worker comes with it. Source:
+Celery would answer that it is done, or with a traceback in its log. And what ``lastword inspect`` asks a worker.
+Imported where a worker starts, and not with ``tasks.app``: half of Celery's worker comes with it. Source:
 https://docs.celeryq.dev/en/stable/userguide/workers.html#writing-your-own-remote-control-commands
 """
 

@@ -1,1 +1,4 @@
-"""The entity locks in ZooKeeper: ``Locks``."""
+"""The entity locks in ZooKeeper: ``Locks``.
+
+The worker uses `locks`, `opening` and `grant`; `lastword inspect` uses `inspection`. The rest is the room's own.
+"""

@@ -1,1 +1,4 @@
-"""``lastword inspect``: what is known of one entity, and why it is as it is."""
+"""``lastword inspect``: what is known of one entity, and why it is as it is.
+
+The command is in `inspect`. Others use nothing of this room.
+"""

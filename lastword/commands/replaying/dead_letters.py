@@ -43,8 +43,8 @@ LIMIT: Final = 100
 def dead_letters(context: click.Context, *, limit: int | None, since_ms: int | None, as_json: bool) -> None:
     """List the dead letters, the newest last, each with its id and why its record could not be applied.
 
-    A table on a terminal, otherwise a line each with tabs. All of them (--limit 0) are printed as they are read, in
-    order within each partition.
+    On a terminal each has two lines or more: what it is, and why. Otherwise it is one line with tabs. All of them
+    (--limit 0) are printed as they are read, a line each, in order within each partition.
     """
     if context.invoked_subcommand is not None:
         return
@@ -74,9 +74,9 @@ def dead_letters(context: click.Context, *, limit: int | None, since_ms: int | N
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
 @click.option("--value", "value_only", is_flag=True, help="Print the record's value alone, byte for byte.")
 def show(place: Place, *, as_json: bool, value_only: bool) -> None:
-    """Show all of the letter with this ID: why, and the record as it came.
+    """Show one dead letter in full: why, and the record as it came.
 
-    --value reads it from the topic where it was too large for the letter.
+    --value reads the record from its topic where it was too large for the dead letter.
     """
     with reported():
         opened = Opened.from_environment()
@@ -84,7 +84,7 @@ def show(place: Place, *, as_json: bool, value_only: bool) -> None:
         opened.reach_kafka(read=[topic])
         letter = find_letter(opened.read, topic, place)
         if letter is None:
-            leave(f"no letter {place} in {topic!r}: it was never there, or the topic has deleted it", EXIT_FAILED)
+            leave(f"no dead letter {place} in {topic!r}: it was never there, or the topic has deleted it", EXIT_FAILED)
             return
         try:
             if value_only:
@@ -96,7 +96,7 @@ def show(place: Place, *, as_json: bool, value_only: bool) -> None:
 
 
 def newest(read: Callable[[Origin], Reading], rules: Rules, limit: int, since_ms: int | None) -> list[Row]:
-    """The newest letters, the newest last; no more than ``limit`` of them are in memory."""
+    """The newest dead letters, the newest last; no more than ``limit`` of them are in memory."""
     back, before = limit, -1
     while True:
         with read(Newest(back) if since_ms is None else Since(since_ms)) as reading:

@@ -1,4 +1,4 @@
-"""Dead letters as a person or a script reads them: a list, lines with tabs, JSON, and one letter in full."""
+"""Dead letters as a person or a script reads them: a list, lines with tabs, JSON, and one of them in full."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ INDENT: Final = "    "
 
 
 class Row(NamedTuple):
-    """What a list says of one letter; all of it is text."""
+    """What a list says of one dead letter; all of it is text."""
 
     id: str
     at: str
@@ -34,7 +34,7 @@ class Row(NamedTuple):
 
 
 def row_of(letter: StoredLetter, rules: Rules) -> Row:
-    """The letter without its contents: a list of many takes little memory."""
+    """The dead letter without its contents: a list of many takes little memory."""
     return Row(
         id=str(letter.place),
         at=clock(letter.at_ms),
@@ -62,14 +62,14 @@ def print_json(rows: Iterable[Row]) -> None:
 
 
 def print_lines(rows: Iterable[Row]) -> None:
-    """Print one letter a line, as they come, with tabs between and the names in the first line."""
+    """Print one dead letter a line, as they come, with tabs between and the names in the first line."""
     click.echo("\t".join(Row._fields))
     for row in rows:
         click.echo("\t".join(map(printable, row)))
 
 
 def print_list(rows: Iterable[Row], title: str) -> None:
-    """Print the letters for a terminal, each in a few lines as wide as that is; no word is cut, however long."""
+    """Print dead letters for a terminal, each in a few lines as wide as that is; no word is cut, however long."""
     width = shutil.get_terminal_size().columns
     click.echo(title)
     for row in rows:
@@ -100,7 +100,7 @@ def _wrapped(line: str, width: int, indent: str) -> str:
 
 
 def print_letter(letter: StoredLetter, rules: Rules, *, as_json: bool) -> None:
-    """Print everything that is known of one letter."""
+    """Print everything that is known of one dead letter."""
     if as_json:
         told: dict[str, object] = {**row_of(letter, rules)._asdict(), "timestamp": clock(letter.timestamp_ms)}
         told |= {
@@ -118,18 +118,19 @@ def print_letter(letter: StoredLetter, rules: Rules, *, as_json: bool) -> None:
 def _lines(letter: StoredLetter, rules: Rules) -> Iterator[str]:
     origin = letter.origin
     where = f"partition {origin.partition} offset {origin.offset}" if origin else "not known"
-    yield f"letter    {letter.place}, written {clock(letter.at_ms)}"
-    yield f"record    {where} of topic {letter.topic!r}, written {clock(letter.timestamp_ms) or 'at an unknown time'}"
-    yield f"product   {printable(letter.entity_id(rules))}"
-    yield f"version   {letter.version or 'not known'}"
-    yield f"stage     {printable(letter.stage)}"
-    yield f"class     {printable(letter.error)}"
-    yield f"message   {printable(letter.reason)}"
-    yield f"key       {_shown(letter, 'key', letter.key)}"
-    yield f"headers   {_shown(letter, 'headers', None) if 'headers' in letter.omitted else len(letter.headers)}"
+    yield f"dead letter  {letter.place}, written {clock(letter.at_ms)}"
+    written = clock(letter.timestamp_ms) or "at an unknown time"
+    yield f"record       {where} of topic {letter.topic!r}, written {written}"
+    yield f"product      {printable(letter.entity_id(rules))}"
+    yield f"version      {letter.version or 'not known'}"
+    yield f"stage        {printable(letter.stage)}"
+    yield f"class        {printable(letter.error)}"
+    yield f"message      {printable(letter.reason)}"
+    yield f"key          {_shown(letter, 'key', letter.key)}"
+    yield f"headers      {_shown(letter, 'headers', None) if 'headers' in letter.omitted else len(letter.headers)}"
     for name, value in letter.headers:
-        yield f"          {printable(name)}: {'null' if value is None else printable(_text(value) or '')}"
-    yield f"value     {_shown(letter, 'value', letter.value)}"
+        yield f"             {printable(name)}: {'null' if value is None else printable(_text(value) or '')}"
+    yield f"value        {_shown(letter, 'value', letter.value)}"
 
 
 def _shown(letter: StoredLetter, part: str, content: bytes | None) -> str:

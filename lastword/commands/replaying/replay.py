@@ -57,11 +57,12 @@ def replay(
 ) -> None:
     """Send dead letters back to their topic, or fill Redis again from the topic.
 
-    With IDs, as `lastword dead-letters` lists them, or --all: the letters' records are published again at the version
-    that they had, and the bridge applies them unless Redis holds a newer one. The letters stay where they are.
+    With IDs, as `lastword dead-letters` lists them, or --all: the records of these dead letters are published again at
+    the version that they had. The bridge applies them unless Redis holds a newer one. The dead letters stay where they
+    are.
 
     With --since, --offsets or --all-records: reads the topic from there to its present end, beside the bridge, and
-    commits nothing. What Redis does not hold is sent to the workers and looked for until it is there.
+    commits nothing. What Redis does not hold is sent to the workers, and Redis is polled until it is there.
 
     Both may be repeated at any time, since an older version never wins.
     """
@@ -97,11 +98,11 @@ def _start(since_ms: int | None, ranges: Sequence[Range]) -> Origin:
     return Offsets(wanted)
 
 
-# Letters.
+# Dead letters.
 
 
 def replay_letters(ids: Sequence[Place], *, force: bool, as_json: bool) -> bool:
-    """Send these letters back, all where none is named, and tell what became of them; whether all went."""
+    """Send these dead letters back, all where none is named, and tell what became of them; whether all went."""
     opened = Opened.from_environment()
     topic, letters_topic = opened.settings.topic, opened.settings.letters_topic
     opened.reach_kafka(read=[letters_topic], write=[topic])
@@ -110,7 +111,8 @@ def replay_letters(ids: Sequence[Place], *, force: bool, as_json: bool) -> bool:
     letters = _named(opened, letters_topic, ids, missing) if ids else _all(opened, letters_topic)
     result = send_back(letters, opened.properties, opened.read, terms)
     for place in missing:
-        result.refuse(place, f"no such letter in {letters_topic!r}: it was never there, or the topic has deleted it")
+        why = f"no such dead letter in {letters_topic!r}: it was never there, or the topic has deleted it"
+        result.refuse(place, why)
     show_sent_back(result, topic, as_json=as_json)
     return not result.refused
 

@@ -197,7 +197,7 @@ def test_what_a_record_says_does_not_reach_the_terminal_as_it_is(env: dict[str, 
     assert "\x1b[2J" not in table
 
 
-def test_a_terminal_gets_a_table(env: dict[str, str], letters: Letters) -> None:
+def test_a_terminal_gets_a_list(env: dict[str, str], letters: Letters) -> None:
     letters.write(0, b"42", stage="apply", class_="UnusableKeyError", version=VERSION)
     table = on_a_terminal(LETTERS, env)
     for cell in ("0:0", "2025-11-22T08:26:40", "42", VERSION, "2:15", "apply: UnusableKeyError: updated_at"):
@@ -210,20 +210,20 @@ def test_one_letter_is_shown_in_full(env: dict[str, str], letters: Letters) -> N
 
     shown = run([*LETTERS, "show", "0:0"], env)
     assert shown.out.splitlines() == [
-        "letter    0:0, written 2025-11-22T08:26:40Z",
-        f"record    partition 2 offset 15 of topic {letters.topic!r}, written 2025-11-22T08:26:40Z",
-        "product   42",
-        "version   not known",
-        "stage     decode",
-        "class     InvalidUpdateError",
-        "message   updated_at is missing",
-        "key       42",
-        "headers   1",
-        "          trace: \\x00\\xff",
-        'value     {"price": "8.90"}\\x07\\xff',
+        "dead letter  0:0, written 2025-11-22T08:26:40Z",
+        f"record       partition 2 offset 15 of topic {letters.topic!r}, written 2025-11-22T08:26:40Z",
+        "product      42",
+        "version      not known",
+        "stage        decode",
+        "class        InvalidUpdateError",
+        "message      updated_at is missing",
+        "key          42",
+        "headers      1",
+        "             trace: \\x00\\xff",
+        'value        {"price": "8.90"}\\x07\\xff',
     ]
     assert run([*LETTERS, "show", "0:1"], env).out.splitlines()[-1] == (
-        "value     omitted, its 2,000,000 bytes were too large for the dead-letter topic; the record has it"
+        "value        omitted, its 2,000,000 bytes were too large for the dead-letter topic; the record has it"
     )
     told = json.loads(run([*LETTERS, "show", "0:0", "--json"], env).out)
     assert (told["key"], told["headers"], told["omitted"]) == ("42", [["trace", "\x00\\xff"]], {})
