@@ -1,1 +1,4 @@
-"""Debezium's events, flattened or not; the others use ``events``, ``flattened``, and of ``key`` which id it has."""
+"""Debezium's events, flattened or not.
+
+Others use `events` and `flattened`, of `key` which id it has, and of `source` how PostgreSQL counts.
+"""

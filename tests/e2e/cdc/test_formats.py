@@ -15,7 +15,7 @@ from tests.faults.workers.test_poison import dead_letters
 from tests.flow import Flow
 from tests.kafka_helpers import Given, produce
 from tests.rows import Rows
-from tests.unit.lastword.formats.test_formats import CANAL, MAXWELL, POSTGRES, ROW, T_MS, debezium, enveloped
+from tests.unit.lastword.formats.test_formats import CANAL, MAXWELL, MYSQL, POSTGRES, ROW, T_MS, debezium, enveloped
 from tests.waiting import wait_until
 from tests.worker_helpers import celery_worker
 
