@@ -101,13 +101,15 @@ class Database:
 
     def read(self, *, incremental: bool) -> None:
         """A snapshot reads what is committed, while transactions are open; an incremental one tells no lsn."""
-        self._lsn += 8
         if incremental:  # its watermark is a commit of its own
+            self._lsn += 8
             self._committed = self._lsn
         elif self.stream or any(transaction.rows for transaction in self._open):
             return  # the first snapshot waits for what is open, and is taken before anything is streamed
+        # A first snapshot bears the place of what is logged next.
+        lsn = self._lsn if incremental else self._lsn + 8
         for key, row in sorted(self.rows.items()):
-            self.stream.append(Event(key, Logged(self._lsn, None, row), self._committed, is_read=True))
+            self.stream.append(Event(key, Logged(lsn, None, row), self._committed, is_read=True))
 
     def restart(self, back: int) -> None:
         """The connector writes its last events again, in their order."""

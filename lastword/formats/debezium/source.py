@@ -84,7 +84,8 @@ def position_of(source: Source, offset: int, *, is_read: bool, deletes: bool = F
         committed = lsn or change or 0
     elif is_read:
         return committed // ALIGNED, 0
-    return committed // ALIGNED, max(0, (lsn or 0) - deletes)
+    # The first change after a snapshot may have the very place that the snapshot bears.
+    return committed // ALIGNED, max(0, (lsn or 0) - (deletes or is_read))
 
 
 def time_of(source: Source, else_ms: int | None) -> str | int | None:

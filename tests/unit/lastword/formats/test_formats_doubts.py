@@ -146,6 +146,17 @@ class TestRowsThatWereRead:
         [later] = updates(debezium("u", after={"id": 1, "v": 510}, source=change), {"id": 1})
         assert later.version > read[0].version
 
+    @pytest.mark.parametrize("op", ["u", "d"])
+    def test_the_first_change_may_have_the_snapshots_own_place(self, op: str) -> None:
+        read = POSTGRES | {"sequence": '[null,"26386832"]', "lsn": 26_386_832, "snapshot": "last"}
+        change = read | {"snapshot": "false"}
+        row = {"id": 1, "v": 510}
+        told = [debezium("r", after=row | {"v": 70}, source=read)]
+        told.append(debezium(op, before=row, after=None if op == "d" else row, source=change))
+        first, then = (updates(event, {"id": 1}) for event in told)
+        assert at_last(first, then) == at_last(then, first) == {"1": "gone" if op == "d" else "row"}
+        assert op == "d" or then[0].version > first[0].version
+
 
 class TestFlattened:
     @pytest.mark.parametrize("more", [{}, {"src_op": "d"}])
