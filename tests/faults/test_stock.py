@@ -5,6 +5,7 @@ from contextlib import ExitStack
 import pytest
 
 from servers import Redis, ZooKeeper
+from tests.celery_brokers import RabbitBroker
 from tests.commands import run
 from tests.flow import Flow
 from tests.pools import GROUP, PREFORK, THREADS, long_run
@@ -72,6 +73,17 @@ def test_every_server_fails(flow: Flow, own_redis: Redis, own_zookeeper: ZooKeep
         flow.publish(400, 300, seed=9)
         own_redis.pause()
         own_redis.resume()
+        flow.wait_until_fresh()
+        flow.wait_until_all_is_committed()
+
+
+def test_rabbitmq_is_the_broker_and_is_restarted(flow: Flow, rabbit_broker: RabbitBroker) -> None:
+    flow.environment |= STOCK | {"CELERY_BROKER_URL": rabbit_broker.url}
+    with celery_worker(flow.environment, "-c", "8"), flow.bridge():
+        flow.publish(*long_run(THREADS))
+        flow.wait_until_visible(0.2)
+        rabbit_broker.server.restart()
+        flow.publish(400, 300, seed=8)
         flow.wait_until_fresh()
         flow.wait_until_all_is_committed()
 

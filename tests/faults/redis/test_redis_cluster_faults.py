@@ -29,9 +29,11 @@ def cluster(tmp_path: Path) -> Iterator[RedisCluster]:
         yield cluster
 
 
+@pytest.mark.parametrize("stock", ["false", "true"])
 def test_one_shard_down_and_the_products_of_the_others_flow(
-    cluster: RedisCluster, flow: Flow, redis_broker: RedisBroker
+    cluster: RedisCluster, flow: Flow, redis_broker: RedisBroker, stock: str
 ) -> None:
+    flow.environment["LASTWORD_STOCK"] = stock
     flow.environment["CELERY_BROKER_URL"] = redis_broker.url
     flow.environment["REDIS_URL"] = f"redis+cluster://{cluster.addresses}"
     flow.environment |= with_call_timeout(flow.environment, 0.5)
@@ -54,7 +56,9 @@ def test_one_shard_down_and_the_products_of_the_others_flow(
     with celery_worker(flow.environment, *THREADS), flow.bridge() as bridge:
         publish(1)
         flow.wait_until_fresh()
-        with measured(flow, "one of three shards of the Redis Cluster down", under="threads") as measurement:
+        with measured(
+            flow, "one of three shards of the Redis Cluster down", under="stock" if stock == "true" else "threads"
+        ) as measurement:
             down.stop()
             rounds = 1
             while measurement.since_s < SHARD_DOWN_S:

@@ -94,7 +94,9 @@ def is_primary(server: Redis) -> bool:
         return False
 
 
-def test_a_failover_that_loses_nothing_costs_nothing(flow: Flow, sentinels: RedisSentinels) -> None:
+@pytest.mark.parametrize("stock", ["false", "true"])
+def test_a_failover_that_loses_nothing_costs_nothing(flow: Flow, sentinels: RedisSentinels, stock: str) -> None:
+    flow.environment["LASTWORD_STOCK"] = stock
     with celery_worker(flow.environment, *THREADS), flow.bridge() as bridge:
         publish_and_confirm(flow)
         flow.harvest()
