@@ -23,6 +23,7 @@ from lastword.settings.environment import (
 )
 from lastword.settings.flow import FlowSettings
 from lastword.settings.stock import StockSettings
+from lastword.settings.zookeeper import ZooKeeperSettings
 
 __all__ = ["ENV_PREFIX", "SettingsError", "TaskSettings", "environment_name", "load", "refuse_misspelt_settings"]
 
@@ -39,51 +40,19 @@ REDIS_SCHEMES: Final = (
 FUNCTION: Final = r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*"
 """``module:function``."""
 
-SYSTEM_CA: Final = "system"
-"""In the place of a file of authorities: those that the system has."""
-
 NEAR = 0.9
 """How alike two names are (difflib's ratio) of which one must be meant to be the other."""
 
 RULES: Final = Rules()
 
 
-class TaskSettings(StockSettings, FlowSettings):
+class TaskSettings(StockSettings, FlowSettings, ZooKeeperSettings):
     """What a worker needs to know beside Celery's own settings; each is an environment variable."""
 
     redis_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
         validation_alias=AliasChoices("redis_url", "REDIS_URL"),
         description="The Redis that is the cache, with user and password where it wants them",
-    )
-    zookeeper_hosts: str = Field(
-        "127.0.0.1:2181",
-        min_length=1,
-        validation_alias=AliasChoices("zookeeper_hosts", "ZOOKEEPER_HOSTS"),
-        description="ZooKeeper's servers, `host:port,host:port`; a `/path` after them must exist",
-    )
-    zookeeper_root: str = Field(
-        "/lastword", pattern=r"^(/[A-Za-z0-9._-]+)+$", description="The znode under which all of ours are"
-    )
-    zookeeper_auth: SecretStr | None = Field(
-        None,
-        description="`user:password`: digest authentication; the znodes we make are for this user alone. "
-        "Give it over TLS only",
-    )
-    zookeeper_tls_ca: str | None = Field(
-        None,
-        description="PEM file of the authorities that ZooKeeper's certificate may come from, or `system` for the "
-        "system's: the connection is TLS, names and certificates are checked. Not set: no TLS",
-    )
-    zookeeper_tls_cert: str | None = Field(
-        None, description="PEM file of our own certificate, where ZooKeeper asks for one"
-    )
-    zookeeper_tls_key: str | None = Field(
-        None, validate_default=True, description="PEM file of the private key of our own certificate"
-    )
-    zookeeper_tls_key_password: SecretStr | None = Field(None, description="The password of that key, if it has one")
-    session_timeout_s: float = Field(
-        10.0, ge=1, le=40, description="How long the locks of a dead worker last; 2 to 20 of ZooKeeper's ticks"
     )
     startup_deadline_s: float = Field(
         60.0, ge=0, description="How long a start waits for servers that cannot be reached; then exit code 3"
@@ -179,41 +148,6 @@ class TaskSettings(StockSettings, FlowSettings):
         if not url.get_secret_value().startswith(REDIS_SCHEMES):
             raise ValueError(f"should start with one of {', '.join(REDIS_SCHEMES)}")
         return url
-
-    @field_validator("zookeeper_auth")
-    @classmethod
-    def _user_and_password(cls, auth: SecretStr | None) -> SecretStr | None:
-        user, _, password = auth.get_secret_value().partition(":") if auth is not None else ("-", "", "-")
-        if not user or not password:
-            raise ValueError("should be user:password")
-        return auth
-
-    @field_validator("zookeeper_tls_cert", "zookeeper_tls_key", "zookeeper_tls_key_password")
-    @classmethod
-    def _is_for_tls(cls, value: str | SecretStr | None, info: ValidationInfo) -> str | SecretStr | None:
-        if value is not None and info.data.get("zookeeper_tls_ca", "") is None:
-            raise ValueError("has no effect without LASTWORD_ZOOKEEPER_TLS_CA")
-        return value
-
-    @field_validator("zookeeper_tls_ca", "zookeeper_tls_cert", "zookeeper_tls_key")
-    @classmethod
-    def _can_be_read(cls, path: str | None) -> str | None:
-        if path in {None, SYSTEM_CA}:
-            return path
-        try:
-            with Path(path).open("rb"):
-                return path
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise ValueError(f"should be the path of a file that can be read: {reason}") from None
-
-    @field_validator("zookeeper_tls_key")
-    @classmethod
-    def _goes_with_a_certificate(cls, key: str | None, info: ValidationInfo) -> str | None:
-        # Either alone would silently have no effect.
-        if "zookeeper_tls_cert" in info.data and (key is None) != (info.data["zookeeper_tls_cert"] is None):
-            raise ValueError("should be given if LASTWORD_ZOOKEEPER_TLS_CERT is, and only then")
-        return key
 
     @field_validator("ttl_s", "tombstone_ttl_s")
     @classmethod

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from lastword.settings.shared import SYSTEM_CA, SettingsError, TaskSettings
+from lastword.settings.shared import SettingsError, TaskSettings
+from lastword.settings.zookeeper import SYSTEM_CA
 from tasks.lock.locks import Locks
 from tasks.lock.zookeeper_client import Security, tls_context
 
