@@ -9,6 +9,7 @@ import click
 
 from bridge.enqueue.app import app
 from bridge.enqueue.enqueue import task_id
+from lastword.broker.config import mind_foreign_settings
 from lastword.broker.consumers import Consumers, read_consumers
 from lastword.broker.reach import broker_address
 from lastword.cache.cache import Cache
@@ -104,6 +105,7 @@ def look(entity_id: str, extent: Extent) -> Facts:
     """
     opened = Opened.from_environment(with_redis=True)
     cache = open_cache(opened.task_settings)
+    mind_foreign_settings(app)
     broker_address(app)  # refuses an unusable URL before anything is waited for
     opened.reach_kafka(read=[opened.settings.topic, opened.settings.letters_topic])
     wait_for("Redis", cache.address, lambda: reach_cache(cache), deadline_s=opened.task_settings.startup_deadline_s)

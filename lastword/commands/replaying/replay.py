@@ -7,6 +7,7 @@ import click
 
 from bridge.claim import Claim
 from bridge.enqueue.app import app
+from lastword.broker.config import mind_foreign_settings
 from lastword.broker.reach import broker_address, reach_broker
 from lastword.cache.opening import open_cache
 from lastword.commands.opening import Opened, deadline, watched
@@ -137,6 +138,7 @@ def replay_records(start: Origin, deadline_s: float, *, as_json: bool) -> bool:
     opened = Opened.from_environment(with_redis=True)
     settings, wait_s = opened.settings, opened.task_settings.startup_deadline_s
     cache = open_cache(opened.task_settings)
+    mind_foreign_settings(app)
     broker_address(app)  # refuses an unusable URL before anything is waited for
     opened.reach_kafka(read=[settings.topic])
     wait_for("the Celery broker", broker_address(app), lambda: reach_broker(app), deadline_s=wait_s)

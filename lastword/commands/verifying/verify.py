@@ -11,6 +11,7 @@ from confluent_kafka import Message
 
 from bridge.claim import Claim
 from bridge.enqueue.app import app
+from lastword.broker.config import mind_foreign_settings
 from lastword.broker.reach import broker_address, reach_broker
 from lastword.cache.cache import Cache
 from lastword.cache.opening import open_cache
@@ -93,6 +94,7 @@ class Verification:
             CacheUnavailableError: Redis has ceased to answer.
         """
         settings, task_settings = self.opened.settings, self.opened.task_settings
+        mind_foreign_settings(app)
         broker_address(app)  # refuses an unusable URL before anything is waited for
         self.opened.reach_kafka(read=[settings.topic, settings.letters_topic])
         deadline_s = task_settings.startup_deadline_s

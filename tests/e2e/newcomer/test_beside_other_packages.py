@@ -152,7 +152,18 @@ def test_folders_that_are_no_packages_stand_in_nobodys_way(pipeline: Path, tmp_p
     assert "Start worker instance" in said.output
 
 
-@pytest.mark.parametrize("command", [("run",), ("worker", "-c", "1")], ids=["bridge", "worker"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run",),
+        ("worker", "-c", "1"),
+        ("inspect", "42"),
+        ("verify",),
+        ("verify", "--repair"),
+        ("replay", "--all-records"),
+    ],
+    ids=" ".join,
+)
 def test_a_foreign_celeryconfig_with_which_nothing_would_arrive_is_refused(
     pipeline: Path, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
