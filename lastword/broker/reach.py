@@ -51,6 +51,7 @@ def reach_broker(app: Celery) -> None:
     with app.connection_for_write() as connection:
         try:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=5)
+            # A worker whose task_queues lack it reads it all the same, since it is asked for here.
             app.amqp.queues[app.conf.task_default_queue](connection.default_channel).declare()
         # What kombu does not try again comes as RabbitMQ's own: a wrong password, a virtual host that is not there.
         except (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
