@@ -6,7 +6,7 @@ from celery import signals
 from celery.concurrency import get_implementation
 
 import tasks.broker.flower  # noqa: F401 - makes `celery flower` safe
-from lastword.broker.config import mind_foreign_settings
+from lastword.broker.config import mind_foreign_settings, read_settings
 from lastword.broker.reach import broker_address, reach_broker
 from lastword.contract.errors import TransientError
 from lastword.process import interrupt
@@ -34,6 +34,14 @@ THREAD_POOL = "tasks.groups.thread_pool:ThreadPool"
 CELERYS_THREADS = "celery.concurrency.thread"
 PREFETCH = 2 * GROUP_MAX
 """Two full groups: of one update per task, what is under way and what gathers meanwhile."""
+
+
+def refuse_unreadable_settings() -> None:
+    """End the process, and name the file and the error, where ``celeryconfig.py`` has one."""
+    try:
+        read_settings(app)
+    except SettingsError as error:
+        leave(str(error), EXIT_SETTINGS)
 
 
 @signals.celeryd_init.connect

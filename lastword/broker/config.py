@@ -2,7 +2,9 @@
 
 import re
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,14 +69,28 @@ KEY_PREFIX: Final = "global_keyprefix"
 WAY_OUT: Final = "begin the file with `from lastword.celeryconfig import *`, and change what you want below it"
 
 
+def read_settings(app: Celery) -> Any:  # noqa: ANN401 - Celery's stubs lack most names
+    """Celery's settings, from ``celeryconfig.py``; SettingsError names the file and the error where it has one."""
+    try:
+        # Celery itself would import a file that fails once more, as something else, and tell of that.
+        app.loader.import_from_cwd("celeryconfig")
+        app.conf.get("imports")  # the first that is asked for has them all read
+    except Exception as error:  # the edge to the user's code
+        found = PathFinder.find_spec("celeryconfig", [str(Path.cwd()), *sys.path])
+        place = (found and found.origin) or "celeryconfig.py"
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == place]
+        where = f" (line {lines[-1]})" if lines else ""  # a SyntaxError says it itself
+        raise SettingsError(f"{place}: {type(error).__name__}: {' '.join(str(error).split())}{where}") from error
+    return app.conf
+
+
 def mind_foreign_settings(app: Celery) -> None:
     """Say which of Celery's settings differ from ours, if they come from another file; a line for each.
 
     Raises:
-        SettingsError: with them no task could arrive.
+        SettingsError: the file cannot be read, or with it no task could arrive.
     """
-    app.conf.get("imports")  # reads the file, if nobody has before
-    conf: Any = app.conf
+    conf = read_settings(app)
     differing = list(_differing(conf))
     place = Path(getattr(sys.modules.get("celeryconfig"), "__file__", None) or "celeryconfig.py").absolute()
     for name, given, ours in differing:
@@ -87,7 +103,7 @@ def mind_foreign_settings(app: Celery) -> None:
     complain(f"{place}: to have the others as they are, {WAY_OUT}")
 
 
-def _refusal(conf: Any) -> str:  # noqa: ANN401 - Celery's stubs lack most names
+def _refusal(conf: Any) -> str:  # noqa: ANN401 - as above
     """Why nothing can come of anything with these settings, "" where it can."""
     queue = conf.task_default_queue
     if queue == CELERYS_QUEUE:
