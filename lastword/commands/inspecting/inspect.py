@@ -149,7 +149,7 @@ class Inspection:
             under_way=_under_way(task),
             task_id=task,
             failure=self.cache.poll([], [task]).failures.get(task) if task else None,
-            started=read_started(task_settings, task) if task else (),
+            started=read_started(self.cache, task) if task else (),
             now_s=time.time(),
             flow=Destination(task_settings.flow_name, task_settings.key_prefix, note.cache if note else ""),
             note=note,
@@ -167,7 +167,7 @@ class Inspection:
             rest = [number for number in numbers if number not in findings.partitions]
             if rest:
                 self._read(rest, group, findings)
-                held = read_held(self.opened.task_settings, self.entity_id)
+                held = read_held(self.cache, self.entity_id)
             if findings.version is not None and (held.version is None or held.version <= findings.version):
                 break
         return findings, held
