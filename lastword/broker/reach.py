@@ -6,6 +6,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from lastword.broker.reason import reason
+from lastword.process.startup import wait_for
 from lastword.settings.shared import SettingsError
 
 
@@ -40,6 +41,11 @@ def _unreadable_broker_url() -> SettingsError:
 def _is_vague(said: str) -> bool:
     """Whether it is what one hears from a server of another kind."""
     return "closed" in said or said == "timed out"
+
+
+def wait_for_broker(app: Celery, deadline_s: float) -> None:
+    """Wait until the Celery broker takes our queue; UnreachableError as in ``wait_for``, SettingsError for its URL."""
+    wait_for("the Celery broker", broker_address(app), lambda: reach_broker(app), deadline_s=deadline_s)
 
 
 def reach_broker(app: Celery) -> None:

@@ -28,8 +28,8 @@ from lastword.contract.errors import CacheUnavailableError, SessionLostError
 from lastword.contract.flow import Destination
 from lastword.kafka.group import Group, Progress, read_group
 from lastword.kafka.reading import Beginning, Newest, Origin
-from lastword.process.reach import reach_cache
-from lastword.process.startup import UnreachableError, wait_for
+from lastword.process.reach import wait_for_cache
+from lastword.process.startup import UnreachableError
 from lastword.settings.shared import SettingsError
 from tasks.broker.under_way import UnderWay, read_under_way
 from tasks.lock.inspection import Locking, read_locking
@@ -108,7 +108,7 @@ def look(entity_id: str, extent: Extent) -> Facts:
     mind_foreign_settings(app)
     broker_address(app)  # refuses an unusable URL before anything is waited for
     opened.reach_kafka(read=[opened.settings.topic, opened.settings.letters_topic])
-    wait_for("Redis", cache.address, lambda: reach_cache(cache), deadline_s=opened.task_settings.startup_deadline_s)
+    wait_for_cache(cache, opened.task_settings.startup_deadline_s)
     try:
         return Inspection(opened, cache, entity_id, extent).gather()
     except CacheUnavailableError as error:
