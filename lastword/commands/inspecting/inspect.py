@@ -24,12 +24,11 @@ from lastword.commands.opening import Opened, watched
 from lastword.commands.parameters import ENTITY_ID, JSON_ID
 from lastword.commands.replaying.letter import read_letter
 from lastword.commands.reporting import EXIT_FAILED, reported
-from lastword.contract.errors import CacheUnavailableError, SessionLostError
+from lastword.contract.errors import SessionLostError
 from lastword.contract.flow import Destination
 from lastword.kafka.group import Group, Progress, read_group
 from lastword.kafka.reading import Beginning, Newest, Origin
 from lastword.process.reach import wait_for_cache
-from lastword.process.startup import UnreachableError
 from lastword.settings.shared import SettingsError
 from tasks.broker.under_way import UnderWay, read_under_way
 from tasks.lock.inspection import Locking, read_locking
@@ -100,7 +99,7 @@ def look(entity_id: str, extent: Extent) -> Facts:
 
     Raises:
         SettingsError: a setting is wrong.
-        UnreachableError: Kafka or Redis does not answer. ZooKeeper and the Celery broker need not.
+        UnreachableError, CacheUnavailableError: Kafka or Redis does not answer; ZooKeeper and the broker need not.
         KafkaRefusedError, MissingTopicError: as in the bridge.
     """
     opened = Opened.from_environment(with_redis=True)
@@ -111,8 +110,6 @@ def look(entity_id: str, extent: Extent) -> Facts:
     wait_for_cache(cache, opened.task_settings.startup_deadline_s)
     try:
         return Inspection(opened, cache, entity_id, extent).gather()
-    except CacheUnavailableError as error:
-        raise UnreachableError(str(error)) from error
     finally:
         cache.close()
 

@@ -20,10 +20,8 @@ from lastword.commands.replaying.replay_report import counts, show_records, show
 from lastword.commands.replaying.sending_back import Terms, send_back
 from lastword.commands.reporting import EXIT_FAILED, reported
 from lastword.commands.verifying.repair import Repair
-from lastword.contract.errors import CacheUnavailableError
 from lastword.kafka.reading import Beginning, Offsets, Origin, Since
 from lastword.process.reach import wait_for_cache
-from lastword.process.startup import UnreachableError
 
 
 @click.command()
@@ -144,10 +142,7 @@ def replay_records(start: Origin, deadline_s: float, *, as_json: bool) -> bool:
     wait_for_broker(app, wait_s)
     wait_for_cache(cache, wait_s)
     claim = Claim.of(settings, opened.task_settings, cache)
-    try:
-        claim.take()
-    except CacheUnavailableError as error:
-        raise UnreachableError(str(error)) from error
+    claim.take()
     repair = Repair.open(settings, cache, claim, deadline_s=deadline_s)
     with opened.read(settings.topic, start) as reading, progress_bar() as progress:
         bar = progress.add_task("reading", total=reading.total)

@@ -37,7 +37,6 @@ from lastword.formats.decoding import updates_of
 from lastword.kafka.group import Group, read_group
 from lastword.kafka.reading import Beginning, Offsets
 from lastword.process.reach import wait_for_cache
-from lastword.process.startup import UnreachableError
 
 LOOK_EVERY_S: Final = 0.5
 
@@ -70,8 +69,6 @@ def verify(*, repair: bool, wait_s: float, deadline_s: float, contents: bool, as
             report = verification.run(wait_s=wait_s, contents=contents)
             if repair:
                 verification.repair(report, deadline_s)
-        except CacheUnavailableError as error:
-            raise UnreachableError(str(error)) from error
         finally:
             cache.close()
         show(report, as_json=as_json)
