@@ -112,26 +112,17 @@ def _assemble(
             topic=settings.topic,
             group=settings.consumer_group,
             partitions=bridge.partitions,
-            on_assigned=bridge.assigned,
-            on_revoked=bridge.revoked,
-            on_lost=bridge.lost,
+            then={"assigned": bridge.assigned, "revoked": bridge.revoked, "lost": bridge.lost},
         )
 
     return Bridge(
         open_records=open_records,
         window=open_window(settings),
         enqueuer=Enqueuer(
-            app,
-            settings.topic,
-            updates_per_task=settings.updates_per_task,
-            to=lambda: claim.destination,
+            app, settings.topic, updates_per_task=settings.updates_per_task, to=lambda: claim.destination
         ),
         cache=cache,
-        stamps=Stamps(
-            task_settings.key_prefix,
-            replicas=settings.wait_replicas,
-            wait_s=WAIT_S,
-        ),
+        stamps=Stamps(task_settings.key_prefix, replicas=settings.wait_replicas, wait_s=WAIT_S),
         claim=claim,
         inquiry=Inquiry(app, lambda: claim.destination),
         letters=DeadLetters(properties, settings.letters_topic),
