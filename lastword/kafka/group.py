@@ -108,9 +108,9 @@ def _committed(consumer: Consumer, partitions: list[TopicPartition], topic_id: s
     return {one.partition: one.offset if one.offset >= 0 and of_now[one.partition] else None for one in found}
 
 
-def watermarks(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]:
+def watermarks(consumer: Consumer, partition: TopicPartition, timeout_s: float = CALL_TIMEOUT_S) -> tuple[int, int]:
     """The first offset of a partition, and the one after its last. KafkaException."""
-    found = consumer.get_watermark_offsets(partition, timeout=CALL_TIMEOUT_S)
+    found = consumer.get_watermark_offsets(partition, timeout=timeout_s)
     if found is None:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - the library's own name for the code
     return found
