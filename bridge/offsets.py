@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from bridge.delivery.rewind import Standing
 from lastword.kafka.client import CALL_TIMEOUT_S, NotAnsweredError
+from lastword.kafka.group import watermarks
 from lastword.kafka.identity import identity_and_commit
 
 logger = logging.getLogger(__name__)
@@ -46,13 +47,11 @@ def _standing(consumer: Consumer, one: TopicPartition, timeout_s: float) -> Stan
     if one.error is not None:  # else it would look as if nothing were committed
         raise KafkaException(one.error)
     try:
-        found = consumer.get_watermark_offsets(one, timeout_s)
+        found = watermarks(consumer, one, timeout_s)
     except KafkaException as error:
         if error.args[0].code() in NOT_THERE:
             return None
         raise
-    if found is None:
-        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - the library's own name for the code
     identity, last_commit = identity_and_commit(one.metadata)
     return Standing(one.offset if one.offset >= 0 else None, identity, *found, last_commit)
 

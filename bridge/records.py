@@ -24,8 +24,8 @@ END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - the library's own name 
 class Records:
     """Consumes one topic in a group, with cooperative rebalancing; not thread-safe.
 
-    ``partitions``: what is known of those that are assigned. ``on_assigned`` makes them, before ``fetch`` returns
-    anything of them; ``on_revoked`` and ``on_lost`` drop them.
+    ``partitions``: what is known of those that are assigned. ``then`` is called at each rebalance: what is
+    called for "assigned" makes them, before ``fetch`` returns anything of them; for "revoked" and "lost" it drops them.
     """
 
     def __init__(
@@ -35,14 +35,11 @@ class Records:
         topic: str,
         group: str,
         partitions: Partitions,
-        on_assigned: OnRebalance,
-        on_revoked: OnRebalance,
-        on_lost: OnRebalance,
+        then: Mapping[Rebalance, OnRebalance],
     ) -> None:
         self._topic = topic
         self._group = group
         self._partitions = partitions
-        then: dict[Rebalance, OnRebalance] = {"assigned": on_assigned, "revoked": on_revoked, "lost": on_lost}
         self._membership = Membership(properties, topic=topic, group=group, partitions=partitions, then=then)
         self._paused: tuple[int, frozenset[int], frozenset[int]] | None = None
         self._gathered_at = 0.0

@@ -18,7 +18,7 @@ from bridge.loop import Bridge
 from bridge.records import Records
 from bridge.topic.watch import TopicWatch
 from lastword.broker.config import mind_foreign_settings
-from lastword.broker.reach import broker_address, reach_broker
+from lastword.broker.reach import broker_address, wait_for_broker
 from lastword.cache.cache import Cache
 from lastword.cache.opening import open_cache
 from lastword.cache.seal import Stamps
@@ -28,7 +28,7 @@ from lastword.formats.decoding import decoder_of
 from lastword.kafka.topic_ids import TopicIds
 from lastword.kafka.topics import reach_kafka, refuse_early_expiry
 from lastword.process.heartbeat import Heartbeat
-from lastword.process.reach import reach_cache
+from lastword.process.reach import wait_for_cache
 from lastword.process.startup import collect_seldom, wait_for
 from lastword.settings.bridge import BridgeSettings, kafka_properties
 from lastword.settings.shared import TaskSettings
@@ -93,8 +93,8 @@ def _wait_for_servers(
             refuse_early_expiry(properties, settings.topic, task_settings.replay_horizon_s)
 
     wait_for("Kafka", settings.kafka_bootstrap_servers, reach_topics, deadline_s=deadline_s)
-    wait_for("the Celery broker", broker_address(app), lambda: reach_broker(app), deadline_s=deadline_s)
-    wait_for("Redis", cache.address, lambda: reach_cache(cache), deadline_s=deadline_s)
+    wait_for_broker(app, deadline_s)
+    wait_for_cache(cache, deadline_s)
 
 
 def _assemble(
@@ -112,26 +112,17 @@ def _assemble(
             topic=settings.topic,
             group=settings.consumer_group,
             partitions=bridge.partitions,
-            on_assigned=bridge.assigned,
-            on_revoked=bridge.revoked,
-            on_lost=bridge.lost,
+            then={"assigned": bridge.assigned, "revoked": bridge.revoked, "lost": bridge.lost},
         )
 
     return Bridge(
         open_records=open_records,
         window=open_window(settings),
         enqueuer=Enqueuer(
-            app,
-            settings.topic,
-            updates_per_task=settings.updates_per_task,
-            to=lambda: claim.destination,
+            app, settings.topic, updates_per_task=settings.updates_per_task, to=lambda: claim.destination
         ),
         cache=cache,
-        stamps=Stamps(
-            task_settings.key_prefix,
-            replicas=settings.wait_replicas,
-            wait_s=WAIT_S,
-        ),
+        stamps=Stamps(task_settings.key_prefix, replicas=settings.wait_replicas, wait_s=WAIT_S),
         claim=claim,
         inquiry=Inquiry(app, lambda: claim.destination),
         letters=DeadLetters(properties, settings.letters_topic),

@@ -11,59 +11,47 @@ password of their own ``{"sentinel_kwargs": {"password": "..."}}`` too.
 import json
 import os
 import sys
-from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
 from kombu.transport import TRANSPORT_ALIASES
 
-from lastword.settings.environment import SettingsError, load
+from lastword.settings.environment import SettingsError, load, read_if_given
 from lastword.settings.flow import FlowSettings
 from lastword.settings.stock import is_stock
 
 
-def _refuse(variable: str, reason: str) -> NoReturn:
+def _refuse(message: str) -> NoReturn:
     # An exception would end in a traceback through all of Celery.
-    sys.stderr.write(f"lastword: setting {variable}: {reason}\n")
+    sys.stderr.writelines(f"lastword: {line}\n" for line in message.splitlines())
     sys.exit(2)
 
 
 def _given(variable: str, default: str) -> str:
-    """The variable, or what is in the file that ``<variable>_FILE`` names: a secret of Docker or Kubernetes."""
-    path = os.environ.get(f"{variable}_FILE")
-    if path is None:
-        return os.environ.get(variable, default)
-    if variable in os.environ:
-        _refuse(f"{variable}_FILE", f"{variable} is given too; one is allowed")
-    try:
-        text = Path(path).read_text(encoding="utf-8").removesuffix("\n")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", "it is not UTF-8 text")
-        _refuse(f"{variable}_FILE", f"the file {path!r} cannot be read: {reason}")
-    return text or _refuse(f"{variable}_FILE", f"the file {path!r} is empty")
+    text = read_if_given(variable)
+    return os.environ.get(variable, default) if text is None else text
 
 
-broker_url = _given("CELERY_BROKER_URL", "redis://127.0.0.1:6379/1")
+try:
+    broker_url = _given("CELERY_BROKER_URL", "redis://127.0.0.1:6379/1")
+    _options = _given("CELERY_BROKER_TRANSPORT_OPTIONS", "{}")
+    _stock = is_stock()
+    # Each flow has its own, so that its tasks reach no worker of another. The bridge sends to what stands here.
+    task_default_queue = load(FlowSettings).queue
+except SettingsError as _error:
+    _refuse(str(_error))
 try:
     for _url in broker_url.split(";"):
         urlsplit(_url).port  # noqa: B018 - reading it checks it; later on, Python's own error quotes a piece of the password
 except ValueError:
     _refuse(
-        "CELERY_BROKER_URL",
-        "unreadable host, port or database; in its user and password, before the @, write / ? # @ [ ] as "
-        "%2F %3F %23 %40 %5B %5D",
+        "setting CELERY_BROKER_URL: unreadable host, port or database; in its user and password, before the @, "
+        "write / ? # @ [ ] as %2F %3F %23 %40 %5B %5D"
     )
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # a worker outlives any outage of the broker
 broker_heartbeat = 30
 
-try:
-    _stock = is_stock()
-    # Each flow has its own, so that its tasks reach no worker of another. The bridge sends to what stands here.
-    task_default_queue = load(FlowSettings).queue
-except SettingsError as _error:
-    sys.stderr.writelines(f"lastword: {_line}\n" for _line in str(_error).splitlines())
-    sys.exit(2)
 imports = ("tasks.worker",)
 task_serializer = "json"
 accept_content = ["json"]
@@ -94,9 +82,9 @@ worker_prefetch_multiplier = 8  # the group pool has a prefetch of its own
 worker_enable_prefetch_count_reduction = False
 
 try:
-    broker_transport_options = dict(json.loads(_given("CELERY_BROKER_TRANSPORT_OPTIONS", "{}")))
+    broker_transport_options = dict(json.loads(_options))
 except (TypeError, ValueError):
-    _refuse("CELERY_BROKER_TRANSPORT_OPTIONS", 'it should be a JSON object: {"name": "value"}')
+    _refuse('setting CELERY_BROKER_TRANSPORT_OPTIONS: it should be a JSON object: {"name": "value"}')
 
 if broker_url.startswith("rediss:"):
     # Without it kombu takes any certificate. Where the CA is not one of the system's: ?ssl_ca_certs=/path in the URL.

@@ -17,9 +17,11 @@ def __getattr__(name: str) -> object:
         command = interrupt.celery_command()
         if command:
             interrupt.leave_at_once()
-        import tasks.worker  # noqa: F401, PLC0415 - what a worker does at its start
+        from tasks import worker  # noqa: PLC0415 - what a worker does at its start
         from tasks.celery_app import app  # noqa: PLC0415
 
+        if command:
+            worker.refuse_unreadable_settings()  # a command's own options ask for them, before a worker starts
         if command not in {"worker", "flower"}:  # which say themselves when they have begun something
             interrupt.as_python_does()
         return app

@@ -74,7 +74,7 @@ def process_resources() -> Resources:
             settings = load(TaskSettings)
             cache = open_cache(settings)
             loader = make_loader(settings)
-            _resources = Resources(settings, cache, open_locks(settings), Started(cache.note), loader)
+            _resources = Resources(settings, cache, open_locks(settings), Started(cache.ask), loader)
         return _resources
 
 

@@ -6,12 +6,12 @@ from celery import signals
 from celery.concurrency import get_implementation
 
 import tasks.broker.flower  # noqa: F401 - makes `celery flower` safe
-from lastword.broker.config import mind_foreign_settings
-from lastword.broker.reach import broker_address, reach_broker
+from lastword.broker.config import mind_foreign_settings, read_settings
+from lastword.broker.reach import wait_for_broker
 from lastword.contract.errors import TransientError
 from lastword.process import interrupt
 from lastword.process.heartbeat import Heartbeat
-from lastword.process.reach import reach_cache
+from lastword.process.reach import wait_for_cache
 from lastword.process.startup import (
     EXIT_INTERRUPTED,
     EXIT_SETTINGS,
@@ -34,6 +34,14 @@ THREAD_POOL = "tasks.groups.thread_pool:ThreadPool"
 CELERYS_THREADS = "celery.concurrency.thread"
 PREFETCH = 2 * GROUP_MAX
 """Two full groups: of one update per task, what is under way and what gathers meanwhile."""
+
+
+def refuse_unreadable_settings() -> None:
+    """End the process, and name the file and the error, where ``celeryconfig.py`` has one."""
+    try:
+        read_settings(app)
+    except SettingsError as error:
+        leave(str(error), EXIT_SETTINGS)
 
 
 @signals.celeryd_init.connect
@@ -78,8 +86,8 @@ def wait_for_servers(resources: Resources) -> None:
     """Return when the broker, Redis and ZooKeeper answer; UnreachableError after the start's deadline."""
     settings = resources.settings
     deadline_s = settings.startup_deadline_s
-    wait_for("the Celery broker", broker_address(app), lambda: reach_broker(app), deadline_s=deadline_s)
-    wait_for("Redis", resources.cache.address, lambda: reach_cache(resources.cache), deadline_s=deadline_s)
+    wait_for_broker(app, deadline_s)
+    wait_for_cache(resources.cache, deadline_s)
     wait_for("ZooKeeper", settings.zookeeper_hosts, lambda: reach_zookeeper(settings), deadline_s=deadline_s)
 
 

@@ -29,7 +29,7 @@ class Driven:
 
     def __init__(self, cache: Cache, locks: Locks, raw: redis.Redis, loader: Loader | None = None) -> None:
         self._woken = threading.Event()
-        here = Resources(load(TaskSettings), cache, locks, Started(cache.note), loader)
+        here = Resources(load(TaskSettings), cache, locks, Started(cache.ask), loader)
         self.groups = Groups(lambda: here, self._woken.set)
         self._raw = raw
 

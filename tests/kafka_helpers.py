@@ -140,9 +140,7 @@ class Member:
             topic=topic,
             group=group,
             partitions=self.partitions,
-            on_assigned=self._on_assigned,
-            on_revoked=self._on_revoked,
-            on_lost=self._on_lost,
+            then={"assigned": self._on_assigned, "revoked": self._on_revoked, "lost": self._on_lost},
         )
         self._open = True
 

@@ -6,6 +6,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from lastword.broker.reason import reason
+from lastword.process.startup import wait_for
 from lastword.settings.shared import SettingsError
 
 
@@ -42,6 +43,11 @@ def _is_vague(said: str) -> bool:
     return "closed" in said or said == "timed out"
 
 
+def wait_for_broker(app: Celery, deadline_s: float) -> None:
+    """Wait until the Celery broker takes our queue; UnreachableError as in ``wait_for``, SettingsError for its URL."""
+    wait_for("the Celery broker", broker_address(app), lambda: reach_broker(app), deadline_s=deadline_s)
+
+
 def reach_broker(app: Celery) -> None:
     """Return when the Celery broker takes our queue; ConnectionError with a reason when not, SettingsError for its URL.
 
@@ -51,6 +57,7 @@ def reach_broker(app: Celery) -> None:
     with app.connection_for_write() as connection:
         try:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=5)
+            # A worker whose task_queues lack it reads it all the same, since it is asked for here.
             app.amqp.queues[app.conf.task_default_queue](connection.default_channel).declare()
         # What kombu does not try again comes as RabbitMQ's own: a wrong password, a virtual host that is not there.
         except (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors) as error:

@@ -1,26 +1,24 @@
 """The Redis cache: one hash per entity, written by ``write_if_newer.lua`` alone, and the recorded failures."""
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Self
 
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from lastword.cache.failures import Failure, decode, encode, failure_key
+from lastword.cache.answers import Standing, begun_in, error_in, failure_in, standing_of, versions_in
+from lastword.cache.failures import Failure, encode, failure_key
 from lastword.cache.seal import Seal
 from lastword.cache.started import started_key
 from lastword.cache.write_script import LOAD, Write, outcome_of, script_call
 from lastword.contract.errors import ApartError, CacheUnavailableError, UnusableKeyError
 from lastword.contract.outcome import Outcome
-from lastword.contract.record import Kind, Update
+from lastword.contract.record import Update
 from lastword.contract.version import Version
 from lastword.redis.client import CALL_TIMEOUT_S, open_client
 from lastword.redis.errors import CACHE_PERMISSIONS, explain, where
 from lastword.redis.pipeline import Client, Command
 
-__all__ = ["Cache", "Failure", "Poll", "Write", "Written"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["Cache", "Failure", "Poll", "Standing", "Write", "Written"]
 
 KEY_PREFIX: Final = "product:"
 FAILURE_TTL_S: Final = 86_400  # a day: the bridge's poll reads a failure within seconds
@@ -29,7 +27,6 @@ MAX_TTL_S: Final = 10**10  # about three centuries; past 2**63 ms Redis would re
 _RELOADS: Final = 2  # one is enough, unless another SCRIPT FLUSH comes between loading and calling
 
 Written = Outcome | ApartError | CacheUnavailableError | UnusableKeyError
-Standing = Outcome | ApartError | CacheUnavailableError | None
 
 
 class Poll(NamedTuple):
@@ -97,7 +94,7 @@ class Cache:
         """The versions held, by entity id, in one round trip; a key that holds no readable version is left out."""
         answers = self._read(entity_ids, "HGET", "version")
         self._refuse_errors(answers.values())
-        return _versions(answers)
+        return versions_in(answers)
 
     def holds(self, updates: Sequence[Update]) -> list[Standing]:
         """What a write of each update would come to, as far as reading tells: STALE, DUPLICATE, or None: write it.
@@ -107,14 +104,14 @@ class Cache:
         update's own version is held.
         """
         answers = self._read([update.entity_id for update in updates], "HGET", "version")
-        versions = _versions(answers)
+        versions = versions_in(answers)
         same = [update.entity_id for update in updates if versions.get(update.entity_id) == update.version]
         # A newer version written between the two reads makes a duplicate stale; both mean that it is held.
         answers |= self._read(same, "HMGET", "data", "deleted")
         return [
-            self._unavailable(error)
-            if (error := _error(answers[update.entity_id]))
-            else _standing(update, versions.get(update.entity_id), answers[update.entity_id])
+            self.unavailable(error)
+            if (error := error_in(answers[update.entity_id]))
+            else standing_of(update, versions.get(update.entity_id), answers[update.entity_id])
             for update in updates
         ]
 
@@ -125,7 +122,7 @@ class Cache:
         write may have happened; repeating it is harmless), and where a key holds something else an UnusableKeyError.
         ValueError, with nothing written, when one of the updates is a notice whose data has not been loaded.
         """
-        keys = [self._key(write.update.entity_id) for write in writes]
+        keys = [self.key(write.update.entity_id) for write in writes]
         calls = [
             script_call(write, key, ttl_s=self._ttl_s, tombstone_ttl_s=self._tombstone_ttl_s)
             for write, key in zip(writes, keys, strict=True)
@@ -140,7 +137,7 @@ class Cache:
             for index, answer in zip(unknown, again, strict=True):
                 answers[index] = refusal if refusal and isinstance(answer, NoScriptError) else answer
         return [
-            self._unavailable(answer) if isinstance(answer, RedisError) else outcome_of(answer, key, self.address)
+            self.unavailable(answer) if isinstance(answer, RedisError) else outcome_of(answer, key, self.address)
             for key, answer in zip(keys, answers, strict=True)
         ]
 
@@ -159,39 +156,39 @@ class Cache:
         answer; CacheUnavailableError only when nothing did.
         """
         wanted, tasks = list(dict.fromkeys(entity_ids)), list(dict.fromkeys(task_ids))
-        reads: list[Command] = [("HGET", self._key(entity_id), "version") for entity_id in wanted]
+        reads: list[Command] = [("HGET", self.key(entity_id), "version") for entity_id in wanted]
         reads += [("GET", failure_key(task_id)) for task_id in tasks]
         sends = sends or {}
         reads += [("HMGET", started_key(task_id), *nonces) for task_id, nonces in sends.items()]
         judged, answers = self._client.run(reads, seal=seal)
-        errors = [error for error in judged if error] + [error for answer in answers if (error := _error(answer))]
+        errors = [error for error in judged if error] + [error for answer in answers if (error := error_in(answer))]
         if errors and len(errors) == len(judged) + len(answers):
-            raise self._unavailable(errors[0]) from errors[0]
+            raise self.unavailable(errors[0]) from errors[0]
         held = zip(wanted, answers[: len(wanted)], strict=True)
         failures = zip(tasks, answers[len(wanted) : len(wanted) + len(tasks)], strict=True)
         marks = zip(sends.items(), answers[len(wanted) + len(tasks) :], strict=True)
         return Poll(
-            versions=_versions(dict(held)),
-            failures={task_id: read for task_id, stored in failures if (read := _failure(task_id, stored))},
-            started={task_id: begun for (task_id, nonces), stored in marks if (begun := _begun(nonces, stored))},
-            missed=self._unavailable(errors[0]) if errors else None,
+            versions=versions_in(dict(held)),
+            failures={task_id: read for task_id, stored in failures if (read := failure_in(task_id, stored))},
+            started={task_id: begun for (task_id, nonces), stored in marks if (begun := begun_in(nonces, stored))},
+            missed=self.unavailable(errors[0]) if errors else None,
         )
 
     def record_failure(self, failure: Failure) -> None:
         """Record, for a day by default, that the failure's task can never succeed; the last record of a task stays."""
-        self.note([("SET", failure_key(failure.task_id), encode(failure), "EX", self._failure_ttl_s)])
-
-    def note(self, commands: Sequence[Command]) -> None:
-        """Run commands that tell the bridge something, in one round trip; CacheUnavailableError unless all succeed."""
-        self.ask(commands)
+        self.ask([("SET", failure_key(failure.task_id), encode(failure), "EX", self._failure_ttl_s)])
 
     def ask(self, commands: Sequence[Command]) -> list[Any]:
         """What Redis answers to commands, in one round trip; CacheUnavailableError unless all succeed."""
-        answers = self._client.run(commands).answers
+        answers = self.answers(commands)
         for answer in answers:
             if isinstance(answer, RedisError):
-                raise self._unavailable(answer) from answer
+                raise self.unavailable(answer) from answer
         return answers
+
+    def answers(self, commands: Sequence[Command]) -> list[Any]:
+        """What Redis answers to commands, in one round trip, errors among it."""
+        return self._client.run(commands).answers
 
     def eviction_policy(self) -> str:
         """What Redis does when its memory is full: anything but ``noeviction`` may forget a version.
@@ -205,82 +202,26 @@ class Cache:
         policies = {str(info.get("maxmemory_policy", "unknown")) for info in told}
         return ", ".join(sorted(policies - {"noeviction"})) or "noeviction"
 
-    def ping(self) -> None:
-        """Return when every primary answers; otherwise CacheUnavailableError names its address."""
-        self._ask_each("PING")
+    def key(self, entity_id: str) -> str:
+        """The Redis key of an entity."""
+        return f"{self._key_prefix}{entity_id}"
+
+    def unavailable(self, error: RedisError) -> CacheUnavailableError:
+        """What to raise, or to tell, for an error of Redis's."""
+        told = explain(error, permissions=CACHE_PERMISSIONS)
+        return CacheUnavailableError(f"Redis at {where(error, self.address)}: {told}")
 
     def close(self) -> None:
         """Close the connections; a later call opens new ones."""
         self._client.close()
 
-    def _key(self, entity_id: str) -> str:
-        return f"{self._key_prefix}{entity_id}"
-
     def _read(self, entity_ids: Iterable[str], command: str, *fields: str) -> dict[str, Any]:
         """What Redis answers for each entity, errors among it, in one round trip."""
         wanted = list(dict.fromkeys(entity_ids))
-        reads: list[Command] = [(command, self._key(entity_id), *fields) for entity_id in wanted]
+        reads: list[Command] = [(command, self.key(entity_id), *fields) for entity_id in wanted]
         return dict(zip(wanted, self._client.run(reads).answers, strict=True))
-
-    def _ask_each(self, *command: str) -> list[Any]:
-        answers = self._client.run([], on_each=command).each
-        self._refuse_errors(answers)
-        return answers
 
     def _refuse_errors(self, answers: Iterable[object]) -> None:
         for answer in answers:
-            if error := _error(answer):
-                raise self._unavailable(error) from error
-
-    def _unavailable(self, error: RedisError) -> CacheUnavailableError:
-        told = explain(error, permissions=CACHE_PERMISSIONS)
-        return CacheUnavailableError(f"Redis at {where(error, self.address)}: {told}")
-
-
-def _error(answer: object) -> RedisError | None:
-    """The error in an answer; that a key is of another type is none."""
-    return answer if isinstance(answer, RedisError) and not str(answer).startswith("WRONGTYPE") else None
-
-
-def _standing(update: Update, held: Version | None, content: Any) -> Standing:  # noqa: ANN401 - Redis's answer
-    if held is not None and held.tells_nothing_of(update.version):
-        return None if update.version.asks else ApartError(f"product {update.entity_id!r}")
-    if held is None or held < update.version:
-        return None
-    if held > update.version:
-        return Outcome.STALE
-    if update.kind is Kind.NOTICE or isinstance(content, ResponseError):
-        return None
-    data, deleted = content
-    same = deleted is not None if update.deleted else deleted is None and data == update.data
-    return Outcome.DUPLICATE if same else None
-
-
-def _versions(answers: Mapping[str, object]) -> dict[str, Version]:
-    return {entity_id: read for entity_id, stored in answers.items() if (read := _version(stored)) is not None}
-
-
-def _version(stored: object) -> Version | None:
-    """The version in a field as Redis answered it; None when it is absent, unreadable or the key no hash."""
-    if not isinstance(stored, bytes):
-        return None
-    try:
-        return Version.parse(stored.decode())
-    except ValueError:
-        return None
-
-
-def _begun(nonces: Sequence[str], stored: object) -> dict[str, str]:
-    if not isinstance(stored, list):
-        return {}
-    return {nonce: who.decode(errors="replace") for nonce, who in zip(nonces, stored, strict=True) if who is not None}
-
-
-def _failure(task_id: str, stored: object) -> Failure | None:
-    if not isinstance(stored, bytes):
-        return None
-    try:
-        return decode(stored)
-    except ValueError as error:
-        logger.warning("ignored the recorded failure of task %s, which is unreadable: %s", task_id, error)
-        return None
+            if error := error_in(answer):
+                raise self.unavailable(error) from error

@@ -5,12 +5,9 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from lastword.cache.cache import Cache
 from lastword.cache.started import started_key
-from lastword.contract.errors import CacheUnavailableError
 from lastword.contract.version import Version
-from lastword.redis.client import CALL_TIMEOUT_S, open_client
-from lastword.redis.errors import CACHE_PERMISSIONS, explain, where
-from lastword.settings.shared import TaskSettings
 
 _FIELDS = ("version", "updated_at", "token", "deleted", "data")
 
@@ -34,33 +31,21 @@ class Held:
     unreadable: str = ""
 
 
-def read_held(settings: TaskSettings, entity_id: str) -> Held:
-    """Read an entity's key, in one round trip. CacheUnavailableError when Redis does not answer.
-
-    The URL is one that a Cache has taken before: ValueError where it cannot be used.
-    """
-    client = open_client(settings.redis_url.get_secret_value(), call_timeout_s=CALL_TIMEOUT_S)
-    key = f"{settings.key_prefix}{entity_id}"
-    try:
-        kind, fields, ttl_ms = client.run([("TYPE", key), ("HMGET", key, *_FIELDS), ("PTTL", key)]).answers
-    finally:
-        client.close()
+def read_held(cache: Cache, entity_id: str) -> Held:
+    """Read an entity's key, in one round trip. CacheUnavailableError when Redis does not answer."""
+    key = cache.key(entity_id)
+    kind, fields, ttl_ms = cache.answers([("TYPE", key), ("HMGET", key, *_FIELDS), ("PTTL", key)])
     if isinstance(kind, RedisError):
-        told = explain(kind, permissions=CACHE_PERMISSIONS)
-        raise CacheUnavailableError(f"Redis at {where(kind, client.address)}: {told}") from kind
+        raise cache.unavailable(kind) from kind
     return held_of(key, kind.decode() if isinstance(kind, bytes) else str(kind), fields, ttl_ms)
 
 
-def read_started(settings: TaskSettings, task_id: str) -> tuple[str, ...]:
+def read_started(cache: Cache, task_id: str) -> tuple[str, ...]:
     """The sends of a task that have begun and not come to an end: which process began each, and when.
 
     Only of updates that were sent in vain before. Empty also where it cannot be read.
     """
-    client = open_client(settings.redis_url.get_secret_value(), call_timeout_s=CALL_TIMEOUT_S)
-    try:
-        (marks,) = client.run([("HVALS", started_key(task_id))]).answers
-    finally:
-        client.close()
+    (marks,) = cache.answers([("HVALS", started_key(task_id))])
     return () if isinstance(marks, RedisError) else tuple(sorted(mark.decode(errors="replace") for mark in marks))
 
 

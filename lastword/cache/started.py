@@ -38,11 +38,11 @@ class _Mark(NamedTuple):
 class Started:
     """Lets updates run: most of them together, a marked one alone and under its mark. Thread-safe.
 
-    ``note`` runs commands in Redis in one round trip; it raises CacheUnavailableError unless all of them succeed.
+    ``ask`` runs commands in Redis in one round trip; it raises CacheUnavailableError unless all of them succeed.
     """
 
-    def __init__(self, note: Callable[[Sequence[Command]], None]) -> None:
-        self._note = note
+    def __init__(self, ask: Callable[[Sequence[Command]], object]) -> None:
+        self._ask = ask
         self._gate = Gate()
         # Marks that could not be taken away, or that may have been set though nobody answered.
         self._left: set[_Mark] = set()
@@ -75,12 +75,12 @@ class Started:
     def _set(self, mark: _Mark) -> None:
         key = started_key(mark.task_id)
         who = f"{socket.gethostname()}, process {os.getpid()}, {datetime.now(UTC).isoformat()}"
-        self._note([("HSET", key, mark.nonce, who), ("EXPIRE", key, STARTED_TTL_S)])
+        self._ask([("HSET", key, mark.nonce, who), ("EXPIRE", key, STARTED_TTL_S)])
 
     def _take_away(self) -> None:
         left = list(self._left)
         try:
-            self._note([("HDEL", started_key(mark.task_id), mark.nonce) for mark in left])
+            self._ask([("HDEL", started_key(mark.task_id), mark.nonce) for mark in left])
         except CacheUnavailableError as error:
             logger.warning("%d marks of updates that have come to an end stay for now: %s", len(left), error)
         else:

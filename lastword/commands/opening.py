@@ -51,12 +51,15 @@ class Opened:
         task_settings = load(TaskSettings) if with_redis else load(TaskSettings, redis_url="redis://")
         return cls(settings, task_settings, kafka_properties(settings))
 
-    def reach_kafka(self, *, read: Sequence[str] = (), write: Sequence[str] = ()) -> None:
-        """Wait until Kafka answers, has these topics and lets us use them; raises as ``wait_for`` and the probe do."""
+    def reach_kafka(self, *, read: Sequence[str] = (), write: Sequence[str] = (), create: int = 0) -> None:
+        """Wait until Kafka answers, has these topics and lets us use them; raises as ``wait_for`` and the probe do.
+
+        ``create``: with how many partitions missing ones are made; 0: none is made.
+        """
         wait_for(
             "Kafka",
             self.settings.kafka_bootstrap_servers,
-            lambda: reach_kafka(self.properties, read=read, write=write),
+            lambda: reach_kafka(self.properties, read=read, write=write, create=create),
             deadline_s=self.task_settings.startup_deadline_s,
         )
 

@@ -1,23 +1,21 @@
 """``lastword publish``: one record for each line of a file or of standard input, or a look at whether each could be."""
 
-import logging
 import os
 from collections.abc import Callable, Mapping
 from typing import IO, Final
 
 import click
 
+from lastword.commands.opening import Opened
 from lastword.commands.progress import progress_bar
-from lastword.commands.reporting import LOG_FORMAT, reported
+from lastword.commands.reporting import reported
 from lastword.contract.change import checked_key
 from lastword.contract.printable import counted, printable
 from lastword.contract.record import JSON, InvalidUpdateError, Rules
-from lastword.kafka.topics import reach_kafka
-from lastword.process.startup import complain, wait_for
+from lastword.process.startup import complain
 from lastword.publisher.delivery import DeliveryError, PublishError
 from lastword.publisher.publisher import Publisher
-from lastword.settings.bridge import BridgeSettings, kafka_properties, refuse_unknown_settings
-from lastword.settings.shared import SettingsError, TaskSettings, load
+from lastword.settings.shared import SettingsError
 
 FLUSH_S: Final = 60.0
 NAMED_FAILURES: Final = 3
@@ -36,30 +34,21 @@ def publish(source: str, *, unchecked: bool, only_check: bool) -> None:
     """
     if unchecked and only_check:
         raise click.UsageError("--check and --unchecked exclude each other")
-    # What librdkafka has to say while it still tries is no news; what fails in the end is reported.
-    logging.basicConfig(level=logging.ERROR, format=LOG_FORMAT)
     with reported():
-        refuse_unknown_settings()
-        # Where it publishes, REDIS_URL may be somebody else's.
-        settings, task_settings = load(BridgeSettings), load(TaskSettings, redis_url="redis://")
-        if task_settings.format != JSON and not unchecked:
+        opened = Opened.from_environment()
+        topic, rules = opened.settings.topic, opened.task_settings.rules
+        if rules.format != JSON and not unchecked:
             raise SettingsError(
-                f"setting LASTWORD_FORMAT: given {task_settings.format!r}; what is published here is {JSON!r}, which a "
+                f"setting LASTWORD_FORMAT: given {rules.format!r}; what is published here is {JSON!r}, which a "
                 "bridge with that setting does not read; --unchecked publishes the lines as they are"
             )
-        if only_check:
-            with open_source(source) as lines:
-                check_lines(lines, task_settings.rules)
-            return
-        properties = kafka_properties(settings)
-        wait_for(
-            "Kafka",
-            settings.kafka_bootstrap_servers,
-            lambda: reach_kafka(properties, write=[settings.topic], create=settings.create_topics),
-            deadline_s=task_settings.startup_deadline_s,
-        )
+        if not only_check:
+            opened.reach_kafka(write=[topic], create=opened.settings.create_topics)
         with open_source(source) as lines:
-            publish_lines(lines, settings.topic, properties, task_settings.rules, unchecked=unchecked)
+            if only_check:
+                check_lines(lines, rules)
+            else:
+                publish_lines(lines, topic, opened.properties, rules, unchecked=unchecked)
 
 
 def open_source(source: str) -> IO[bytes]:

@@ -6,6 +6,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
 
+from lastword.contract.errors import CacheUnavailableError
 from lastword.kafka.refusal import KafkaRefusedError
 from lastword.kafka.topics import MissingTopicError
 from lastword.process.startup import EXIT_INTERRUPTED, EXIT_SETTINGS, EXIT_UNREACHABLE, UnreachableError, leave
@@ -31,7 +32,7 @@ def reported() -> Iterator[None]:
         if refusal.code() != KafkaError._INVALID_ARG:  # noqa: SLF001 - the library's own name for the code
             raise
         leave(complaint_about_property(refusal.str()), EXIT_SETTINGS)
-    except (UnreachableError, MissingTopicError) as error:
+    except (CacheUnavailableError, UnreachableError, MissingTopicError) as error:
         leave(str(error), EXIT_UNREACHABLE)
     except KafkaRefusedError as error:
         leave(str(error), EXIT_REFUSED)

@@ -65,7 +65,7 @@ def read_group(properties: Properties, topic: str, name: str) -> Group:
     try:
         numbers = sorted(consumer.list_topics(topic, timeout=CALL_TIMEOUT_S).topics[topic].partitions)
         partitions = [TopicPartition(topic, number) for number in numbers]
-        committed = committed_offsets(consumer, partitions, topic_id(properties, topic))
+        committed = _committed(consumer, partitions, _topic_id(properties, topic))
         last = _last(admin, partitions)
         # After the offsets: what is committed lies before the end, and so does all else without an open transaction.
         marks = {p.partition: watermarks(consumer, p) for p in partitions}
@@ -91,15 +91,13 @@ def read_group(properties: Properties, topic: str, name: str) -> Group:
     return Group(name, members, progress)
 
 
-def topic_id(properties: Properties, topic: str) -> str:
+def _topic_id(properties: Properties, topic: str) -> str:
     """The id of the topic that there is now, "" where Kafka tells none. NotAnsweredError."""
     ids = TopicIds(properties, topic)
     return ids.end(ids.begin(), CALL_TIMEOUT_S)
 
 
-def committed_offsets(
-    consumer: Consumer, partitions: list[TopicPartition], topic_id: str = ""
-) -> dict[int, int | None]:
+def _committed(consumer: Consumer, partitions: list[TopicPartition], topic_id: str) -> dict[int, int | None]:
     """What the consumer's group has committed of the topic with this id, by partition; None where it has not.
 
     KafkaException.
@@ -110,9 +108,9 @@ def committed_offsets(
     return {one.partition: one.offset if one.offset >= 0 and of_now[one.partition] else None for one in found}
 
 
-def watermarks(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]:
+def watermarks(consumer: Consumer, partition: TopicPartition, timeout_s: float = CALL_TIMEOUT_S) -> tuple[int, int]:
     """The first offset of a partition, and the one after its last. KafkaException."""
-    found = consumer.get_watermark_offsets(partition, timeout=CALL_TIMEOUT_S)
+    found = consumer.get_watermark_offsets(partition, timeout=timeout_s)
     if found is None:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - the library's own name for the code
     return found

@@ -8,9 +8,9 @@ from typing import Final, Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from lastword.kafka.client import CALL_TIMEOUT_S, CONSUMER_DEFAULTS, CONSUMER_GUARANTEES, NotAnsweredError
+from lastword.kafka.client import CALL_TIMEOUT_S, CONSUMER_DEFAULTS, CONSUMER_GUARANTEES
 from lastword.kafka.connection_trouble import Ear
-from lastword.kafka.group import committed_offsets, topic_id, watermarks
+from lastword.kafka.group import watermarks
 from lastword.kafka.refusal import Properties, is_refusal, refusal
 from lastword.process.startup import UnreachableError
 from lastword.settings.group_protocol import fitting
@@ -45,18 +45,13 @@ class Newest:
 
 
 @dataclass(frozen=True, slots=True)
-class Committed:
-    """Where the group has come to; the beginning where it has committed nothing."""
-
-
-@dataclass(frozen=True, slots=True)
 class Offsets:
     """These partitions alone: of each the first offset, and the last, None for the end."""
 
     ranges: Mapping[int, tuple[int, int | None]]
 
 
-Origin = Beginning | Since | Newest | Committed | Offsets
+Origin = Beginning | Since | Newest | Offsets
 
 
 class UnknownPartitionError(Exception):
@@ -82,7 +77,7 @@ class Reading:
 
     Iterate over it, or call ``fetch`` until ``done``. ``total`` is about how many records there are, ``passed`` how
     many of them lie behind: both count offsets, among which compaction and transactions leave gaps. ``group`` is that
-    whose commits ``Committed`` means, and which Kafka's ACLs must let us use; its members notice nothing.
+    which Kafka's ACLs must let us use; its members notice nothing.
 
     Raises, where it is made and where it is read:
         UnreachableError: Kafka has not answered for ``silence_s``, counted while it was waited for.
@@ -125,9 +120,6 @@ class Reading:
         except KafkaException as error:
             self.close()
             raise self._explained(error.args[0]) from error
-        except NotAnsweredError as error:
-            self.close()
-            raise UnreachableError(str(error)) from error
         except BaseException:
             self.close()
             raise
@@ -210,11 +202,6 @@ class Reading:
                 answers = self._consumer.offsets_for_times(asked, timeout=CALL_TIMEOUT_S)
                 # Below zero: no record is as young.
                 return {a.partition: a.offset if a.offset >= 0 else marks[a.partition][1] for a in answers}
-            case Committed():
-                asked = [TopicPartition(self.topic, number) for number in numbers]
-                of_now = topic_id(self._properties, self.topic)
-                committed = committed_offsets(self._consumer, asked, of_now)
-                return {number: offset or 0 for number, offset in committed.items()}
             case Beginning():
                 return dict.fromkeys(numbers, 0)
 

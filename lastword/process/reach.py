@@ -2,7 +2,12 @@
 
 from lastword.cache.cache import Cache
 from lastword.contract.errors import CacheUnavailableError
-from lastword.process.startup import complain
+from lastword.process.startup import complain, wait_for
+
+
+def wait_for_cache(cache: Cache, deadline_s: float) -> None:
+    """Wait until Redis answers; UnreachableError as in ``wait_for``."""
+    wait_for("Redis", cache.address, lambda: reach_cache(cache), deadline_s=deadline_s)
 
 
 def reach_cache(cache: Cache) -> None:

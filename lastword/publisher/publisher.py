@@ -7,7 +7,6 @@ import atexit
 import contextlib
 import logging
 import os
-import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
@@ -15,27 +14,23 @@ from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
-from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import KafkaError, KafkaException
 
 from lastword.contract.change import Change, record_of
-from lastword.contract.record import InvalidUpdateError, Rules
+from lastword.contract.record import Rules
 from lastword.kafka.refusal import Properties
-from lastword.publisher.delivery import BufferFullError, DeliveryError, Failure, PublishError
+from lastword.publisher.accounts import Accounts, OnDelivered
+from lastword.publisher.delivery import BufferFullError, DeliveryError, PublishError
 from lastword.publisher.producing import Producing, in_a_callback
 from lastword.settings.bridge import BridgeSettings, complaint_about_property, kafka_properties, refuse_unknown_settings
 from lastword.settings.shared import SettingsError, TaskSettings, load
 
-__all__ = ["BufferFullError", "Change", "DeliveryError", "Failure", "InvalidUpdateError", "PublishError", "Publisher"]
-
 logger = logging.getLogger(__name__)
 
-KEPT_FAILURES: Final = 1_000
 RENEW_AFTER_S: Final = 1.0
 
 Headers = Sequence[tuple[str, bytes | None]]
 OnFailed = Callable[[Change, str], None]
-OnDelivered = Callable[[Message], None]
-Report = Callable[[KafkaError | None, Message], None]
 
 
 class Publisher:
@@ -64,7 +59,7 @@ class Publisher:
         self._buffer_timeout_s = buffer_timeout_s
         self._closed = False
         self._inherited: list[Producing] = []
-        self._begin()
+        self._accounts = Accounts()
         self._producing: Producing | None = self._open()
         _publishers.add(self)
         atexit.register(self._close_at_exit)
@@ -119,26 +114,41 @@ class Publisher:
 
         DeliveryError when something is still under way after ``timeout_s``, or has failed and went to no ``on_failed``.
         """
-        self._wait_for_delivery(timeout_s)
-        self._raise_failures()
+        self._accounts.wait(timeout_s)
+        self._accounts.raise_failures()
 
     def close(self, timeout_s: float = 10.0) -> None:
         """Wait up to ``timeout_s`` for what is under way, then give it up; nothing can be published any more.
 
         What is given up is reported like every failure. DeliveryError as in ``flush``; closed already: no effect.
         """
-        with self._state:
+        with self._accounts.changed:
             if self._closed:
                 return
             self._closed = True
         atexit.unregister(self._close_at_exit)
         try:
-            self._wait_for_delivery(timeout_s)
+            self._accounts.wait(timeout_s)
         finally:
             if self._producing is not None:
                 self._producing.stop()
                 self._producing.join()
-        self._raise_failures()
+        self._accounts.raise_failures()
+
+    @property
+    def pending(self) -> int:
+        """How many records are under way."""
+        return self._accounts.pending
+
+    @property
+    def delivered(self) -> int:
+        """How many Kafka has taken."""
+        return self._accounts.delivered
+
+    @property
+    def failed(self) -> int:
+        """How many it has not."""
+        return self._accounts.failed
 
     @property
     def trouble(self) -> str:
@@ -156,19 +166,9 @@ class Publisher:
                 raise
             logger.error("%s", failures)  # noqa: TRY400 - another error is on its way already
 
-    def _begin(self) -> None:
-        """Start with nothing in flight: in the beginning, and in a forked child."""
-        self._state = threading.Condition()
-        self.pending = 0
-        self._failures: list[Failure] = []
-        self.delivered = 0
-        self.failed = 0
-        self._unraised = 0
-        self._opened_at = 0.0
-
     def _open(self) -> Producing:
         self._opened_at = time.monotonic()
-        return Producing(self._properties, self._on_served)
+        return Producing(self._properties, self._accounts.tell)
 
     def _send(
         self,
@@ -179,7 +179,7 @@ class Publisher:
         on_delivered: OnDelivered | None,
     ) -> None:
         end = time.monotonic() + self._buffer_timeout_s
-        with self._state:
+        with self._accounts.changed:
             while True:
                 if self._closed:
                     raise PublishError("the publisher is closed")
@@ -188,7 +188,7 @@ class Publisher:
                     self._producing = None
                 if self._producing is None:
                     self._producing = self._open()
-                report = self._report(self._producing, on_failed, on_delivered)
+                report = self._accounts.report(self._producing, on_failed, on_delivered)
                 try:
                     self._producing.producer.produce(
                         self._topic, key=key, value=value, headers=list(headers), on_delivery=report
@@ -198,7 +198,7 @@ class Publisher:
                 except KafkaException as error:
                     self._renew(self._producing, error.args[0])
                 else:
-                    self.pending += 1
+                    self._accounts.pending += 1
                     return
 
     def _wait_for_room(self, end: float) -> None:
@@ -206,10 +206,10 @@ class Publisher:
         waits = not in_a_callback()
         if left_s <= 0 or not waits:
             raise BufferFullError(
-                f"topic {self._topic!r}: {self.pending} records wait for Kafka and the buffer is full, after "
+                f"topic {self._topic!r}: {self._accounts.pending} records wait for Kafka and the buffer is full, after "
                 f"{self._buffer_timeout_s if waits else 0:g} s still; not published"
             )
-        self._state.wait(left_s)
+        self._accounts.changed.wait(left_s)
 
     def _renew(self, producing: Producing, error: KafkaError) -> None:
         """Go on with a new producer after a fatal error, which no idempotent one survives; raise any other error."""
@@ -219,52 +219,11 @@ class Publisher:
         producing.stop()
         self._producing = self._open()
 
-    def _report(
-        self, producing: Producing, on_failed: Callable[[str], None], on_delivered: OnDelivered | None
-    ) -> Report:
-        def report(error: KafkaError | None, message: Message) -> None:
-            try:
-                if error is not None:
-                    on_failed(producing.reason(error))
-                elif on_delivered is not None:
-                    on_delivered(message)
-            except Exception:
-                # The edge of a thread: an error in a callback must not end the reports of the others.
-                logger.exception("a callback of the publisher failed")
-            if error is None:
-                producing.trouble = ""
-            with self._state:
-                self.delivered += error is None
-                self.failed += error is not None
-                self.pending -= 1
-
-        return report
-
     def _fail(self, change: Change | None, reason: str) -> None:
         if change is not None and self._on_failed is not None:
             self._on_failed(change, reason)
             return
-        what = "a record" if change is None else f"the change of product {change.product_id!r}"
-        logger.error("%s is not published: %s", what, reason)
-        with self._state:
-            self._unraised += 1
-            if len(self._failures) < KEPT_FAILURES:
-                self._failures.append(Failure(change, reason))
-
-    def _on_served(self) -> None:
-        with self._state:
-            self._state.notify_all()
-
-    def _wait_for_delivery(self, timeout_s: float) -> None:
-        with self._state:
-            self._state.wait_for(lambda: self.pending == 0, 0 if in_a_callback() else timeout_s)
-
-    def _raise_failures(self) -> None:
-        with self._state:
-            failures, failed, pending = self._failures, self._unraised, self.pending
-            self._failures, self._unraised = [], 0
-        if failed or pending:
-            raise DeliveryError(failures, failed, pending)
+        self._accounts.keep(change, reason)
 
     def _close_at_exit(self) -> None:
         with contextlib.suppress(DeliveryError):
@@ -276,7 +235,7 @@ class Publisher:
         if self._producing is not None:
             self._inherited.append(self._producing)
             self._producing = None
-        self._begin()
+        self._accounts = Accounts()
 
 
 _publishers: weakref.WeakSet[Publisher] = weakref.WeakSet()

@@ -12,7 +12,6 @@ from lastword.contract.errors import LoaderFailedError, LoaderSlowError, LoaderU
 logger = logging.getLogger(__name__)
 
 Load = Callable[[list[str]], Mapping[str, Any]]
-LoadError = TransientError | LoaderFailedError
 
 THREADS_MAX: Final = 16
 """How many calls may be under way; one that never returns keeps its thread."""

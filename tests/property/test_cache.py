@@ -170,7 +170,7 @@ def test_lua_reads_the_same_versions_as_python(redis_form: RedisForm, text: str)
 def blind(cache: Cache, form: RedisForm, writes: Sequence[Write]) -> None:
     """Control: the same fields set without looking at what is held."""
     for write in writes:
-        key = cache._key(write.update.entity_id)
+        key = cache.key(write.update.entity_id)
         form.raw.delete(key)
         form.raw.hset(key, mapping=Held.of(write).fields())
 

@@ -9,6 +9,7 @@ import click
 
 from bridge.enqueue.app import app
 from bridge.enqueue.enqueue import task_id
+from lastword.broker.config import mind_foreign_settings
 from lastword.broker.consumers import Consumers, read_consumers
 from lastword.broker.reach import broker_address
 from lastword.cache.cache import Cache
@@ -23,12 +24,11 @@ from lastword.commands.opening import Opened, watched
 from lastword.commands.parameters import ENTITY_ID, JSON_ID
 from lastword.commands.replaying.letter import read_letter
 from lastword.commands.reporting import EXIT_FAILED, reported
-from lastword.contract.errors import CacheUnavailableError, SessionLostError
+from lastword.contract.errors import SessionLostError
 from lastword.contract.flow import Destination
 from lastword.kafka.group import Group, Progress, read_group
 from lastword.kafka.reading import Beginning, Newest, Origin
-from lastword.process.reach import reach_cache
-from lastword.process.startup import UnreachableError, wait_for
+from lastword.process.reach import wait_for_cache
 from lastword.settings.shared import SettingsError
 from tasks.broker.under_way import UnderWay, read_under_way
 from tasks.lock.inspection import Locking, read_locking
@@ -99,18 +99,17 @@ def look(entity_id: str, extent: Extent) -> Facts:
 
     Raises:
         SettingsError: a setting is wrong.
-        UnreachableError: Kafka or Redis does not answer. ZooKeeper and the Celery broker need not.
+        UnreachableError, CacheUnavailableError: Kafka or Redis does not answer; ZooKeeper and the broker need not.
         KafkaRefusedError, MissingTopicError: as in the bridge.
     """
     opened = Opened.from_environment(with_redis=True)
     cache = open_cache(opened.task_settings)
+    mind_foreign_settings(app)
     broker_address(app)  # refuses an unusable URL before anything is waited for
     opened.reach_kafka(read=[opened.settings.topic, opened.settings.letters_topic])
-    wait_for("Redis", cache.address, lambda: reach_cache(cache), deadline_s=opened.task_settings.startup_deadline_s)
+    wait_for_cache(cache, opened.task_settings.startup_deadline_s)
     try:
         return Inspection(opened, cache, entity_id, extent).gather()
-    except CacheUnavailableError as error:
-        raise UnreachableError(str(error)) from error
     finally:
         cache.close()
 
@@ -147,7 +146,7 @@ class Inspection:
             under_way=_under_way(task),
             task_id=task,
             failure=self.cache.poll([], [task]).failures.get(task) if task else None,
-            started=read_started(task_settings, task) if task else (),
+            started=read_started(self.cache, task) if task else (),
             now_s=time.time(),
             flow=Destination(task_settings.flow_name, task_settings.key_prefix, note.cache if note else ""),
             note=note,
@@ -165,7 +164,7 @@ class Inspection:
             rest = [number for number in numbers if number not in findings.partitions]
             if rest:
                 self._read(rest, group, findings)
-                held = read_held(self.opened.task_settings, self.entity_id)
+                held = read_held(self.cache, self.entity_id)
             if findings.version is not None and (held.version is None or held.version <= findings.version):
                 break
         return findings, held

@@ -7,7 +7,8 @@ import click
 
 from bridge.claim import Claim
 from bridge.enqueue.app import app
-from lastword.broker.reach import broker_address, reach_broker
+from lastword.broker.config import mind_foreign_settings
+from lastword.broker.reach import broker_address, wait_for_broker
 from lastword.cache.opening import open_cache
 from lastword.commands.opening import Opened, deadline, watched
 from lastword.commands.parameters import PLACE, RANGE, TIME, Place, Range
@@ -19,10 +20,8 @@ from lastword.commands.replaying.replay_report import counts, show_records, show
 from lastword.commands.replaying.sending_back import Terms, send_back
 from lastword.commands.reporting import EXIT_FAILED, reported
 from lastword.commands.verifying.repair import Repair
-from lastword.contract.errors import CacheUnavailableError
 from lastword.kafka.reading import Beginning, Offsets, Origin, Since
-from lastword.process.reach import reach_cache
-from lastword.process.startup import UnreachableError, wait_for
+from lastword.process.reach import wait_for_cache
 
 
 @click.command()
@@ -139,15 +138,13 @@ def replay_records(start: Origin, deadline_s: float, *, as_json: bool) -> bool:
     opened = Opened.from_environment(with_redis=True)
     settings, wait_s = opened.settings, opened.task_settings.startup_deadline_s
     cache = open_cache(opened.task_settings)
+    mind_foreign_settings(app)
     broker_address(app)  # refuses an unusable URL before anything is waited for
     opened.reach_kafka(read=[settings.topic])
-    wait_for("the Celery broker", broker_address(app), lambda: reach_broker(app), deadline_s=wait_s)
-    wait_for("Redis", cache.address, lambda: reach_cache(cache), deadline_s=wait_s)
+    wait_for_broker(app, wait_s)
+    wait_for_cache(cache, wait_s)
     claim = Claim.of(settings, opened.task_settings, cache)
-    try:
-        claim.take()
-    except CacheUnavailableError as error:
-        raise UnreachableError(str(error)) from error
+    claim.take()
     repair = Repair.open(settings, cache, claim, deadline_s=deadline_s)
     with opened.read(settings.topic, start) as reading, progress_bar() as progress:
         bar = progress.add_task("reading", total=reading.total)

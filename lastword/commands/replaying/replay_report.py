@@ -1,18 +1,14 @@
 """What ``lastword replay`` has done, for a person to read or as JSON. What did not go well is on standard error."""
 
 import json
-import sys
-from collections.abc import Sequence
 from typing import Final
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from lastword.commands.replaying.rebuild import Rebuilt
 from lastword.commands.replaying.sending_back import SentBack
-from lastword.commands.verifying.repair import Repair, Unconfirmed
+from lastword.commands.table import print_table
+from lastword.commands.verifying.repair import Repair
 from lastword.contract.printable import counted, printable
 from lastword.process.startup import complain
 
@@ -52,7 +48,10 @@ def show_records(result: Rebuilt, repair: Repair, unread: int, *, as_json: bool)
         complain(f"gave up: {repair.stalled}" + (f"; about {unread:,} records are not read" if unread else ""))
     if repair.missed:
         complain(f"{repair.missed:,} updates were not seen in Redis:")
-        _show_unconfirmed(repair.unconfirmed[:SHOWN])
+        rows = [
+            (one.product_id, one.version, f"{one.partition}:{one.offset}", one.reason) for one in repair.unconfirmed
+        ]
+        print_table(("product", "version", "record", "why"), rows[:SHOWN], err=True)
         if repair.missed > SHOWN:
             complain(f"and {repair.missed - SHOWN:,} more")
 
@@ -64,18 +63,3 @@ def counts(result: Rebuilt, repair: Repair, *, in_flight: bool) -> str:
     parts += [f"{result.invalid:,} invalid"] if result.invalid else []
     parts += [f"{repair.missed:,} not confirmed"] if repair.missed else []
     return ", ".join(parts)
-
-
-def _show_unconfirmed(rows: Sequence[Unconfirmed]) -> None:
-    texts = [
-        [printable(cell) for cell in (row.product_id, str(row.version), f"{row.partition}:{row.offset}", row.reason)]
-        for row in rows
-    ]
-    if not sys.stderr.isatty():
-        for cells in texts:
-            click.echo("\t".join(cells), err=True)
-        return
-    table = Table("product", "version", "record", "why")
-    for cells in texts:
-        table.add_row(*map(Text, cells))
-    Console(stderr=True).print(table)

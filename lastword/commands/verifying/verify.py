@@ -11,7 +11,8 @@ from confluent_kafka import Message
 
 from bridge.claim import Claim
 from bridge.enqueue.app import app
-from lastword.broker.reach import broker_address, reach_broker
+from lastword.broker.config import mind_foreign_settings
+from lastword.broker.reach import broker_address, wait_for_broker
 from lastword.cache.cache import Cache
 from lastword.cache.opening import open_cache
 from lastword.commands.opening import Opened, deadline, watched
@@ -35,8 +36,7 @@ from lastword.contract.record import InvalidUpdateError, Update
 from lastword.formats.decoding import updates_of
 from lastword.kafka.group import Group, read_group
 from lastword.kafka.reading import Beginning, Offsets
-from lastword.process.reach import reach_cache
-from lastword.process.startup import UnreachableError, wait_for
+from lastword.process.reach import wait_for_cache
 
 LOOK_EVERY_S: Final = 0.5
 
@@ -69,8 +69,6 @@ def verify(*, repair: bool, wait_s: float, deadline_s: float, contents: bool, as
             report = verification.run(wait_s=wait_s, contents=contents)
             if repair:
                 verification.repair(report, deadline_s)
-        except CacheUnavailableError as error:
-            raise UnreachableError(str(error)) from error
         finally:
             cache.close()
         show(report, as_json=as_json)
@@ -93,10 +91,10 @@ class Verification:
             CacheUnavailableError: Redis has ceased to answer.
         """
         settings, task_settings = self.opened.settings, self.opened.task_settings
+        mind_foreign_settings(app)
         broker_address(app)  # refuses an unusable URL before anything is waited for
         self.opened.reach_kafka(read=[settings.topic, settings.letters_topic])
-        deadline_s = task_settings.startup_deadline_s
-        wait_for("Redis", self.cache.address, lambda: reach_cache(self.cache), deadline_s=deadline_s)
+        wait_for_cache(self.cache, task_settings.startup_deadline_s)
         newest = NewestVersions(task_settings.rules)
         with self.opened.read(settings.topic, Beginning()) as reading:
             for message in watched(reading, "reading the topic"):
@@ -123,12 +121,7 @@ class Verification:
         wanted = {one.entity_id: one.newest for one in report.lost if one.entity_id not in report.reasons}
         if not wanted:
             return
-        wait_for(
-            "the Celery broker",
-            broker_address(app),
-            lambda: reach_broker(app),
-            deadline_s=self.opened.task_settings.startup_deadline_s,
-        )
+        wait_for_broker(app, self.opened.task_settings.startup_deadline_s)
         claim = Claim.of(self.opened.settings, self.opened.task_settings, self.cache)
         claim.take()
         repair = Repair.open(self.opened.settings, self.cache, claim, deadline_s=deadline_s)

@@ -2,17 +2,15 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from lastword.commands.table import print_table
 from lastword.commands.verifying.comparison import Missing
-from lastword.contract.printable import counted, printable
+from lastword.contract.printable import counted
 
 ROWS: Final = 50
 
@@ -89,19 +87,12 @@ def _row(one: Missing, why: str) -> dict[str, Any]:
     }
 
 
-def _print_rows(rows: list[dict[str, Any]]) -> None:
-    """A table for a terminal; elsewhere a line for each, with tabs between and the names in the first line."""
-    cells = [[printable("" if cell is None else str(cell)) for cell in row.values()] for row in rows]
-    if not sys.stdout.isatty():
-        for line in [list(rows[0]), *cells]:
-            click.echo("\t".join(line))
-        return
-    table = Table(*rows[0])
-    for line in cells[:ROWS]:
-        # Text, since rich would obey what stands in brackets.
-        table.add_row(*map(Text, line))
-    Console(file=sys.stdout).print(table)
-    if len(cells) > ROWS:
+def _print_rows(rows: Sequence[Mapping[str, object]]) -> None:
+    """The first of them on a terminal; elsewhere all, with the names in the first line."""
+    names, cells = list(rows[0]), [list(row.values()) for row in rows]
+    on_terminal = sys.stdout.isatty()
+    print_table(names, cells[:ROWS] if on_terminal else [names, *cells])
+    if on_terminal and len(cells) > ROWS:
         click.echo(f"and {len(cells) - ROWS:,} more: they are listed where standard output is a file or a pipe")
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from confluent_kafka import TopicPartition
 
+from lastword import Change, Publisher
 from lastword.contract.record import KeyForm, Rules
-from lastword.publisher.publisher import Change, Publisher
 from tests.flow import BEGIN_MS, PARTITIONS, Flow
 from tests.java_programs import run_java
 from tests.kafka_helpers import read

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from lastword import Change, Publisher
 from lastword.contract.record import Rules
 from lastword.process.startup import EXIT_SETTINGS
-from lastword.publisher.publisher import Change, Publisher
 from tests.faults.workers.test_poison import dead_letters
 from tests.flow import BEGIN_MS, Flow
 from tests.injected.constants import UNEXPECTED_RETRIES, with_constants

@@ -32,6 +32,20 @@ print("published")
 """
 
 
+WHAT_READS_IT = pytest.mark.parametrize(
+    "command",
+    [
+        ("run",),
+        ("worker", "-c", "1"),
+        ("inspect", "42"),
+        ("verify",),
+        ("verify", "--repair"),
+        ("replay", "--all-records"),
+    ],
+    ids=" ".join,
+)
+
+
 class Ended(NamedTuple):
     code: int
     output: str
@@ -152,7 +166,7 @@ def test_folders_that_are_no_packages_stand_in_nobodys_way(pipeline: Path, tmp_p
     assert "Start worker instance" in said.output
 
 
-@pytest.mark.parametrize("command", [("run",), ("worker", "-c", "1")], ids=["bridge", "worker"])
+@WHAT_READS_IT
 def test_a_foreign_celeryconfig_with_which_nothing_would_arrive_is_refused(
     pipeline: Path, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
@@ -185,3 +199,21 @@ def test_one_whose_tasks_could_not_be_read_is_refused(pipeline: Path, tmp_path: 
     said = ended(pipeline / "lastword", "worker", "-c", "1", directory=tmp_path, **NOWHERE, **ONE_SECOND)
     assert said.code == 2, said.output
     assert "no task would be taken: they are JSON, accept_content is ['msgpack']" in said.output
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("task_acks_late = = 1\n", "SyntaxError: invalid syntax (celeryconfig.py, line 1)"),
+        ("import absent\n", "ModuleNotFoundError: No module named 'absent' (line 1)"),
+        ("\nraise ValueError('two\\nlines')\n", "ValueError: two lines (line 2)"),
+    ],
+    ids=["SyntaxError", "ImportError", "ValueError"],
+)
+@WHAT_READS_IT
+def test_one_that_cannot_be_read_is_named_with_its_error(
+    pipeline: Path, tmp_path: Path, command: tuple[str, ...], text: str, error: str
+) -> None:
+    (tmp_path / "celeryconfig.py").write_text(text)
+    said = ended(pipeline / "lastword", *command, directory=tmp_path, **NOWHERE, **ONE_SECOND)
+    assert said == (2, f"lastword: {tmp_path / 'celeryconfig.py'}: {error}\n")

@@ -159,9 +159,7 @@ def test_an_error_in_a_callback_does_not_escape(
         topic=topic,
         group=group,
         partitions=partitions,
-        on_assigned=fail,
-        on_revoked=fail,
-        on_lost=fail,
+        then={"assigned": fail, "revoked": fail, "lost": fail},
     )
     produce(address, topic, numbered(2))
     found: list[Message] = []

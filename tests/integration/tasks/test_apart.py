@@ -189,7 +189,7 @@ def test_what_tells_nothing_of_what() -> None:
 
 
 def test_a_repetition_tells_the_bridge_where_it_looks(cache: Cache, locks: Locks) -> None:
-    here = Resources(load(TaskSettings), cache, locks, Started(cache.note))
+    here = Resources(load(TaskSettings), cache, locks, Started(cache.ask))
     arguments = Arguments(update=moved(5), nonce="n2", first_sent=1.0, not_after=2.0)
     for outcome in (Outcome.APPLIED, Outcome.LOADED):
         tell_loaded("t:1:5@2-n2", arguments, here, outcome)

@@ -11,7 +11,7 @@ from lastword.contract.errors import CacheUnavailableError
 from lastword.contract.outcome import Outcome
 from lastword.contract.record import Update
 from lastword.contract.version import Version
-from lastword.process.reach import reach_cache
+from lastword.process.reach import reach_cache, wait_for_cache
 from lastword.process.startup import UnreachableError, wait_for
 from servers import Redis, Tls
 from tests.redis_forms import ACL, make_tls, need
@@ -98,7 +98,7 @@ def test_a_login_that_does_not_heal_ends_the_start(guarded: Redis) -> None:
     cache = Cache.connect(f"redis://nobody:s3cret@{guarded.address}")
 
     with pytest.raises(UnreachableError, match="AuthenticationError") as raised:
-        wait_for("Redis", cache.address, lambda: reach_cache(cache), deadline_s=0)
+        wait_for_cache(cache, 0)
 
     assert "s3cret" not in "".join(traceback.format_exception(raised.value))
     cache.close()

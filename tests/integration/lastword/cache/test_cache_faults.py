@@ -174,7 +174,7 @@ def test_a_wrong_password_is_an_error_that_does_not_tell_it(redis_server: Redis,
     cache = Cache.connect(f"redis://{user}{redis_server.address}")
 
     with pytest.raises(CacheUnavailableError) as raised:
-        cache.ping()
+        cache.eviction_policy()
     [answer] = cache.write([live(1)])
 
     for error in (raised.value, raised.value.__cause__, answer):
@@ -188,7 +188,7 @@ def test_nobody_listening_is_told_with_the_address() -> None:
     cache = Cache.connect("redis://:s3cret@127.0.0.1:1")
 
     with pytest.raises(CacheUnavailableError, match=r"127\.0\.0\.1:1: .*refused") as raised:
-        cache.ping()
+        cache.eviction_policy()
 
     assert "s3cret" not in str(raised.value)
     answers = cache.write([live(1), live(2)])
@@ -233,8 +233,8 @@ def test_a_paused_server_ends_every_call_in_time_and_nothing_is_run_twice(
     raw.config_resetstat()
     fresh = Cache.connect(redis_server.url(), key_prefix=key_prefix, call_timeout_s=CALL_TIMEOUT_S)
     asks: list[Callable[[], object]] = [
-        cache.ping,
-        fresh.ping,
+        cache.eviction_policy,
+        fresh.eviction_policy,
         lambda: cache.held(["42"]),
         lambda: cache.poll(["42"], ["task"]),
         lambda: cache.record_failure(Failure(f"{key_prefix}task", Version(1, 1), "nonce", "ValueError", "")),
@@ -262,7 +262,7 @@ def test_a_paused_server_ends_every_call_in_time_and_nothing_is_run_twice(
 
 
 def test_a_busy_server_is_one_that_can_heal(cache: Cache, raw: redis.Redis, redis_server: Redis) -> None:
-    cache.ping()
+    cache.eviction_policy()
     raw.config_set("lua-time-limit", "20")
     endless = redis.Redis.from_url(redis_server.url())
 

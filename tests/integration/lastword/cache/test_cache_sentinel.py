@@ -56,7 +56,7 @@ def role(server: Redis) -> str:
 def refusal(cache: Cache) -> str:
     began = time.monotonic()
     with pytest.raises(CacheUnavailableError) as raised:
-        cache.ping()
+        cache.eviction_policy()
     assert time.monotonic() - began < TOO_LONG_S
     return str(raised.value)
 
@@ -174,10 +174,10 @@ def test_a_wrong_password_of_the_sentinels_is_told_apart_from_that_of_the_primar
             url = f"redis+sentinel://{login}{group.addresses}/{SERVICE}?sentinel_password={password}"
             cache = Cache.connect(url, call_timeout_s=CALL_TIMEOUT_S)
             if not expected:
-                cache.ping()
+                cache.eviction_policy()
             else:
                 with pytest.raises(CacheUnavailableError, match=expected) as raised:
-                    cache.ping()
+                    cache.eviction_policy()
                 told = "".join(traceback.format_exception(raised.value))
                 assert "s3cret" not in told
                 assert "s3ntinel" not in told

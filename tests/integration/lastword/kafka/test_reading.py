@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from lastword.kafka.reading import Beginning, Committed, Newest, Offsets, Origin, Reading, Since, UnknownPartitionError
+from lastword.kafka.reading import Beginning, Newest, Offsets, Origin, Reading, Since, UnknownPartitionError
 from lastword.kafka.refusal import Properties
 from lastword.process.startup import UnreachableError
 from servers import Kafka, Reachable
@@ -73,13 +73,12 @@ def test_a_time_is_that_of_the_records(kafka_server: Reachable, topic: str) -> N
     assert read(kafka_server, topic, Since(1_763_800_000_004)) == []
 
 
-def test_from_the_groups_commits_and_without_touching_them(kafka_server: Reachable, filled: str, group: str) -> None:
+def test_what_the_group_has_committed_is_not_touched(kafka_server: Reachable, filled: str, group: str) -> None:
     with Member(kafka_server.address, filled, group) as member:
         member.fetch_until(13)
         member.store(7, "kept")
-    assert committed(kafka_server.address, group, filled) == (7, "kept")
 
-    assert read(kafka_server, filled, Committed(), group=group) == those(0, 7, 10) + those(1, 0, 3)
+    assert read(kafka_server, filled, Beginning(), group=group) == those(0, 0, 10) + those(1, 0, 3)
     assert committed(kafka_server.address, group, filled) == (7, "kept")
     assert committed(kafka_server.address, group, filled, 1)[0] < 0
 

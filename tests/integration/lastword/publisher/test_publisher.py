@@ -10,10 +10,10 @@ import msgspec
 import pytest
 from confluent_kafka import Message
 
+from lastword import Change, DeliveryError, InvalidUpdateError, Publisher, PublishError
 from lastword.contract.record import KeyForm, Rules, decode
 from lastword.contract.version import Version
 from lastword.kafka.murmur2 import murmur2, partition_of
-from lastword.publisher.publisher import Change, DeliveryError, InvalidUpdateError, Publisher, PublishError
 from servers import Reachable
 from tests.kafka_helpers import create_topic, read
 from tests.waiting import wait_until

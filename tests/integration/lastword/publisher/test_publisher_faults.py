@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from lastword.publisher.publisher import BufferFullError, Change, DeliveryError, Publisher, PublishError
+from lastword import BufferFullError, Change, DeliveryError, Publisher, PublishError
 from servers import Kafka
 from servers.ports import free_port
 from tests.commands import REPOSITORY, clean_env
@@ -257,7 +257,7 @@ def test_a_broker_killed_in_the_middle_costs_neither_a_record_nor_the_order_nor_
 
 FORK = """
 import os, sys
-from lastword.publisher.publisher import Change, Publisher
+from lastword import Change, Publisher
 
 publisher = Publisher.from_environment()
 def publish(number):
@@ -275,7 +275,7 @@ sys.exit(0)
 """
 
 NO_CLOSE = """
-from lastword.publisher.publisher import Change, Publisher
+from lastword import Change, Publisher
 
 publisher = Publisher.from_environment()
 publisher.publish(Change(product_id=1, updated_at=1_763_800_000_000, sequence=7, data=None))

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-import lastword.publisher.publisher
-from lastword.publisher.publisher import DeliveryError, Publisher
+import lastword
+from lastword import DeliveryError, Publisher
 from servers import Reachable
 from tests.commands import REPOSITORY, clean_env
 from tests.kafka_helpers import create_topic, read
@@ -32,10 +32,10 @@ def test_every_example_is_python_and_uses_what_there_is(code: str) -> None:
     compile(tree, "docs/publishing.md", "exec")
     imported = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "lastword"]
     assert imported
-    assert {name.name for node in imported for name in node.names} <= set(lastword.publisher.publisher.__all__)
+    assert {name.name for node in imported for name in node.names} <= set(lastword.__all__)
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     fields = {keyword.arg for call in calls if ast.unparse(call.func) == "Change" for keyword in call.keywords}
-    assert fields <= set(lastword.publisher.publisher.Change.__struct_fields__)
+    assert fields <= set(lastword.Change.__struct_fields__)
 
 
 def test_a_service_that_publishes_gets_no_celery_app_of_ours() -> None:

@@ -140,7 +140,12 @@ def test_the_brokers_url_may_be_in_a_file(content: bytes | str | None, file: Pat
         env["CELERY_BROKER_URL"] = f"redis://:{PASSWORD}@elsewhere/1"
     ended = python("import celeryconfig", env)
     assert ended.returncode == 2
-    assert ended.stderr.startswith("lastword: setting CELERY_BROKER_URL_FILE: ")
+    names = (
+        "settings CELERY_BROKER_URL and CELERY_BROKER_URL_FILE"
+        if content == "both"
+        else "setting CELERY_BROKER_URL_FILE"
+    )
+    assert ended.stderr.startswith(f"lastword: {names}: ")
     assert ended.stderr.count("\n") == 1
     assert PASSWORD not in ended.stderr
 

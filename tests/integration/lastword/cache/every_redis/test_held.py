@@ -9,7 +9,6 @@ from lastword.cache.started import started_key
 from lastword.contract.errors import CacheUnavailableError
 from lastword.contract.record import Update
 from lastword.contract.version import Version
-from lastword.settings.shared import TaskSettings, load
 from servers.ports import free_port
 from tests.redis_forms import Raw, RedisForm
 
@@ -17,17 +16,12 @@ V = Version(1_763_800_000_000_123, 4)
 AT = "2025-11-22T08:26:40.000123Z"
 
 
-@pytest.fixture
-def settings(redis_form: RedisForm, key_prefix: str) -> TaskSettings:
-    return load(TaskSettings, redis_url=redis_form.url, key_prefix=key_prefix)
-
-
-def test_a_product_a_tombstone_and_nothing(settings: TaskSettings, cache: Cache, key_prefix: str) -> None:
+def test_a_product_a_tombstone_and_nothing(cache: Cache, key_prefix: str) -> None:
     data = '{"größe": 8.90}'.encode()
     cache.write([Write(Update(entity_id="42", version=V, data=data), "01")])
     cache.write([Write(Update(entity_id="43", version=V, data=None, deleted=True), "")])
 
-    live, gone, absent = (read_held(settings, entity_id) for entity_id in ("42", "43", "44"))
+    live, gone, absent = (read_held(cache, entity_id) for entity_id in ("42", "43", "44"))
 
     assert (live.key, live.kind, live.version, live.updated_at) == (f"{key_prefix}42", "hash", V, AT)
     assert (live.token, live.data, live.deleted) == ("01", data, False)
@@ -35,11 +29,11 @@ def test_a_product_a_tombstone_and_nothing(settings: TaskSettings, cache: Cache,
     assert (absent.kind, absent.version, absent.data) == ("none", None, None)
 
 
-def test_what_is_not_ours_is_told(settings: TaskSettings, raw: Raw, key_prefix: str) -> None:
+def test_what_is_not_ours_is_told(cache: Cache, raw: Raw, key_prefix: str) -> None:
     raw.rpush(f"{key_prefix}list", "x")
     raw.hset(f"{key_prefix}odd", "version", "9")
-    assert read_held(settings, "list").kind == "list"
-    odd = read_held(settings, "odd")
+    assert read_held(cache, "list").kind == "list"
+    odd = read_held(cache, "odd")
     assert (odd.kind, odd.version) == ("hash", None)
     assert "its version ('9' is not a version" in odd.unreadable
 
@@ -50,11 +44,11 @@ def allows(form: RedisForm, command: str, key: str) -> bool:
 
 
 def test_when_it_expires_is_told_to_whom_redis_lets_ask(
-    settings: TaskSettings, redis_form: RedisForm, raw: Raw, key_prefix: str
+    cache: Cache, redis_form: RedisForm, raw: Raw, key_prefix: str
 ) -> None:
     raw.hset(f"{key_prefix}42", "version", str(V))
     raw.expire(f"{key_prefix}42", 100)
-    held = read_held(settings, "42")
+    held = read_held(cache, "42")
     assert held.version == V
     if allows(redis_form, "PTTL", f"{key_prefix}42"):
         assert held.ttl_s is not None
@@ -65,24 +59,24 @@ def test_when_it_expires_is_told_to_whom_redis_lets_ask(
         assert held.unreadable.startswith("when it expires (")
 
 
-def test_sends_that_have_not_ended(settings: TaskSettings, redis_form: RedisForm, raw: Raw, key_prefix: str) -> None:
+def test_sends_that_have_not_ended(cache: Cache, redis_form: RedisForm, raw: Raw, key_prefix: str) -> None:
     task = f"{key_prefix}:0:1"
     raw.hset(started_key(task), mapping={"a": "host, process 1, then", "b": "host, process 2, then"})
     begun = ("host, process 1, then", "host, process 2, then")
     try:
-        assert read_started(settings, task) == (begun if allows(redis_form, "HVALS", started_key(task)) else ())
-        assert read_started(settings, f"{task}0") == ()
+        assert read_started(cache, task) == (begun if allows(redis_form, "HVALS", started_key(task)) else ())
+        assert read_started(cache, f"{task}0") == ()
     finally:
         raw.delete(started_key(task))
 
 
 def test_a_redis_that_does_not_answer_is_an_error_that_names_it() -> None:
     nobody = f"127.0.0.1:{free_port()}"
-    settings = load(TaskSettings, redis_url=f"redis://:hunter2@{nobody}/0")
+    cache = Cache.connect(f"redis://:hunter2@{nobody}/0")
     with pytest.raises(CacheUnavailableError, match=f"Redis at {nobody}: ConnectionError") as raised:
-        read_held(settings, "42")
+        read_held(cache, "42")
     assert "hunter2" not in str(raised.value)
-    assert read_started(settings, "t:0:1") == ()
+    assert read_started(cache, "t:0:1") == ()
 
 
 def test_a_missing_permission_leaves_the_rest_readable() -> None:

@@ -18,9 +18,9 @@ class Line:
         self._cache = cache
         self.arrives = self.answers = True
 
-    def note(self, commands: Sequence[Command]) -> None:
+    def ask(self, commands: Sequence[Command]) -> None:
         if self.arrives:
-            self._cache.note(commands)
+            self._cache.ask(commands)
         if not self.answers:
             raise CacheUnavailableError("cut")
 
@@ -32,7 +32,7 @@ def line(cache: Cache) -> Line:
 
 @pytest.fixture
 def started(line: Line) -> Started:
-    return Started(line.note)
+    return Started(line.ask)
 
 
 def begun(cache: Cache, task_id: str, *nonces: str) -> list[str]:
