@@ -47,16 +47,18 @@ class Connectors:
 
     def __init__(self) -> None:
         self._seen: list[str] = []
+        self._returned = False
 
     def why_stop(self, origin: Origin) -> str:
         """Take note of a record's; return why it may not follow what came before it, "" if it may."""
         name = origin.connector
         if not name or (self._seen and name == self._seen[-1]):
             return ""
-        if name in self._seen:
+        if name in self._seen and self._returned:
             return (
                 f"the connectors {self._seen[-1]!r} and {name!r} write it by turns, and nothing orders the changes of "
                 "two: give each a topic of its own, and a bridge with another LASTWORD_KEY_PREFIX"
             )
-        self._seen.append(name)
+        self._returned = name in self._seen  # once it may: a change of names that was taken back
+        self._seen = [*(other for other in self._seen if other != name), name]
         return ""

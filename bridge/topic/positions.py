@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, Self
 from lastword.contract.record import Update
 from lastword.contract.rfc3339 import format_rfc3339
 from lastword.contract.version import Version
-from lastword.formats.debezium.source import ALIGNED
+from lastword.formats.debezium.source import tells_commit
 
 LATER_US: Final = 5_000_000
 """By so much must a commit that stands before the last one be later: the times of commits do not grow as they do."""
@@ -70,7 +70,7 @@ class Positions:
             if last is not None and version.updated_at_us < last.version.updated_at_us:
                 if update.updated_at_us > last.at_us + LATER_US:
                     return _why(update, last, timestamp_ms)
-            elif version.commit != (version.sequence + 1) // ALIGNED:  # else the commit is not told; 1: of a deletion
+            elif tells_commit(version):
                 self._last = Commit(version, update.updated_at_us)
         return ""
 

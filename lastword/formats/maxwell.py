@@ -4,6 +4,7 @@ Source: https://maxwells-daemon.io/dataformat/
 """
 
 import re
+from collections.abc import Iterable
 from functools import partial
 from typing import Final
 
@@ -51,10 +52,18 @@ class _Row(msgspec.Struct):
 
     @property
     def keys(self) -> list[str] | None:
-        """The columns of the primary key, if they are told, spelled as those of the row are."""
-        if self.primaryKeyColumns is None:
-            return self.primary_key_columns
-        return [_UNDERSCORE.sub(lambda found: found[1].upper(), name) for name in self.primaryKeyColumns]
+        """The columns of the primary key, if they are told."""
+        return self.primary_key_columns if self.primaryKeyColumns is None else self.primaryKeyColumns
+
+
+def _as_in(columns: Iterable[str], keys: Iterable[str] | None) -> list[str]:
+    """The key's columns, spelled as those of the row are: a record's key has them in small letters."""
+    spelled = {_plain(name): name for name in columns}
+    return [spelled.get(_plain(name), name) for name in keys or ()]
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
 
 
 def _keys_of(key: bytes | None) -> list[str] | None:
@@ -72,7 +81,6 @@ def _keys_of(key: bytes | None) -> list[str] | None:
 _KEY: Final[msgspec.json.Decoder[dict[str, object] | list[object]]] = msgspec.json.Decoder(
     dict[str, object] | list[object]
 )
-_UNDERSCORE: Final = re.compile("_([a-z0-9])")
 _ROW: Final = msgspec.json.Decoder(_Row)
 
 
@@ -97,9 +105,9 @@ def _changes(rules: Rules, ids: IdColumns, record: Record) -> list[Change]:
         raise ValueError(f"{row.type} without a row: data is missing")
     time_ms = row.ts * 1_000 if row.ts else record.timestamp_ms
     columns = read_json(bytes(row.data), ROW, "data")
-    if row.table == OWN_TABLE and {name.replace("_", "").lower() for name in columns} >= OWN_COLUMNS:
+    if row.table == OWN_TABLE and set(map(_plain, columns)) >= OWN_COLUMNS:
         return []
-    keys = row.keys or _keys_of(record.key)
+    keys = _as_in(columns, row.keys or _keys_of(record.key))
     ids.refuse_part_of(keys)
     values = len(row.primary_key or ())
     if not keys and values > len(ids.names):

@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from lastword.contract.record import Rules
+from lastword.contract.record import VERSION_HEADER, Rules
 from lastword.formats.record import Record
 from lastword.formats.rows import IdColumns
 
@@ -33,22 +33,31 @@ class _Source(msgspec.Struct):
 class _Payload(msgspec.Struct):
     op: str | None = None
     before: msgspec.Raw = msgspec.Raw()
-    source: _Source | None = None
+    source: _Source | str | None = None
 
 
 class _Told(_Payload):
-    """Maxwell and Canal name the table beside the row; Debezium in the source, with or without its schema around."""
+    """Maxwell and Canal name the table beside the row; Debezium in the source, with or without its schema around.
+
+    So it does in attributes, in the envelope of CloudEvents.
+    """
 
     database: str | None = None
     table: str | None = None
     payload: _Payload | None = None
+    iodebeziumname: str | None = None
+    iodebeziumdb: str | None = None
+    iodebeziumschema: str | None = None
+    iodebeziumtable: str | None = None
 
 
 _TOLD: Final = msgspec.json.Decoder(_Told)
 
 
 def origin_of(record: Record, rules: Rules) -> Origin:
-    """What a record tells of it."""
+    """What a record tells of it; of one that was sent back it may be long ago."""
+    if any(name == VERSION_HEADER for name, _ in record.headers):
+        return Origin()
     apart = rules.format in DEBEZIUMS and _is_keyed_apart(record.key, rules)
     if rules.format not in TELLING or not record.value:
         return Origin(hides_moves=apart and bool(record.value))
@@ -58,10 +67,15 @@ def origin_of(record: Record, rules: Rules) -> Origin:
         return Origin()
     event = told.payload or told
     source = event.source
-    parts = (source.db, source.schema, source.table) if source else (told.database, told.table)
+    parts: tuple[str | None, ...] = (told.database, told.table)
+    name = told.iodebeziumname
+    if isinstance(source, _Source):
+        parts, name = (source.db, source.schema, source.table), source.name
+    elif source is not None:  # an attribute of CloudEvents
+        parts = (told.iodebeziumdb, told.iodebeziumschema, told.iodebeziumtable)
     return Origin(
         ".".join(part for part in parts if part) if parts[-1] else "",
-        (source and source.name) or "",
+        name or "",
         apart and event.op == "u" and bytes(event.before) in (b"", b"null"),
     )
 

@@ -18,7 +18,9 @@ from lastword.formats.rows import IdColumns, Row, deletion_of
 
 Time = datetime | str | int | None
 
-_UNTOLD: Final = re.compile(rb'null|"?0(\.0*)?"?|""|false|"AA=="|"1970-01-01T[^"]*"|"0{8}(-0{4}){3}-0{12}"')
+_UNTOLD: Final = re.compile(
+    rb'null|"?0(\.0*)?"?|""|false|"AA=="|"1970-01-01T[^"]*"|"?(\{\}|\[\])"?|"0{8}(-0{4}){3}-0{12}"'
+)
 """What stands for nothing, in the type of its column: a number may be bytes, and of a uuid all digits are 0."""
 
 FULL: Final = "the table needs REPLICA IDENTITY FULL"

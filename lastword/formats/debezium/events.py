@@ -3,7 +3,6 @@
 Source: https://debezium.io/documentation/reference/stable/connectors/postgresql.html#postgresql-events
 """
 
-from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -19,7 +18,7 @@ from lastword.formats.debezium.key import columns_of, has_id, key_of
 from lastword.formats.debezium.placeholders import unsent
 from lastword.formats.debezium.source import Source, position_of, refuse_encoded_id, time_of
 from lastword.formats.record import Decoder, Record
-from lastword.formats.rows import ROW, IdColumns, former_id, moved, placed, state_of
+from lastword.formats.rows import ROW, IdColumns, Row, former_id, moved, placed, state_of
 
 WRITES: Final = frozenset({"c", "u", "r"})
 """Created, updated, and read by a snapshot."""
@@ -37,8 +36,11 @@ class _Event(msgspec.Struct):
     payload: msgspec.Raw = msgspec.Raw()
 
 
-_TRANSACTION: Final = frozenset({"status", "id", "event_count", "data_collections", "ts_ms", "ts_us", "ts_ns"})
-_WITHOUT_ROW: Final = frozenset({frozenset({"ts_ms"}), frozenset({"historyRecord"})})
+_HEARTBEAT: Final = frozenset({"ts_ms", "ts_us", "ts_ns"})
+_TRANSACTION: Final = _HEARTBEAT | {"status", "id", "event_count", "data_collections"}
+_ENDS: Final = (b'"BEGIN"', b'"END"')
+_MESSAGE: Final = _HEARTBEAT | {"op", "source", "message", "transaction"}
+_SCHEMA_CHANGE: Final = _HEARTBEAT | {"source", "position", "databaseName", "schemaName", "ddl", "tableChanges"}
 
 _EVENT: Final[msgspec.json.Decoder[_Event | None]] = msgspec.json.Decoder(_Event | None)
 
@@ -57,12 +59,12 @@ def _changes(rules: Rules, ids: IdColumns, record: Record) -> list[Change]:
         refuse_encoded_id(bytes(event.schema), ids.names)
         value = bytes(event.payload)
         event = read_json(value, _EVENT, "the payload")
-    if (
-        event is None
-        or event.op == "m"
-        or (event.op is None and is_without_row(read_json(value, ROW, "the value").keys()))
-    ):
+    if event is None or event.op == "m":
         return []  # the same, as a converter writes it; a message, of no table
+    if event.op is None:
+        whole = read_json(value, ROW, "the value")
+        if is_without_row(whole):
+            return []
     if event.op == "t":
         raise ValueError("a truncate (op t) names no product: what was in the table stays as it is")
     if event.op not in WRITES and event.op != "d":
@@ -78,11 +80,12 @@ def _changes_of(event: _Event, source: Source, record: Record, ids: IdColumns, r
     # A transform of Debezium's makes an insertion of what a snapshot has read.
     is_read, deletes = event.op == "r" or source.is_read, event.op == "d"
     position = position_of(source, record.offset, is_read=is_read, deletes=deletes)
-    time = time_of(source, event.ts_ms or record.timestamp_ms)
+    # Of a commit of PostgreSQL's the bridge compares it: there another clock's would be taken for the database's.
+    time = time_of(source, (None if source.is_postgresql else event.ts_ms) or record.timestamp_ms)
     key = key_of(record.key, ids)
     if deletes:
         gone = deletion(event.before, source, ids, key, notices=rules.notices, updated_at=time, position=position)
-        return [placed(gone, ids, columns_of(key), rules)]
+        return [placed(gone, ids, columns_of(key, gone.product_id, ids), rules)]
     if bytes(event.after) in (b"", b"null"):
         raise ValueError(f"op is {event.op!r}, and there is no row in after")
     if bytes(event.after)[:1] == b'"':
@@ -96,19 +99,26 @@ def _changes_of(event: _Event, source: Source, record: Record, ids: IdColumns, r
         former = former_id(row, event.before, ids)
         if former is not None:
             # Without keys the records are in one partition, or in no order at all.
-            both = moved(former, change, rules if key else replace(rules, one_partition=True))
+            both = moved(former, change, rules if key is not None else replace(rules, one_partition=True))
             if is_doubtful(event.before, source, ids, key):
                 both[0] = doubted(former, notices=rules.notices, updated_at=time, position=both[0].position)
             return both
-    return [placed(change, ids, columns_of(key), rules)]
+    return [placed(change, ids, columns_of(key, entity_id, ids), rules)]
 
 
-def is_without_row(value: Iterable[str]) -> bool:
-    """Whether it is a record without a row, by the names of its fields: a heartbeat, a transaction, a new schema."""
-    names = frozenset(value)
+def is_without_row(value: Row) -> bool:
+    """Whether it is a record without a row, by all of its fields: a heartbeat, a transaction, a message, a new schema.
+
+    A table may have columns of such names, among others or with other values.
+    """
+    names = value.keys()
     return (
-        names in _WITHOUT_ROW
-        or (names >= {"databaseName", "ddl"} and bool(names & {"tableChanges", "source"}))
-        or (names >= {"op", "message", "source"} and "after" not in names)
-        or (names >= {"status", "event_count", "data_collections"} and names <= _TRANSACTION)
+        (bool(names) and (names <= _HEARTBEAT or names == {"historyRecord"}))
+        or (names <= _MESSAGE and bytes(value.get("op", b"")) == b'"m"')
+        or (names <= _SCHEMA_CHANGE and names >= {"source", "databaseName", "ddl"} and _is_object(value["source"]))
+        or (names <= _TRANSACTION and names >= {"status", "id", "event_count"} and bytes(value["status"]) in _ENDS)
     )
+
+
+def _is_object(value: msgspec.Raw) -> bool:
+    return bytes(value)[:1] == b"{"

@@ -79,12 +79,12 @@ def _changes(rules: Rules, ids: IdColumns, known: frozenset[str], record: Record
     time = time_of(source, record.timestamp_ms)
     if deletes:
         gone = deletion(row, source, ids, key, notices=rules.notices, updated_at=time, position=position)
-        return [placed(gone, ids, columns_of(key), rules)]
+        return [placed(gone, ids, columns_of(key, gone.product_id, ids), rules)]
     own = {name: value for name, value in row.items() if name not in added}
     data = msgspec.Raw(msgspec.json.encode(own))
     state = state_of(own, data, rules, unsent(own, bytes(data), rules.placeholder))
     change = Change(product_id=ids.needed(own), updated_at=time, position=position, data=state)
-    return [placed(change, ids, columns_of(key), rules)]
+    return [placed(change, ids, columns_of(key, change.product_id, ids), rules)]
 
 
 _ROW_OR_NULL: Final[msgspec.json.Decoder[dict[str, msgspec.Raw] | None]] = msgspec.json.Decoder(

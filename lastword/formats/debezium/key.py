@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from lastword.formats.debezium.source import refuse_encoded_id
+from lastword.formats.debezium.source import ALONE, refuse_encoded_id
 from lastword.formats.rows import IdColumns
 
 STRUCT: Final = "Struct{"
@@ -16,7 +16,9 @@ ROUTED: Final = "__dbz__"
 """What the names of the fields begin with that Debezium's router of tables adds to a key."""
 
 DebeziumKey = dict[str, msgspec.Raw] | str | int | None
+"""The columns, a value alone, or no key; one that is there and says nothing has no columns."""
 
+_UNTOLD: Final = msgspec.Raw(b"null")
 _FIELD: Final = re.compile(r"[{,](\w+)=")
 _JSON: Final = ("{", "[", '"')
 _KEY: Final[msgspec.json.Decoder[dict[str, msgspec.Raw] | str | int]] = msgspec.json.Decoder(
@@ -25,7 +27,7 @@ _KEY: Final[msgspec.json.Decoder[dict[str, msgspec.Raw] | str | int]] = msgspec.
 
 
 def key_of(key: bytes | None, ids: IdColumns) -> DebeziumKey:
-    """What the key says: a struct, with or without its schema, or a value alone; None where it says nothing.
+    """What the key says: a struct, with or without its schema, or a value alone; None where there is none.
 
     ValueError where it has only a part of what makes the table's key, or an id that cannot be told.
     """
@@ -36,32 +38,37 @@ def key_of(key: bytes | None, ids: IdColumns) -> DebeziumKey:
     if isinstance(found, dict):
         ids.refuse_part_of(name for name in found if not name.startswith(ROUTED))
     elif isinstance(found, str) and found.startswith(STRUCT):
-        ids.refuse_part_of(_FIELD.findall(found))
-        return None
+        named = dict.fromkeys(_FIELD.findall(found), _UNTOLD)
+        ids.refuse_part_of(named)
+        return named
     return found
 
 
 def _read(key: bytes | None) -> DebeziumKey:
-    try:
-        return None if key is None else _KEY.decode(key)
-    except (msgspec.ValidationError, UnicodeDecodeError):  # JSON of another kind
+    if key in (None, b"null"):
         return None
+    try:
+        return _KEY.decode(key or b"")
+    except (msgspec.ValidationError, UnicodeDecodeError):  # JSON of another kind
+        return {}
     except msgspec.DecodeError:
         return _text(key or b"")
 
 
-def _text(key: bytes) -> str | None:
+def _text(key: bytes) -> DebeziumKey:
     """A key that is no JSON, as StringConverter writes it."""
     try:
         text = key.decode()
     except UnicodeDecodeError:
-        return None
-    return text if text and not text.startswith(_JSON) else None
+        return {}
+    return text if text and not text.startswith(_JSON) else {}
 
 
-def columns_of(key: DebeziumKey) -> Iterable[str]:
-    """The columns that make the record's key."""
-    return key.keys() if isinstance(key, dict) else ()
+def columns_of(key: DebeziumKey, entity_id: str | int, ids: IdColumns) -> Iterable[str]:
+    """The columns that make the record's key; of a value alone that is not the id nobody knows which."""
+    if isinstance(key, dict):
+        return key.keys()
+    return () if key is None or has_id(key, entity_id, ids) else (ALONE,)
 
 
 def id_in_key(key: DebeziumKey, ids: IdColumns) -> str | int | None:

@@ -12,12 +12,18 @@ import msgspec
 
 from lastword.contract.fields import shown
 from lastword.contract.rfc3339 import format_rfc3339
-from lastword.contract.version import VERSION_LIMIT, Position
+from lastword.contract.version import VERSION_LIMIT, Position, Version
 
 POSTGRESQL: Final = "postgresql"
 WHOLE_BEFORE: Final = frozenset({"mysql", "mariadb", "oracle", "sqlserver", "db2", "informix"})
 ALIGNED: Final = 8
-"""PostgreSQL's positions are bytes, and its records begin at each eighth."""
+"""PostgreSQL's positions are bytes, and its records begin at each eighth: what has one place has seven more before."""
+
+_DELETION, _ALONE, _READ = 1, 3, 2
+"""How far before: a deletion; a change of which no commit is told; a row that was read, which has no commit either."""
+
+ALONE: Final = ""
+"""The name of a value that is no column of a row."""
 
 DECIMAL: Final = "org.apache.kafka.connect.data.Decimal"
 BITS: Final = "io.debezium.data.Bits"
@@ -80,12 +86,17 @@ def position_of(source: Source, offset: int, *, is_read: bool, deletes: bool = F
             "source has neither an lsn nor a sequence, so that nothing tells where the row is in PostgreSQL's log; "
             "behind ExtractNewRecordState: add.fields=op,source.lsn,source.sequence,source.ts_ms"
         )
-    if committed is None:
-        committed = lsn or change or 0
-    elif is_read:
+    if committed is not None and is_read:
         return committed // ALIGNED, 0
     # The first change after a snapshot may have the very place that the snapshot bears.
-    return committed // ALIGNED, max(0, (lsn or 0) - (deletes or is_read))
+    before = _DELETION * deletes + _READ * is_read + _ALONE * (committed is None)
+    committed = lsn or change or 0 if committed is None else committed
+    return committed // ALIGNED, max(0, (lsn or 0) - before)
+
+
+def tells_commit(version: Version) -> bool:
+    """Whether the version is of a change that tells the commit before it."""
+    return bool(version.commit) and version.sequence % ALIGNED in (0, ALIGNED - _DELETION)
 
 
 def time_of(source: Source, else_ms: int | None) -> str | int | None:
@@ -117,10 +128,14 @@ def _is_number(text: str) -> bool:
 
 
 def refuse_encoded_id(schema: bytes, names: Iterable[str]) -> None:
-    """ValueError where the schema says that one of these columns is a number written as bytes: no id can be told."""
-    for name in names:
-        if kind := _encoded(schema).get(name):
-            raise ValueError(f"column {shown(name)}, the product id, {_REMEDIES[kind]}")
+    """ValueError where the schema says that one of these columns is a number written as bytes: no id can be told.
+
+    So also where it says that of a value alone, as which a key may come.
+    """
+    encoded = _encoded(schema)
+    for name in (ALONE, *names):
+        if kind := encoded.get(name):
+            raise ValueError(f"column {shown(name)}, the product id, {_REMEDIES[kind]}".replace("column ''", "the key"))
 
 
 @lru_cache(maxsize=256)
@@ -134,6 +149,6 @@ def _encoded(schema: bytes) -> dict[str, str]:
         part = open_.pop()
         if isinstance(part, dict):
             if (kind := part.get("name")) in _REMEDIES:
-                found[str(part.get("field"))] = str(kind)
+                found[str(part.get("field", ALONE))] = str(kind)
             open_ += part.get("fields") or []
     return found

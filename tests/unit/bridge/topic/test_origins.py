@@ -39,5 +39,6 @@ def test_one_connector_may_follow_another_and_two_may_not_write_by_turns() -> No
     connectors = Connectors()
     for name in ("", "shop", "shop", "", "shop-2", "shop-2", ""):
         assert not connectors.why_stop(Origin(connector=name))
-    assert "'shop-2' and 'shop' write it by turns" in connectors.why_stop(Origin(connector="shop"))
+    assert not connectors.why_stop(Origin(connector="shop")), "a name that was taken back"
+    assert "'shop' and 'shop-2' write it by turns" in connectors.why_stop(Origin(connector="shop-2"))
     assert not Connectors().why_stop(Origin(connector="shop"))

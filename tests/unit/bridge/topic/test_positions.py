@@ -36,7 +36,7 @@ def test_a_commit_before_the_last_one_that_was_made_later_may_not_follow() -> No
 
 
 @pytest.mark.parametrize(
-    "read", [update((5_000_000 // 8, 5_000_000), LATER), update((5_000_000 // 8, 5_000_100), LATER)]
+    "read", [update((5_000_000 // 8, 5_000_000 - 5), LATER), update((5_000_000 // 8, 5_000_104), LATER)]
 )
 def test_a_snapshot_of_a_restored_database_stops_it_too(read: Update) -> None:
     positions = Positions()
@@ -85,6 +85,14 @@ def test_what_somebody_else_has_told_is_no_commit(text: str) -> None:
 
 def test_where_no_commit_is_told_nothing_is_known() -> None:
     positions = Positions()
-    assert not positions.why_stop([update((112_709_384 // 8, 112_709_384), 10)], T_MS)
-    assert not positions.why_stop([update((112_000_000 // 8 + 1, 112_000_007), LATER)], T_MS), "a deletion"
-    assert not positions.why_stop([update((112_000_000 // 8, 112_000_000), 3 * LATER)], T_MS)
+    for back in (3, 4, 5):  # a change, a deletion, a row that was read
+        assert not positions.why_stop([update((112_709_384 // 8, 112_709_384 - back), 10)], T_MS)
+        assert positions.told() == ""
+
+
+@pytest.mark.parametrize("back", [0, 1], ids=["a change", "a deletion"])
+def test_a_change_right_behind_the_commit_before_it_tells_that(back: int) -> None:
+    positions = Positions()
+    assert not positions.why_stop([update((1_000, 8_000 - back), 10)], T_MS)
+    assert positions.told()
+    assert positions.why_stop([update((900, 7_200), LATER)], T_MS)

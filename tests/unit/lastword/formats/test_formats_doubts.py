@@ -101,6 +101,21 @@ class TestKeysOfAValueAlone:
     def test_of_the_ids_column_it_is_the_id(self, key: object, before: object) -> None:
         assert outline(updates(debezium("d", before=before), key)) == [("SKU-1", "gone")]
 
+    @pytest.mark.parametrize("key", [b"Struct{id=1}", b"1", b"0", enveloped(1), b"[1]", b"1.5", b"\xff"])
+    def test_that_names_no_id_leaves_the_row_in_any_partition(self, key: object) -> None:
+        row = {"id": 0 if key == b"0" else 1, "sku": "a", "n": 1}
+        moved = debezium("u", before=row, after=row | {"sku": "b"}, source=MYSQL)
+        assert "offsets of two partitions order nothing" in reason(moved, key, id_field="sku")
+        told = updates(moved, key, id_field="sku", notices=True)
+        assert [(update.entity_id, update.version.asks) for update in told] == [("a", True), ("b", True)]
+        alone = updates(moved, None, id_field="sku")
+        assert outline(alone) == [("a", "gone"), ("b", "row")], "without keys there is one partition"
+
+    def test_that_is_bytes_is_no_id(self) -> None:
+        schema = {"type": "bytes", "name": "org.apache.kafka.connect.data.Decimal"}
+        said = reason(debezium("d", source=MYSQL), {"schema": schema, "payload": "AeJA"})
+        assert "the key, the product id, is a number that the connector writes as bytes" in said
+
     @pytest.mark.parametrize("key", [b"1.5", b"null", b"true", b"[1]", b'{"id":', b"", b"\xff"])
     def test_what_is_neither_text_nor_a_number_is_none(self, key: bytes) -> None:
         assert "no column 'id'" in reason(debezium("d"), key)
@@ -146,6 +161,14 @@ class TestRowsThatWereRead:
         [later] = updates(debezium("u", after={"id": 1, "v": 510}, source=change), {"id": 1})
         assert later.version > read[0].version
 
+    def test_the_cache_does_not_take_the_one_for_the_other(self) -> None:
+        """The window counts an update as arrived where its version, or a newer one, is held."""
+        read = POSTGRES | {"sequence": '[null,"26386832"]', "lsn": 26_386_832, "snapshot": "last"}
+        [first] = updates(debezium("r", after={"id": 1}, source=read), {"id": 1})
+        change = read | {"snapshot": "false"}
+        for event in (debezium("d", before={"id": 1}, source=change), debezium("u", after={"id": 1}, source=change)):
+            assert not first.version.covers(updates(event, {"id": 1})[0].version)
+
     @pytest.mark.parametrize("op", ["u", "d"])
     def test_the_first_change_may_have_the_snapshots_own_place(self, op: str) -> None:
         read = POSTGRES | {"sequence": '[null,"26386832"]', "lsn": 26_386_832, "snapshot": "last"}
@@ -177,6 +200,24 @@ class TestFlattened:
     def test_what_is_no_change_of_a_row_is_passed_over(self, passed: object) -> None:
         assert updates(passed, format="debezium-unwrapped") == []
 
+    @pytest.mark.parametrize(
+        "columns",
+        [
+            {"op": "x", "message": "hi", "source": "web"},
+            {"op": "m", "message": "hi", "source": "web"},
+            {"databaseName": "x", "ddl": "hi", "source": "web"},
+            {"status": "x", "event_count": 1, "data_collections": []},
+            {"status": "BEGIN", "event_count": 1, "total": 1},
+            {"ts_ms": 5},
+        ],
+    )
+    @pytest.mark.parametrize("added", [{}, {"__op": "u", "__source_ts_ms": T_MS}])
+    def test_a_tables_own_columns_may_have_such_names(
+        self, columns: dict[str, object], added: dict[str, object]
+    ) -> None:
+        [found] = updates({"id": 1} | columns | added, {"id": 1}, format="debezium-unwrapped")
+        assert json.loads(found.data or b"") == {"id": 1} | columns
+
     def test_another_connectors_sequence_is_no_place_in_postgresqls_log(self) -> None:
         row = {"id": 1, "__source_sequence": "1", "__source_ts_ms": T_MS}
         assert not updates(row, format="debezium-unwrapped")[0].version.commit
@@ -199,6 +240,16 @@ class TestMaxwell:
         assert "primary_key has 2 values" in reason(row, format="maxwell")
         assert outline(updates(row, format="maxwell", id_field="tenant,id")) == [("1,5", "row")]
         assert outline(updates(row | {"primary_key": [5]}, format="maxwell")) == [("5", "row")]
+
+    @pytest.mark.parametrize("column", ["productId", "ProductID", "product_id"])
+    @pytest.mark.parametrize("key", ["pk.productid", "pk.product_id"])
+    def test_the_records_key_has_them_in_small_letters(self, column: str, key: str) -> None:
+        row = MAXWELL | {"data": {column: 5, "v": 1}, "old": None}
+        told = {"database": "shop", "table": "products", key: 5}
+        found = updates(row, told, format="maxwell", id_field=column, notices=True)
+        assert outline(found) == [("5", "row")]
+        both = MAXWELL | {"data": {column: 5, "Tenant": 1}, "old": None}
+        assert f"{column},Tenant" in reason(both, told | {"pk.tenant": 1}, format="maxwell", id_field=column)
 
     @pytest.mark.parametrize(
         "key", [{"database": "shop", "table": "products", "_uuid": "x"}, ["shop", "products", []], 5]
@@ -233,4 +284,4 @@ class TestNumbersInOtherClothes:
     def test_a_time_that_cannot_be_is_left_for_another(self, name: str) -> None:
         source = {"connector": "postgresql", "lsn": 8, "ts_ms": T_MS, name: 2**63 - 1}
         [found] = updates(debezium("u", after={"id": 1}, source=source))
-        assert (found.version, found.time_us) == (Version.at((1, 8), 0), T_US)
+        assert (found.version, found.time_us) == (Version.at((1, 5), 0), T_US)

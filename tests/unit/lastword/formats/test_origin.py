@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from lastword.contract.record import Rules
+from lastword.contract.record import VERSION_HEADER, Rules
 from lastword.formats.origin import Origin, origin_of
 from lastword.formats.record import Record
 from tests.unit.lastword.formats.test_formats import CANAL, MAXWELL, POSTGRES, ROW, debezium, enveloped
@@ -70,3 +70,16 @@ def test_what_a_row_was_before_may_be_hidden(format_: str, value: object, key: b
     assert origin_of(record, Rules(format=format_, id_field="sku")) == Origin(
         origin_of(record, Rules(format=format_)).table, origin_of(record, Rules(format=format_)).connector, hides
     )
+
+
+def test_the_envelope_of_cloudevents_tells_it_by_attributes() -> None:
+    told = {"source": "/debezium/postgresql/shop", "iodebeziumname": "shop", "data": {"after": ROW}}
+    told |= {"iodebeziumdb": "shop", "iodebeziumschema": "public", "iodebeziumtable": "products"}
+    record = Record(None, json.dumps(told).encode(), [], 0, None)
+    assert origin_of(record, Rules(format="debezium")) == Origin("shop.public.products", "shop")
+
+
+def test_a_record_that_was_sent_back_may_be_of_a_former_connector() -> None:
+    value = json.dumps(debezium("u", after=ROW, source=SOURCE)).encode()
+    record = Record(None, value, [(VERSION_HEADER, b"4503599627370496-77")], 0, None)
+    assert origin_of(record, Rules(format="debezium")) == Origin()
