@@ -95,8 +95,9 @@ def position_of(source: Source, offset: int, *, is_read: bool, deletes: bool = F
 
 
 def tells_commit(version: Version) -> bool:
-    """Whether the version is of a change that tells the commit before it."""
-    return bool(version.commit) and version.sequence % ALIGNED in (0, ALIGNED - _DELETION)
+    """Whether the version is of a change that tells the commit before it; a relative of PostgreSQL's aligns nothing."""
+    alone = (_ALONE, _ALONE + _DELETION, _ALONE + _READ)
+    return bool(version.commit) and ALIGNED - version.sequence % ALIGNED not in alone
 
 
 def time_of(source: Source, else_ms: int | None) -> str | int | None:
