@@ -17,7 +17,7 @@ from bridge.topic.repeated import why_repeated
 from bridge.topic.sequel import Sequel
 from lastword.contract.record import InvalidUpdateError, Rules, Update
 from lastword.formats.decoding import decode, record_of
-from lastword.formats.origin import Origin, origin_of
+from lastword.formats.origin import NOWHERE, Origin, origin_of
 from lastword.kafka.headers import headers_of, size_of, timestamp_of
 from lastword.kafka.identity import Identity
 
@@ -34,7 +34,7 @@ class Arrived(NamedTuple):
     size: int
     updates: list[Update]
     error: InvalidUpdateError | None = None
-    origin: Origin = Origin()
+    origin: Origin = NOWHERE
 
     @classmethod
     def read(cls, message: Message, rules: Rules) -> "Arrived":
@@ -46,7 +46,7 @@ class Arrived(NamedTuple):
             updates = decode(record, rules)
         except InvalidUpdateError as error:
             return cls(message, size_of(message, headers), [], error)
-        origin = origin_of(record, rules) if updates else Origin()
+        origin = origin_of(record, rules) if updates else NOWHERE
         return cls(message, size_of(message, headers), updates, origin=origin)
 
 

@@ -4,7 +4,7 @@ Source: https://maxwells-daemon.io/dataformat/
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 from typing import Final
 
@@ -56,10 +56,13 @@ class _Row(msgspec.Struct):
         return self.primary_key_columns if self.primaryKeyColumns is None else self.primaryKeyColumns
 
 
-def _as_in(columns: Iterable[str], keys: Iterable[str] | None) -> list[str]:
+def _as_in(columns: Collection[str], keys: Iterable[str] | None) -> list[str]:
     """The key's columns, spelled as those of the row are: a record's key has them in small letters."""
+    named = list(keys or ())
+    if all(name in columns for name in named):
+        return named
     spelled = {_plain(name): name for name in columns}
-    return [spelled.get(_plain(name), name) for name in keys or ()]
+    return [spelled.get(_plain(name), name) for name in named]
 
 
 def _plain(name: str) -> str:

@@ -1,15 +1,16 @@
 """Where a record's row comes from, as far as its source tells: which table, by which connector. Pure."""
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
 
 from lastword.contract.record import VERSION_HEADER, Rules
 from lastword.formats.record import Record
-from lastword.formats.rows import IdColumns
 
-DEBEZIUMS: Final = frozenset({"debezium", "debezium-unwrapped"})
-TELLING: Final = frozenset({"debezium", "canal", "maxwell"})
+FLATTENED: Final = "debezium-unwrapped"
+TELLING: Final = frozenset({"debezium", FLATTENED, "canal", "maxwell"})
+NOT_TOLD: Final = (b"", b"null")
 
 
 class Origin(NamedTuple):
@@ -21,6 +22,9 @@ class Origin(NamedTuple):
     table: str = ""
     connector: str = ""
     hides_moves: bool = False
+
+
+NOWHERE: Final = Origin()
 
 
 class _Source(msgspec.Struct):
@@ -56,15 +60,14 @@ _TOLD: Final = msgspec.json.Decoder(_Told)
 
 def origin_of(record: Record, rules: Rules) -> Origin:
     """What a record tells of it; of one that was sent back it may be long ago."""
-    if any(name == VERSION_HEADER for name, _ in record.headers):
-        return Origin()
-    apart = rules.format in DEBEZIUMS and _is_keyed_apart(record.key, rules)
-    if rules.format not in TELLING or not record.value:
-        return Origin(hides_moves=apart and bool(record.value))
+    if rules.format not in TELLING or not record.value or VERSION_HEADER in (name for name, _ in record.headers):
+        return NOWHERE
+    if rules.format == FLATTENED:
+        return Origin(hides_moves=True) if _is_keyed_apart(record.key, rules) else NOWHERE
     try:
         told = _TOLD.decode(record.value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return Origin()
+        return NOWHERE
     event = told.payload or told
     source = event.source
     parts: tuple[str | None, ...] = (told.database, told.table)
@@ -76,14 +79,15 @@ def origin_of(record: Record, rules: Rules) -> Origin:
     return Origin(
         ".".join(part for part in parts if part) if parts[-1] else "",
         name or "",
-        apart and event.op == "u" and bytes(event.before) in (b"", b"null"),
+        event.op == "u" and bytes(event.before) in NOT_TOLD and _is_keyed_apart(record.key, rules),
     )
 
 
 def _is_keyed_apart(key: bytes | None, rules: Rules) -> bool:
     """Whether the key is a struct, and names not all columns of the id."""
-    return (
-        key is not None
-        and key[:1] == b"{"
-        and not all(f'"{name}"'.encode() in key for name in IdColumns.of(rules).names)
-    )
+    return key is not None and key[:1] == b"{" and not all(name in key for name in _quoted(rules.id_field))
+
+
+@lru_cache(maxsize=8)
+def _quoted(id_field: str) -> tuple[bytes, ...]:
+    return tuple(msgspec.json.encode(name.strip()) for name in id_field.split(","))
