@@ -72,7 +72,7 @@ def started_a_server(names: set[str]) -> bool:
 def test_the_demo_uses_them_under_names_of_its_own_and_leaves_nothing(given: dict[str, str], tmp_path: Path) -> None:
     before = topics(given)
     with direct_client(given["ZOOKEEPER_HOSTS"]) as zookeeper:
-        znodes = zookeeper.get_children("/")
+        znodes = set(zookeeper.get_children("/"))  # in whichever order: that of a set in the server
     code, said, started = run_and_watch(["-m", "examples.demo"], given, tmp_path / "said")
     assert code == 0, said
     assert "Servers that run already" in said
@@ -82,9 +82,9 @@ def test_the_demo_uses_them_under_names_of_its_own_and_leaves_nothing(given: dic
     # What Celery notes of its own control and event queues is not the demo's, and stays.
     assert [key for key in keys(given["CELERY_BROKER_URL"]) if b"lastword" in key] == []
     assert keys(given["REDIS_URL"]) == []
-    assert topics(given) == before
+    assert topics(given) <= before  # Kafka may still have been deleting one
     with direct_client(given["ZOOKEEPER_HOSTS"]) as zookeeper:
-        assert zookeeper.get_children("/") == znodes
+        assert set(zookeeper.get_children("/")) == znodes
 
 
 def test_tests_use_them(given: dict[str, str], tmp_path: Path) -> None:
