@@ -96,11 +96,11 @@ def _rows(message: _Message, record: Record, ids: IdColumns, rules: Rules) -> It
 def _position(message: _Message, offset: int) -> Position:
     """TiDB's time of the commit, which counts in all partitions, where TiCDC tells it; else the offset.
 
-    It has milliseconds and 18 bits that tell commits within one apart. In one transaction a key that is taken away and
-    put there again is there.
+    It has milliseconds and 18 bits that tell commits within one apart. Twice as great, they leave a place for a
+    deletion before: in one transaction a key that is taken away and put there again is there.
     """
     told = bytes((message.tidb or {}).get("commitTs", b""))
     if not told:
         return offset
     commit = read_json(told, _COMMIT, "_tidb.commitTs")
-    return commit >> LOGICAL_BITS, ((commit & (1 << LOGICAL_BITS) - 1) << 1) + (message.type != "DELETE")
+    return commit >> LOGICAL_BITS, ((commit & (1 << LOGICAL_BITS) - 1) << 1) + 1

@@ -7,6 +7,7 @@ import msgspec
 
 from lastword.contract.record import VERSION_HEADER, Rules
 from lastword.formats.record import Record
+from lastword.formats.rows import IdColumns
 
 FLATTENED: Final = "debezium-unwrapped"
 TELLING: Final = frozenset({"debezium", FLATTENED, "canal", "maxwell"})
@@ -85,9 +86,9 @@ def origin_of(record: Record, rules: Rules) -> Origin:
 
 def _is_keyed_apart(key: bytes | None, rules: Rules) -> bool:
     """Whether the key is a struct, and names not all columns of the id."""
-    return key is not None and key[:1] == b"{" and not all(name in key for name in _quoted(rules.id_field))
+    return key is not None and key[:1] == b"{" and not all(name in key for name in _quoted(rules))
 
 
 @lru_cache(maxsize=8)
-def _quoted(id_field: str) -> tuple[bytes, ...]:
-    return tuple(msgspec.json.encode(name.strip()) for name in id_field.split(","))
+def _quoted(rules: Rules) -> tuple[bytes, ...]:
+    return tuple(msgspec.json.encode(name) for name in IdColumns.of(rules).names)

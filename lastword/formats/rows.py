@@ -117,7 +117,7 @@ def moved(former: str | int, change: Change, rules: Rules) -> list[Change]:
     one. Else the former entity's records may be in another partition, and both are to be loaded, whatever is held.
     ValueError where there is no loader.
     """
-    gone = deletion_of(former, updated_at=change.updated_at, position=before(change.position))
+    gone = deletion_of(former, updated_at=change.updated_at, position=change.position)
     if isinstance(change.position, tuple) or rules.one_partition:
         return [gone, change]
     if rules.notices:
@@ -129,11 +129,6 @@ def moved(former: str | int, change: Change, rules: Rules) -> list[Change]:
         "product id does it too), and set LASTWORD_TABLE_IN_ONE_PARTITION=true; TiCDC: enable-tidb-extension=true; or "
         "configure a loader"
     )
-
-
-def before(position: Position | None) -> Position | None:
-    """Where a deletion is that came of the change at a position: another change there may be of the same entity."""
-    return (position[0], max(0, position[1] - 1)) if isinstance(position, tuple) else position
 
 
 def placed(change: Change, ids: IdColumns, key: Iterable[str] | None, rules: Rules) -> Change:
@@ -153,5 +148,10 @@ def apart(change: Change) -> Change:
 def deletion_of(
     entity_id: str | int, *, updated_at: datetime | str | int | None, position: Position | None = None
 ) -> Change:
-    """The change that takes an entity away."""
+    """The change that takes an entity away.
+
+    It comes right before what else a log has at this ``position``: what is written there may be of the same entity.
+    """
+    if isinstance(position, tuple):
+        position = position[0], max(0, position[1] - 1)
     return Change(product_id=entity_id, updated_at=updated_at, position=position, deleted=True)

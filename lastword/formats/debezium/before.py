@@ -26,11 +26,9 @@ _UNTOLD: Final = re.compile(
 FULL: Final = "the table needs REPLICA IDENTITY FULL"
 
 
-def is_told(before: Row | None, source: Source, ids: IdColumns) -> bool:
+def is_told(before: Row, source: Source, ids: IdColumns) -> bool:
     """Whether the row before has an id that is no filling."""
-    if before is None or source.tells_all_before:
-        return True
-    return not any(_UNTOLD.fullmatch(bytes(before.get(name, b"null"))) for name in ids.names)
+    return source.tells_all_before or not any(_UNTOLD.fullmatch(bytes(before.get(name, b"null"))) for name in ids.names)
 
 
 def is_doubtful(before: Row, source: Source, ids: IdColumns, key: DebeziumKey) -> bool:
@@ -62,7 +60,7 @@ def deletion(
     if before is not None and is_told(before, source, ids):
         found = ids.in_row(before)
         if found is not None and is_doubtful(before, source, ids, key):
-            return doubted(found, notices=notices, updated_at=updated_at, position=position)
+            return doubted(deletion_of(found, updated_at=updated_at, position=position), notices=notices)
         in_key = in_key if found is None else found
     elif before is not None and (in_key is None or _is_anothers(in_key, before, ids)):
         raise ValueError(
@@ -73,13 +71,13 @@ def deletion(
     return deletion_of(gone, updated_at=updated_at, position=position)
 
 
-def doubted(entity_id: str | int, *, notices: bool, updated_at: Time, position: Position | None) -> Change:
-    """A notice of the entity that a doubtful row names; ValueError where there is no loader."""
+def doubted(gone: Change, *, notices: bool) -> Change:
+    """A notice in place of the deletion of what a doubtful row names; ValueError where there is no loader."""
     if notices:
-        return Change(product_id=entity_id, updated_at=updated_at, position=position)
+        return msgspec.structs.replace(gone, deleted=False)
     raise ValueError(
-        f"the row before names {entity_id!r:.80}, and all else of it but the key stands for nothing. So it may be a "
-        f"default, and no id: {FULL}. Where the table has that, configure a loader"
+        f"the row before names {gone.product_id!r:.80}, and all else of it but the key stands for nothing. So it may "
+        f"be a default, and no id: {FULL}. Where the table has that, configure a loader"
     )
 
 

@@ -78,12 +78,11 @@ def _changes(rules: Rules, ids: IdColumns, record: Record) -> list[Change]:
 
 def _changes_of(event: _Event, source: Source, record: Record, ids: IdColumns, rules: Rules) -> list[Change]:
     # A transform of Debezium's makes an insertion of what a snapshot has read.
-    is_read, deletes = event.op == "r" or source.is_read, event.op == "d"
-    position = position_of(source, record.offset, is_read=is_read, deletes=deletes)
+    position = position_of(source, record.offset, is_read=event.op == "r" or source.is_read)
     # Of a commit of PostgreSQL's the bridge compares it: there another clock's would be taken for the database's.
     time = time_of(source, (None if source.is_postgresql else event.ts_ms) or record.timestamp_ms)
     key = key_of(record.key, ids)
-    if deletes:
+    if event.op == "d":
         gone = deletion(event.before, source, ids, key, notices=rules.notices, updated_at=time, position=position)
         return [placed(gone, ids, columns_of(key, gone.product_id, ids), rules)]
     if bytes(event.after) in (b"", b"null"):
@@ -101,7 +100,7 @@ def _changes_of(event: _Event, source: Source, record: Record, ids: IdColumns, r
             # Without keys the records are in one partition, or in no order at all.
             both = moved(former, change, rules if key is not None else replace(rules, one_partition=True))
             if is_doubtful(event.before, source, ids, key):
-                both[0] = doubted(former, notices=rules.notices, updated_at=time, position=both[0].position)
+                both[0] = doubted(both[0], notices=rules.notices)
             return both
     return [placed(change, ids, columns_of(key, entity_id, ids), rules)]
 

@@ -75,7 +75,7 @@ def _changes(rules: Rules, ids: IdColumns, known: frozenset[str], record: Record
     deletes = op == "d" or any(
         _plain(told.get(name, b"null")) in ("true", True) for name in {DELETED, f"{rules.added_prefix}deleted"}
     )
-    position = position_of(source, record.offset, is_read=op == "r" or source.is_read, deletes=deletes)
+    position = position_of(source, record.offset, is_read=op == "r" or source.is_read)
     time = time_of(source, record.timestamp_ms)
     if deletes:
         gone = deletion(row, source, ids, key, notices=rules.notices, updated_at=time, position=position)
@@ -105,7 +105,7 @@ def _deletion(rules: Rules, ids: IdColumns, record: Record) -> Change:
     entity_id = id_in_key(key, ids)
     if entity_id is None:
         raise ValueError(f"the value is null, and the key has no {ids}")
-    position = position_of(source, record.offset, is_read=False, deletes=True)
+    position = position_of(source, record.offset, is_read=False)
     return deletion_of(entity_id, updated_at=time_of(source, record.timestamp_ms), position=position)
 
 

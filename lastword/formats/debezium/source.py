@@ -19,8 +19,8 @@ WHOLE_BEFORE: Final = frozenset({"mysql", "mariadb", "oracle", "sqlserver", "db2
 ALIGNED: Final = 8
 """PostgreSQL's positions are bytes, and its records begin at each eighth: what has one place has seven more before."""
 
-_DELETION, _ALONE, _READ = 1, 3, 2
-"""How far before: a deletion; a change of which no commit is told; a row that was read, which has no commit either."""
+_ALONE, _READ = 3, 2
+"""How far before: a change of which no commit is told; and of these a row that was read. A deletion is one before."""
 
 ALONE: Final = ""
 """The name of a value that is no column of a row."""
@@ -67,15 +67,14 @@ class Source(msgspec.Struct):
         return self.connector == POSTGRESQL or (self.connector is None and self.names_the_log)
 
 
-def position_of(source: Source, offset: int, *, is_read: bool, deletes: bool = False) -> Position:
+def position_of(source: Source, offset: int, *, is_read: bool) -> Position:
     """Where the change is in its database's log, if that is told by numbers that grow, else in its partition.
 
     Debezium writes the changes of a key in their order, and into one partition. Only PostgreSQL has such numbers: the
     last commit before the change's own transaction, then the change itself. The latter alone does not do: a transaction
     that was open while a row was read, and commits afterwards, has changes from before. A row that was read, and not
-    from the log, comes right after the last commit. A deletion comes before what else has its place: of a row whose key
-    changed the new one may be of the same entity. Of the others, MySQL's files and GTIDs begin anew on another primary,
-    and SQL Server's and Oracle's numbers are shared by many changes.
+    from the log, comes right after the last commit. Of the others, MySQL's files and GTIDs begin anew on another
+    primary, and SQL Server's and Oracle's numbers are shared by many changes.
     """
     if not source.is_postgresql or (isinstance(source.lsn, str) and not _is_number(source.lsn)):
         return offset  # a relative of PostgreSQL's may have an lsn that is no number
@@ -86,17 +85,15 @@ def position_of(source: Source, offset: int, *, is_read: bool, deletes: bool = F
             "source has neither an lsn nor a sequence, so that nothing tells where the row is in PostgreSQL's log; "
             "behind ExtractNewRecordState: add.fields=op,source.lsn,source.sequence,source.ts_ms"
         )
-    if committed is not None and is_read:
-        return committed // ALIGNED, 0
+    if committed is not None:
+        return committed // ALIGNED, 0 if is_read else lsn or 0
     # The first change after a snapshot may have the very place that the snapshot bears.
-    before = _DELETION * deletes + _READ * is_read + _ALONE * (committed is None)
-    committed = lsn or change or 0 if committed is None else committed
-    return committed // ALIGNED, max(0, (lsn or 0) - before)
+    return (lsn or change or 0) // ALIGNED, max(0, (lsn or 0) - _ALONE - _READ * is_read)
 
 
 def tells_commit(version: Version) -> bool:
     """Whether the version is of a change that tells the commit before it; a relative of PostgreSQL's aligns nothing."""
-    alone = (_ALONE, _ALONE + _DELETION, _ALONE + _READ)
+    alone = (_ALONE, _ALONE + 1, _ALONE + _READ)
     return bool(version.commit) and ALIGNED - version.sequence % ALIGNED not in alone
 
 
@@ -136,7 +133,8 @@ def refuse_encoded_id(schema: bytes, names: Iterable[str]) -> None:
     encoded = _encoded(schema)
     for name in (ALONE, *names):
         if kind := encoded.get(name):
-            raise ValueError(f"column {shown(name)}, the product id, {_REMEDIES[kind]}".replace("column ''", "the key"))
+            what = "the key" if name == ALONE else f"column {shown(name)}"
+            raise ValueError(f"{what}, the product id, {_REMEDIES[kind]}")
 
 
 @lru_cache(maxsize=256)
