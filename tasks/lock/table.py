@@ -149,9 +149,14 @@ class LockTable:
         return to_delete
 
     def released(self, slots: Iterable[Slot]) -> None:
-        """Their locks are gone: the newest of the waiting threads may acquire it anew."""
+        """Their locks are gone: the newest of the waiting threads may acquire it anew.
+
+        Slots that are not being released are left alone: kazoo answers twice where a signal interrupts the sending.
+        """
         with self._changed:
-            for slot in () if self._closed else slots:
+            for slot in slots:
+                if slot.state is not State.RELEASING or self._slots.get(slot.entity_id) is not slot:
+                    continue
                 if slot.pass_on():
                     slot.state = State.ACQUIRING
                 else:

@@ -16,6 +16,7 @@ from tests.celery_brokers import QUEUE
 from tests.commands import run
 from tests.faults.figures import measured
 from tests.faults.load import publish
+from tests.faults.logs import no_traceback
 from tests.faults.workers.buttons import ids_of, writes_refused
 from tests.flow import Flow
 from tests.inspect_helpers import says, told
@@ -60,7 +61,7 @@ def test_every_signal_that_ends_a_worker(flow: Flow, pool: Sequence[str]) -> Non
             flow.wait_until_fresh()
         assert COLD in one.log
         assert COLD in two.log
-        assert "Traceback" not in one.log + two.log
+        no_traceback(one, two)
         flow.wait_until_all_is_committed()
 
 

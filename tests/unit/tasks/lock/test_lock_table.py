@@ -126,6 +126,33 @@ def test_a_claim_waits_for_our_own_release_and_for_nothing_else() -> None:
     assert claimed.owner() is claimer
 
 
+def test_a_release_that_is_answered_twice_touches_nobody_elses_slot() -> None:
+    table, holder, claimer = new_table(), Owner(), Owner()
+    slot = hold(table, "p", holder)
+    table.leave([slot], holder, may_hand_over=True)
+    table.released([slot])
+    table.released([slot])
+    assert not table.knows("p")
+    claimed = table.claim("p", claimer)
+    table.released([slot])
+    assert claimed is not None
+    assert table.knows("p")
+    table.refused(claimed)
+
+
+def test_a_release_that_is_answered_twice_gives_its_heir_one_slot() -> None:
+    table, holder, heir = new_table(handover_min_s=10.0), Owner(), Owner()
+    slot = hold(table, "p", holder, life_s=5.0)
+    wait = in_thread(lambda: table.claim_or_wait("p", version(1), heir, 30))
+    wait_for_waiters(slot, 1)
+    table.leave([slot], holder, may_hand_over=True)
+    table.released([slot])
+    table.released([slot])
+    assert wait.result(120) is slot
+    assert (slot.state, slot.owner()) == (State.ACQUIRING, heir)
+    assert table.knows("p")
+
+
 def test_an_unanswered_release_is_ambiguous() -> None:
     table, holder, claimer = new_table(release_timeout_s=0.05), Owner(), Owner()
     slot = hold(table, "p", holder)
