@@ -8,18 +8,20 @@ from lastword.contract.flow import Destination
 
 def causes(ours: Destination, consumers: Consumers) -> Iterator[str]:
     """Say what keeps the tasks of a bridge with this destination from being run; nothing where it is not known."""
-    queue, names = consumers.queue, [*(one.worker for one in consumers.known), *consumers.older]
+    queue, names = consumers.queue, [*(consumer.worker for consumer in consumers.known), *consumers.older]
     if not names:
         yield f"no worker answers; {_tasks(consumers.queued)} in queue {queue!r}"
         return
-    ours_too = [one for one in consumers.known if queue in one.queues]
+    ours_too = [consumer for consumer in consumers.known if queue in consumer.queues]
     if ours_too or consumers.older:
-        for one in ours_too:
-            yield from _why_it_drops(ours, one, queue)
-    elif all(_serves(one, ours) for one in consumers.known):
+        for consumer in ours_too:
+            yield from _why_it_drops(ours, consumer, queue)
+    elif all(_serves(consumer, ours) for consumer in consumers.known):
         yield nobody_reads(queue, names)
     else:
-        others = "; ".join(f"{one.worker} consumes {', '.join(map(repr, one.queues))}" for one in consumers.known)
+        others = "; ".join(
+            f"{consumer.worker} consumes {', '.join(map(repr, consumer.queues))}" for consumer in consumers.known
+        )
         yield (
             f"nobody consumes queue {queue!r}, with {_tasks(consumers.queued)} in it: {others}. Have the workers of "
             "this flow the bridge's LASTWORD_KEY_PREFIX and LASTWORD_FLOW?"
@@ -34,22 +36,22 @@ def nobody_reads(queue: str, names: Sequence[str]) -> str:
     )
 
 
-def _serves(one: Consumer, ours: Destination) -> bool:
-    return (one.flow, one.key_prefix) == (ours.flow, ours.key_prefix)
+def _serves(consumer: Consumer, ours: Destination) -> bool:
+    return (consumer.flow, consumer.key_prefix) == (ours.flow, ours.key_prefix)
 
 
-def _why_it_drops(ours: Destination, one: Consumer, queue: str) -> Iterator[str]:
-    theirs = Destination(one.flow, one.key_prefix)
-    if not _serves(one, ours):
+def _why_it_drops(ours: Destination, consumer: Consumer, queue: str) -> Iterator[str]:
+    theirs = Destination(consumer.flow, consumer.key_prefix)
+    if not _serves(consumer, ours):
         yield (
-            f"worker {one.worker} consumes queue {queue!r} and drops the tasks in it: it is for {theirs}, and they are "
-            f"for {ours}; see its LASTWORD_FLOW and LASTWORD_KEY_PREFIX"
+            f"worker {consumer.worker} consumes queue {queue!r} and drops the tasks in it: it is for {theirs}, and "
+            f"they are for {ours}; see its LASTWORD_FLOW and LASTWORD_KEY_PREFIX"
         )
-    elif ours.cache and one.cache is not None and one.cache != ours.cache:
-        found = f"calls itself {one.cache}" if one.cache else "is one where no bridge has been"
+    elif ours.cache and consumer.cache is not None and consumer.cache != ours.cache:
+        said = f"calls itself {consumer.cache}" if consumer.cache else "is one where no bridge has been"
         yield (
-            f"worker {one.worker} drops the tasks of queue {queue!r}: its cache is not the bridge's, whatever the "
-            f"addresses say; it {found}, the bridge's {ours.cache}. See its REDIS_URL"
+            f"worker {consumer.worker} drops the tasks of queue {queue!r}: its cache is not the bridge's, whatever the "
+            f"addresses say; it {said}, the bridge's {ours.cache}. See its REDIS_URL"
         )
 
 

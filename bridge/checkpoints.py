@@ -73,7 +73,7 @@ class Checkpoints:
         logger.error("Redis does not hold what it held: %s; partitions %s are checked", what, numbers)
         self._drop(numbers)
 
-    def look_at_topic(self, now: float) -> None:
+    def check_topic(self, now: float) -> None:
         """Drop all that is in flight where the topic is another by now, or a partition went back; check that anew."""
         was_missing = self._topic.missing
         is_another = self._topic.is_another(now)
@@ -143,7 +143,7 @@ class Checkpoints:
     def _points(self) -> list[tuple[Partition, int]]:
         """What is to be noted and committed: partitions, and the next offset to read of each."""
         partitions = self._partitions.values()
-        return [(one, one.committable) for one in partitions if one.committable is not None]
+        return [(partition, partition.committable) for partition in partitions if partition.committable is not None]
 
     # Checking.
 
@@ -186,11 +186,11 @@ class Checkpoints:
             return
         reading.adopt()
         standings = self._records.standing(numbers)
-        found = [{name: Marker.parse(stored) for name, stored in held.items()} for held in reading.held]
-        others = [Identity.parse(marker.identity) for held in found if (marker := held[first])]
+        read = [{name: Marker.parse(stored) for name, stored in held.items()} for held in reading.held]
+        others = [Identity.parse(marker.identity) for held in read if (marker := held[first])]
         starts = {}
         for number, standing in standings.items():
-            markers = [held[names[number]] for held in found]
+            markers = [held[names[number]] for held in read]
             start = start_of(standing, markers, secrets.token_hex(8), topic, others=others)
             starts[number] = self._unbroken(number, start, standing, topic)
             for told in (standing.last_commit, *(held[commit_field(names[number])] for held in reading.held)):
@@ -236,7 +236,7 @@ class Checkpoints:
             self._records.read_from(number, offset)
         partition.begin(start.identity)
         self._window.begin(number, start.offset)
-        self._window.look_up_until(number, standing.end)
+        self._window.seek_until(number, standing.end)
 
 
 def _tell(partition: Partition, start: Start, standing: Standing) -> None:

@@ -34,11 +34,11 @@ class Inquiry:
 
     def _ask(self) -> None:
         try:
-            found = list(causes(self._ours(), read_consumers(self._app)))
+            told = list(causes(self._ours(), read_consumers(self._app)))
         except ConnectionError as error:
             logger.info("the workers cannot be asked why tasks do not come back: %s", error)
         except Exception:  # the edge of the thread
             logger.exception("the workers cannot be asked why tasks do not come back")
         else:
-            for cause in found:
+            for cause in told:
                 logger.warning("tasks do not come back: %s", cause)

@@ -16,7 +16,7 @@ from bridge.delivery.window import Window
 from bridge.enqueue.delivery import BACK_OFF_MAX_S, Delivery
 from bridge.enqueue.enqueue import Enqueuer
 from bridge.inquiry import Inquiry
-from bridge.letters.dead_letters import DeadLetters, Letter
+from bridge.letters.dead_letters import DeadLetter, DeadLetters
 from bridge.partition import UNDECODABLE_MAX, Arrived, Partition, Partitions
 from bridge.records import Records
 from bridge.topic.origins import Origins
@@ -101,11 +101,11 @@ class Bridge:
             self._delivery.close()
 
     def _turn(self) -> None:
-        self._checkpoints.look_at_topic(time.monotonic())
+        self._checkpoints.check_topic(time.monotonic())
         self._checkpoints.check()
         self._reach_ends()
         self._carry()
-        waiting = {number for number, one in self.partitions.items() if one.inbox or not one.checked}
+        waiting = {number for number, partition in self.partitions.items() if partition.inbox or not partition.checked}
         self._records.pause_only(self._window.paused() | waiting, self._window.assigned)
         self._report()
 
@@ -113,11 +113,11 @@ class Bridge:
         """Move everything that is in flight as far as it goes."""
         self._heartbeat.beat()
         self._delivery.send()
-        self._look_around(time.monotonic())
+        self._check_surroundings(time.monotonic())
         self._poll(self._delivery.due())
         self._deliver_letters()
 
-    def _look_around(self, now: float) -> None:
+    def _check_surroundings(self, now: float) -> None:
         """Keep the note that the keys are ours; where tasks do not come back, ask why."""
         self._claim.keep(now)
         if self._delivery.presumed_lost:
@@ -164,8 +164,8 @@ class Bridge:
             self._window.add(number, offset, updates, size=size, source=message)
             partition.undecodable.end()
         else:
-            entry = self._window.add_letter(number, offset, size=size, source=message)
-            letter = Letter(entry, message, "decode", type(error).__name__, str(error))
+            entry = self._window.add_dead_letter(number, offset, size=size, source=message)
+            letter = DeadLetter(entry, message, "decode", type(error).__name__, str(error))
             partition.stopped = partition.undecodable.add(letter, time.monotonic())
 
     def _reach_ends(self) -> None:
@@ -191,15 +191,15 @@ class Bridge:
             self._checkpoints.rewind(seal.lost)
             return
         self._checkpoints.commit(seal)
-        for found in polled.hopeless:
-            self._give_up(found)
+        for hopeless in polled.hopeless:
+            self._give_up(hopeless)
 
-    def _give_up(self, found: Hopeless) -> None:
+    def _give_up(self, hopeless: Hopeless) -> None:
         """Send the record of an update that can never be applied to the dead-letter topic, unless it is confirmed."""
-        entry, error, reason = found
+        entry, error, reason = hopeless
         message = entry.record.source
         if isinstance(message, Message) and self._window.give_up(entry):
-            self._letters.send(Letter(entry, message, "apply", error, reason))
+            self._letters.send(DeadLetter(entry, message, "apply", error, reason))
 
     def _deliver_letters(self) -> None:
         now = time.monotonic()

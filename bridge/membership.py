@@ -144,7 +144,7 @@ class Membership:
         logger.info("partitions %s: %s", what, numbers)
         self.rebalances += 1
         for partition in self._partitions.values():
-            partition.place.rebalanced()
+            partition.settling.rebalanced()
         if what == "assigned":
             self._mixed.update(self.gone.intersection(numbers))
             with suppress(KafkaException):  # else one that was paused when it left would deliver nothing

@@ -37,23 +37,26 @@ def standings(consumer: Consumer, asked: Sequence[TopicPartition]) -> dict[int, 
     """
     end = time.monotonic() + CALL_TIMEOUT_S
     try:
-        found = consumer.committed(list(asked), CALL_TIMEOUT_S)
-        return {one.partition: _standing(consumer, one, max(0.1, end - time.monotonic())) for one in found}
+        committed = consumer.committed(list(asked), CALL_TIMEOUT_S)
+        return {
+            partition.partition: _standing(consumer, partition, max(0.1, end - time.monotonic()))
+            for partition in committed
+        }
     except KafkaException as error:
         raise NotAnsweredError(f"Kafka: {error.args[0].str()}") from error
 
 
-def _standing(consumer: Consumer, one: TopicPartition, timeout_s: float) -> Standing | None:
-    if one.error is not None:  # else it would look as if nothing were committed
-        raise KafkaException(one.error)
+def _standing(consumer: Consumer, partition: TopicPartition, timeout_s: float) -> Standing | None:
+    if partition.error is not None:  # else it would look as if nothing were committed
+        raise KafkaException(partition.error)
     try:
-        found = watermarks(consumer, one, timeout_s)
+        marks = watermarks(consumer, partition, timeout_s)
     except KafkaException as error:
         if error.args[0].code() in NOT_THERE:
             return None
         raise
-    identity, last_commit = identity_and_commit(one.metadata)
-    return Standing(one.offset if one.offset >= 0 else None, identity, *found, last_commit)
+    identity, last_commit = identity_and_commit(partition.metadata)
+    return Standing(partition.offset if partition.offset >= 0 else None, identity, *marks, last_commit)
 
 
 def set_back(consumer: Consumer, at: TopicPartition) -> None:

@@ -11,10 +11,10 @@ from confluent_kafka import Message
 
 from bridge.letters.undecodable import Undecodable
 from bridge.topic.origins import Connectors
-from bridge.topic.place import Place
 from bridge.topic.positions import Positions
 from bridge.topic.repeated import why_repeated
 from bridge.topic.sequel import Sequel
+from bridge.topic.settling import Settling
 from lastword.contract.record import InvalidUpdateError, Rules, Update
 from lastword.formats.decoding import decode, record_of
 from lastword.formats.origin import NOWHERE, Origin, origin_of
@@ -62,7 +62,7 @@ class Partition:
 
     def __init__(self, number: int, undecodable_max: int = UNDECODABLE_MAX) -> None:
         self.number = number
-        self.place = Place()
+        self.settling = Settling()
         self.sequel = Sequel(number)
         self.inbox: deque[Arrived] = deque()
         self.end: int | None = None

@@ -76,8 +76,8 @@ class Records:
 
         Their records are left out until they are read from somewhere.
         """
-        found = {number: partition.sequel.take_broken() for number, partition in self._partitions.items()}
-        return {number: wanted for number, wanted in found.items() if wanted is not None}
+        broken = {number: partition.sequel.take_broken() for number, partition in self._partitions.items()}
+        return {number: wanted for number, wanted in broken.items() if wanted is not None}
 
     def _sort(self, messages: list[Message]) -> list[Message]:
         """The records among them that are still ours; notes the ends and the errors."""
@@ -90,7 +90,7 @@ class Records:
             if number is None or number in self._membership.gone or number not in self._partitions:
                 continue
             partition = self._partitions[number]
-            settled = partition.place.delivered()
+            settled = partition.settling.delivered()
             if error is None:
                 # Others are read again from where it is certain; and may come twice.
                 if settled and partition.sequel.follows(offset, self._first):
@@ -115,10 +115,10 @@ class Records:
 
         Without those that the topic does not have any more.
         """
-        found = offsets.standings(self._consumer, [TopicPartition(self._topic, number) for number in numbers])
-        for number in found:
-            self._partitions[number].place.answered()
-        return {number: standing for number, standing in found.items() if standing is not None}
+        standings = offsets.standings(self._consumer, [TopicPartition(self._topic, number) for number in numbers])
+        for number in standings:
+            self._partitions[number].settling.answered()
+        return {number: standing for number, standing in standings.items() if standing is not None}
 
     def excuse(self) -> None:
         """Expect no place in the group for now: there is no topic."""
@@ -151,11 +151,11 @@ class Records:
 
     def settled(self) -> frozenset[int]:
         """The partitions in which librdkafka has found its place: no other is to be paused or read from elsewhere."""
-        return frozenset(number for number, partition in self._partitions.items() if partition.place.settled)
+        return frozenset(number for number, partition in self._partitions.items() if partition.settling.settled)
 
     def overdue(self) -> frozenset[int]:
         """The partitions of which nothing has come for long: whether Kafka answers is to be asked."""
-        return frozenset(number for number, partition in self._partitions.items() if partition.place.overdue)
+        return frozenset(number for number, partition in self._partitions.items() if partition.settling.overdue)
 
     def pause_only(self, numbers: frozenset[int], assigned: frozenset[int]) -> None:
         """Pause these of the assigned partitions and let the others flow; those that are not ``settled`` flow."""

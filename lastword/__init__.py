@@ -7,7 +7,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lastword.contract.change import Change
     from lastword.contract.record import InvalidUpdateError
-    from lastword.publisher.delivery import BufferFullError, DeliveryError, Failure, PublishError
+    from lastword.publisher.publish_errors import BufferFullError, DeliveryError, Failure, PublishError
     from lastword.publisher.publisher import Publisher
 
 __all__ = [
@@ -24,10 +24,10 @@ _WHERE = {
     "Change": "contract.change",
     "InvalidUpdateError": "contract.record",
     "Publisher": "publisher.publisher",
-    "BufferFullError": "publisher.delivery",
-    "DeliveryError": "publisher.delivery",
-    "Failure": "publisher.delivery",
-    "PublishError": "publisher.delivery",
+    "BufferFullError": "publisher.publish_errors",
+    "DeliveryError": "publisher.publish_errors",
+    "Failure": "publisher.publish_errors",
+    "PublishError": "publisher.publish_errors",
 }
 
 interrupt.stand_behind_import(__name__, script="lastword")

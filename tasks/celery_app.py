@@ -10,7 +10,7 @@ from celery import Celery, Task
 from celery.exceptions import Reject, Retry
 from kombu.exceptions import OperationalError
 
-from lastword.cache.cache import Failure
+from lastword.cache.cache import TaskFailure
 from lastword.cache.failures import LOADED
 from lastword.contract.errors import (
     CacheUnavailableError,
@@ -182,7 +182,7 @@ def warn_of_conflict(arguments: Arguments, outcome: Outcome) -> None:
 def tell_loaded(task_id: str, arguments: Arguments, resources: Resources, outcome: Outcome) -> None:
     """Tell the bridge what no version does: that what was loaded for the update is held. CacheUnavailableError."""
     if outcome is Outcome.LOADED:
-        told = Failure(record_id(task_id), arguments.update.version, arguments.nonce, LOADED, "")
+        told = TaskFailure(record_id(task_id), arguments.update.version, arguments.nonce, LOADED, "")
         resources.cache.record_failure(told)
 
 
@@ -231,7 +231,7 @@ def fail(
     task: "Task[Any, Any]", arguments: Arguments, resources: Resources, error: Exception, unexpected: int
 ) -> Exception:
     """Record a permanent failure for the bridge to find, and return what to raise: a retry if that did not succeed."""
-    failure = Failure(
+    failure = TaskFailure(
         task_id=record_id(str(task.request.id)),
         version=arguments.update.version,
         nonce=arguments.nonce,

@@ -71,10 +71,10 @@ def refresh(
     until = time.monotonic() + (lock_wait_s if len(entity_ids) == 1 else 0.0)
     while True:
         # Whoever held the lock may have written this version or a newer one: look before contending.
-        answers = _drive(refresh_group(updates, cache, locks, notices, lock_wait_s=_left(until)))
-        if not (_left(until) and any(isinstance(answer, LockBusyError) for answer in answers)):
+        answers = _drive(refresh_group(updates, cache, locks, notices, lock_wait_s=_remaining_s(until)))
+        if not (_remaining_s(until) and any(isinstance(answer, LockBusyError) for answer in answers)):
             return answers
-        locks.wait(updates[0].entity_id, _left(until))
+        locks.wait(updates[0].entity_id, _remaining_s(until))
 
 
 def _drive(steps: Generator[Awaited, None, list[Answer]]) -> list[Answer]:
@@ -93,13 +93,13 @@ def refresh_group(
     locks: Locks,
     notices: Notices = NO_NOTICES,
     *,
-    look_first: bool = True,
+    read_first: bool = True,
     lock_wait_s: float | None = None,
 ) -> Generator[Awaited, None, list[Answer]]:
     """Make the cache hold each update's version or a newer one; return what became of each, in order.
 
     An update that could not be applied is answered with the error that says whether another try can help. Without
-    ``look_first`` the locks are asked for at once, and what the cache holds already is found out by the write. With
+    ``read_first`` the locks are asked for at once, and what the cache holds already is found out by the write. With
     ``lock_wait_s`` a lock that another thread of this process has is waited for.
 
     Between asking for the locks and using them it yields, so that other work can be done while ZooKeeper answers, and
@@ -107,7 +107,7 @@ def refresh_group(
     """
     jobs = _jobs(updates)
     try:
-        if look_first:
+        if read_first:
             _drop_held(jobs, cache)
         newest = _newest(_open(jobs))
         if newest:
@@ -169,14 +169,14 @@ def _load(missing: Sequence[_Job], cache: Cache, notices: Notices) -> Loading | 
 def _take_rows(jobs: Sequence[_Job], notices: Notices, rows: Mapping[str, object], grant: Grant) -> None:
     """Make of each notice the update that it asked for, or answer it."""
     for job in jobs:
-        found = notices.update_of(job.index, job.update, rows[job.update.entity_id])
-        if not isinstance(found, Update):
-            job.answer = found
+        loaded = notices.update_of(job.index, job.update, rows[job.update.entity_id])
+        if not isinstance(loaded, Update):
+            job.answer = loaded
             continue
-        if found.version.asks:
-            version = found.version.loaded(job.held, grant.tokens[found.entity_id])
-            found = msgspec.structs.replace(found, version=version)
-        job.update = found
+        if loaded.version.asks:
+            version = loaded.version.loaded(job.held, grant.tokens[loaded.entity_id])
+            loaded = msgspec.structs.replace(loaded, version=version)
+        job.update = loaded
 
 
 def _write_ready(jobs: Sequence[_Job], cache: Cache, grant: Grant) -> None:
@@ -233,5 +233,5 @@ def _answers(jobs: Sequence[_Job]) -> list[Answer]:
     return [job.answer or LockBusyError(f"the lock of product {job.update.entity_id!r} is busy") for job in jobs]
 
 
-def _left(until: float) -> float:
+def _remaining_s(until: float) -> float:
     return max(0.0, until - time.monotonic())

@@ -52,8 +52,8 @@ class Resources:
         behind = time.time() - self.settings.loader_lag_s
         overdue = [
             index
-            for index, (one, retries) in enumerate(many)
-            if retries >= OVERDUE_RETRIES and (one.first_sent <= behind or not _may_lag(one.update))
+            for index, (arguments, retries) in enumerate(many)
+            if retries >= OVERDUE_RETRIES and (arguments.first_sent <= behind or not _may_lag(arguments.update))
         ]
         return Notices(self.loader, overdue=overdue)
 

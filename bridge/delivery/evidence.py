@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from bridge.delivery.in_flight import InFlight, Mark
 from lastword.cache.cache import Poll
-from lastword.cache.failures import LOADED, Failure
+from lastword.cache.failures import LOADED, TaskFailure
 
 MARKED_FROM: Final = 2
 """How often an update has been sent before the first send that is marked."""
@@ -69,7 +69,7 @@ def loaded(asked: Mapping[str, InFlight], poll: Poll) -> Iterator[InFlight]:
             yield entry
 
 
-def _is_of(failure: Failure, entry: InFlight) -> bool:
+def _is_of(failure: TaskFailure, entry: InFlight) -> bool:
     return entry.update is not None and failure.version == entry.update.version and failure.nonce in entry.nonces
 
 

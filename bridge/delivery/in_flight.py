@@ -24,7 +24,7 @@ class State(Enum):
     UNSENT = auto()
     OVERTAKEN = auto()
     SENT = auto()
-    LETTER = auto()
+    DEAD_LETTER = auto()
     DONE = auto()
 
 

@@ -22,13 +22,13 @@ class Bounds:
 
 @dataclass(eq=False, slots=True)
 class Delivered:
-    """A record as delivered; it is finished when none of its updates is ``left``. ``source`` is the caller's own."""
+    """A record as delivered; finished when none of its updates is ``unfinished``. ``source`` is the caller's own."""
 
     partition: "PartitionInFlight"
     offset: int
     size: int
     source: object
-    left: int
+    unfinished: int
 
 
 @dataclass(eq=False, slots=True)
@@ -53,7 +53,7 @@ class PartitionInFlight:
 
     def deliver(self, offset: int, updates: int, size: int, source: object) -> Delivered:
         """Append a record that is finished after ``updates`` calls of ``finish_one``."""
-        record = Delivered(self, offset, size, source if updates else None, left=updates)
+        record = Delivered(self, offset, size, source if updates else None, unfinished=updates)
         self.records.append(record)
         self.next = offset + 1
         if updates:
@@ -66,9 +66,9 @@ class PartitionInFlight:
 
     def finish_one(self, record: Delivered) -> bool:
         """Count one update of the record as done, and return whether the record is finished by that."""
-        record.left -= 1
+        record.unfinished -= 1
         self.updates -= 1
-        if record.left:
+        if record.unfinished:
             return False
         record.source = None
         self.unfinished -= 1
@@ -81,10 +81,10 @@ class PartitionInFlight:
         if self.next is None or offset <= self.next:
             return
         self.next = offset
-        if self.records and not self.records[-1].left:
+        if self.records and not self.records[-1].unfinished:
             self.records[-1].offset = offset - 1
         else:
-            self.records.append(Delivered(self, offset - 1, 0, None, left=0))
+            self.records.append(Delivered(self, offset - 1, 0, None, unfinished=0))
         self._advance()
 
     @property
@@ -107,5 +107,5 @@ class PartitionInFlight:
         )
 
     def _advance(self) -> None:
-        while self.records and not self.records[0].left:
+        while self.records and not self.records[0].unfinished:
             self.committable = self.records.popleft().offset + 1

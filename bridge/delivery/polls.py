@@ -40,11 +40,11 @@ class _Batch(Generic[L]):
 
 
 class _Sampled(NamedTuple, Generic[L]):
-    """A batch in its order, and at which places of it the sample is that has been handed out."""
+    """A batch in its order, and at which indices of it the sample is that has been handed out."""
 
     batch: _Batch[L]
     order: list[L]
-    places: range
+    indices: range
 
 
 class Polls(Generic[L]):
@@ -87,23 +87,23 @@ class Polls(Generic[L]):
 
     def due(self, now: float, most: int) -> list[L]:
         """Return up to ``most`` whose poll is due, and plan the one after."""
-        found: list[L] = []
+        entries: list[L] = []
         self._sampled.clear()
-        while self.next() <= now and len(found) < most:
+        while self.next() <= now and len(entries) < most:
             due, _, batch = heapq.heappop(self._heap)
             if batch is self._sought:
                 self._sought = None
-            room = most - len(found)
+            room = most - len(entries)
             if len(batch.entries) >= 2 * STEP and batch.polls < EVEN * CHEAPER:
                 order = list(batch.entries)
-                places = range(0, len(order), STEP)[:room]
-                self._sampled.append(_Sampled(batch, order, places))
-                found += [order[place] for place in places]
+                indices = range(0, len(order), STEP)[:room]
+                self._sampled.append(_Sampled(batch, order, indices))
+                entries += [order[index] for index in indices]
             else:
                 batch = self._first_of(batch, room, due)
-                found += batch.entries
+                entries += batch.entries
             self._again(batch, now)
-        return found
+        return entries
 
     def polled(self, now: float) -> list[L]:
         """Note that it is known what has arrived of what was ``due``; what has, has been stopped.
@@ -111,11 +111,11 @@ class Polls(Generic[L]):
         As far as a sample has arrived, all are polled for next. Returns those that are to be sent without another poll.
         """
         absent: list[L] = []
-        for batch, order, places in self._sampled:
-            arrived = [place for place in places if self._batch_of.get(order[place]) is not batch]
+        for batch, order, indices in self._sampled:
+            arrived = [index for index in indices if self._batch_of.get(order[index]) is not batch]
             if arrived:
                 # Up to the next of the sample, which has not arrived.
-                before = (one for one in order[: arrived[-1] + STEP] if self._batch_of.get(one) is batch)
+                before = (entry for entry in order[: arrived[-1] + STEP] if self._batch_of.get(entry) is batch)
                 self._plan(self._moved(before, _Batch({}, self.usual_s / 4, EVEN * CHEAPER)), now)
                 batch.polls = 0
             elif batch.sought:
@@ -145,10 +145,10 @@ class Polls(Generic[L]):
         self._plan(batch, now + batch.seconds)
 
     def _moved(self, entries: Iterable[L], batch: _Batch[L]) -> _Batch[L]:
-        for one in entries:
-            self.stop(one)
-            self._batch_of[one] = batch
-            batch.entries[one] = None
+        for entry in entries:
+            self.stop(entry)
+            self._batch_of[entry] = batch
+            batch.entries[entry] = None
         return batch
 
     def _plan(self, batch: _Batch[L], due: float) -> None:

@@ -158,12 +158,12 @@ class Retransmission(Generic[S]):
 
     def lost(self, now: float) -> list[S]:
         """Return what is to be sent again now; it is no longer watched until ``sent`` is called for it."""
-        found = self._due_until(self._by_due, self._newest_answered)
-        found += self._waiting_too_long(self._newest_answered)
-        found += self._since_before_the_silence(now)
+        lost = self._due_until(self._by_due, self._newest_answered)
+        lost += self._waiting_too_long(self._newest_answered)
+        lost += self._since_before_the_silence(now)
         self._hear(now)
-        found += self._probes(now) if self.silent else self._expired(now)
-        return found
+        lost += self._probes(now) if self.silent else self._expired(now)
+        return lost
 
     def _timeout_s(self, sends: int) -> float:
         """The timeout of an update that is sent for so many times, as it would be now."""
@@ -178,30 +178,30 @@ class Retransmission(Generic[S]):
         A timeout that was long when it was sent, for nothing came back then, is not kept to once answers come quickly:
         TCP too waits for the current one (RFC 6298, 5.3).
         """
-        found: list[S] = []
+        overdue: list[S] = []
         for sends, alike in self._by_sends.items():
             until = time - self._timeout_s(sends)
             for sending in alike.values():
                 if sending.last_sent > until or sending.last_sent >= sent_before:
                     break
-                found.append(sending)
-        return self._taken(found)
+                overdue.append(sending)
+        return self._taken(overdue)
 
     def _due_until(self, heap: list[_Due], time: float) -> list[S]:
-        found = []
+        due = []
         while heap and heap[0][0] <= time:
             sending = self._by_send.get(heapq.heappop(heap)[1])
             if sending is not None:
-                found.append(sending)
-        return self._taken(found)
+                due.append(sending)
+        return self._taken(due)
 
     def _since_before_the_silence(self, now: float) -> list[S]:
         """What was sent before a silence ended, has not come back one timeout later, nor within its own timeout."""
         ended = self._silence_ended
         if ended is not None and now >= ended + self.timeout.value_s:
             self._silence_ended, self._presumed_before = None, ended
-            before = takewhile(lambda one: one.last_sent < ended, self._by_send.values())
-            self._presumed = [(one.due, one.number) for one in before]
+            before = takewhile(lambda sending: sending.last_sent < ended, self._by_send.values())
+            self._presumed = [(sending.due, sending.number) for sending in before]
             heapq.heapify(self._presumed)
         if self.silent:
             return []  # only probes are sent
@@ -224,19 +224,23 @@ class Retransmission(Generic[S]):
         """
         if self._silence_s is None or now < self._next_probe:
             return []
-        due = (one for one in self._by_send.values() if self._is_due(one, now) and not self._is_overtaken(one))
-        found = heapq.nsmallest(self._clocks.probes, due, key=lambda one: (one.sends, one.number))
-        if found:
+        due = (
+            sending
+            for sending in self._by_send.values()
+            if self._is_due(sending, now) and not self._is_overtaken(sending)
+        )
+        probes = heapq.nsmallest(self._clocks.probes, due, key=lambda sending: (sending.sends, sending.number))
+        if probes:
             self._silence_s = min(self._silence_s * 2, self._clocks.silence_max_s)
         self._next_probe = now + self._silence_s
-        return self._taken(found)
+        return self._taken(probes)
 
     def _expired(self, now: float) -> list[S]:
         """What no worker retries any longer: its task's life is over."""
         life_s = self._clocks.task_life_s
-        return self._taken(list(takewhile(lambda one: one.last_sent + life_s <= now, self._by_send.values())))
+        return self._taken(list(takewhile(lambda sending: sending.last_sent + life_s <= now, self._by_send.values())))
 
-    def _taken(self, found: list[S]) -> list[S]:
-        for sending in found:
+    def _taken(self, sendings: list[S]) -> list[S]:
+        for sending in sendings:
             self.forget(sending)
-        return found
+        return sendings

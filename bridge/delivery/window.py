@@ -58,7 +58,7 @@ class Window:
         self._divide()
         self._leave([entry for entry in self._in_flight if entry.record.partition.gone], State.DONE)
 
-    def look_up_until(self, number: int, offset: int) -> None:
+    def seek_until(self, number: int, offset: int) -> None:
         """Poll for the updates of a partition's records before this offset before they are sent."""
         self._partitions[number].seen_until = offset
 
@@ -119,10 +119,10 @@ class Window:
             else:
                 self._to_be_sent(entry)
 
-    def add_letter(self, number: int, offset: int, *, size: int, source: object) -> InFlight:
+    def add_dead_letter(self, number: int, offset: int, *, size: int, source: object) -> InFlight:
         """Take in a record that is no update; it is finished when ``finish`` is called, its dead letter delivered."""
         record = self._partitions[number].deliver(offset, 1, size, source)
-        return InFlight(record=record, update=None, state=State.LETTER)
+        return InFlight(record=record, update=None, state=State.DEAD_LETTER)
 
     def reach(self, number: int, offset: int) -> None:
         """Note that a partition was delivered up to this offset, which is its end: there may be no record before it."""
@@ -136,28 +136,28 @@ class Window:
 
         Of one entity only the newest in flight: it confirms the others too.
         """
-        found: list[InFlight] = []
+        unsent: list[InFlight] = []
         overtaken: list[InFlight] = []
         for entry in self._unsent:
-            if len(found) == most:
+            if len(unsent) == most:
                 break
-            (overtaken if self._is_overtaken(entry) else found).append(entry)
+            (overtaken if self._is_overtaken(entry) else unsent).append(entry)
         for entry in overtaken:
             del self._unsent[entry]
             entry.state = State.OVERTAKEN
             self._polls.stop(entry)
-        return found
+        return unsent
 
     def sent(self, entries: Sequence[InFlight], now: float) -> None:
         """Note that these left just now; the first poll for each follows soon."""
         self._polls.usual_s = self._retransmission.timeout.smoothed_s
-        left = [entry for entry in entries if entry.state is State.UNSENT]
-        for entry in left:
+        sent = [entry for entry in entries if entry.state is State.UNSENT]
+        for entry in sent:
             del self._unsent[entry]
             entry.state = State.SENT
             self._retransmission.sent(entry, now)
-        confirming = [entry for entry in left if self._in_flight.confirms_many(entry)]
-        self._polls.soon(left, now)
+        confirming = [entry for entry in sent if self._in_flight.confirms_many(entry)]
+        self._polls.soon(sent, now)
         self._polls.soon(confirming, now, often=True)
 
     def uncertain(self, entries: Sequence[InFlight], now: float) -> None:
@@ -235,12 +235,12 @@ class Window:
         """Stop sending an update that has failed for good; its record is finished when ``finish`` is called."""
         if entry.state not in (State.UNSENT, State.OVERTAKEN, State.SENT):
             return False
-        self._leave([entry], State.LETTER)
+        self._leave([entry], State.DEAD_LETTER)
         return True
 
     def finish(self, entry: InFlight) -> None:
         """Note that the dead letter is delivered: this one is done. Nothing happens after its partition went away."""
-        if entry.state is State.LETTER and not entry.record.partition.gone:
+        if entry.state is State.DEAD_LETTER and not entry.record.partition.gone:
             entry.state = State.DONE
             entry.record.partition.finish_one(entry.record)
 

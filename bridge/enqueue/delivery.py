@@ -126,18 +126,18 @@ class Delivery:
         asked = {self._enqueuer.task_id(e): e for e in due if e.sends and e.last_sent <= sent_before}
         sends = {name: nonces for name, e in asked.items() if (nonces := marked_sends(e))}
         try:
-            found = self._cache.poll([e.update.entity_id for e in due if e.update], list(asked), sends, seal=seal)
+            polled = self._cache.poll([e.update.entity_id for e in due if e.update], list(asked), sends, seal=seal)
         except CacheUnavailableError as error:
             self._cache_failed(error)
             return Polled(), None
-        self._cache_answered(found.missed, now)
+        self._cache_answered(polled.missed, now)
         if seal and seal.lost:
             return Polled(), seal
-        confirmed = sum(self._window.observe(entity_id, held, now) for entity_id, held in found.versions.items())
-        confirmed += sum(self._window.loaded(entry, now) for entry in loaded(asked, found))
+        confirmed = sum(self._window.observe(entity_id, held, now) for entity_id, held in polled.versions.items())
+        confirmed += sum(self._window.loaded(entry, now) for entry in loaded(asked, polled))
         self._window.polled(due, now)
         working_s = max(STARTED_MAX_S, self._window.timeout_s)
-        return Polled(confirmed, list(hopeless(asked, found, now, working_s))), seal
+        return Polled(confirmed, list(hopeless(asked, polled, now, working_s))), seal
 
     def held(self, entity_ids: Sequence[str]) -> dict[str, Version] | None:
         """The versions that the cache holds of these; None where it cannot be asked now."""

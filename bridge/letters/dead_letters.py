@@ -30,14 +30,14 @@ TOO_LARGE: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_L
 TRY_AGAIN_AFTER_S: Final = 1.0
 DELIVERY_TIMEOUT_MS: Final = 5_000
 
-LETTER_DEFAULTS: Final[dict[str, str | int | bool]] = {
+DEAD_LETTER_DEFAULTS: Final[dict[str, str | int | bool]] = {
     **CLIENT_DEFAULTS,
     "linger.ms": 5,
     # A letter is larger than its record. How large one may be is the topic's business, not this client's.
     "message.max.bytes": 100_000_000,
 }
 
-LETTER_GUARANTEES: Final[dict[str, str | int | bool]] = {
+DEAD_LETTER_GUARANTEES: Final[dict[str, str | int | bool]] = {
     "acks": "all",
     # A topic's bound is that of a batch: small letters together would be refused as too large.
     "batch.num.messages": 1,
@@ -47,7 +47,7 @@ Headers = list[tuple[str, bytes | None]]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Letter:
+class DeadLetter:
     """A dead letter: the record as it came, as far as it fits, and why it could not be applied.
 
     ``omitted`` are the parts of the record, of ``PARTS``, that it goes without.
@@ -86,15 +86,15 @@ class Letter:
             "message": reason,
         }
         ours |= {f"{part}{OMITTED}": str(self._size(part)) for part in self.omitted}
-        found = [] if "headers" in self.omitted else headers_of(message)
-        found += [(f"{PREFIX}{name}", text.encode(errors="backslashreplace")) for name, text in ours.items()]
+        headers = [] if "headers" in self.omitted else headers_of(message)
+        headers += [(f"{PREFIX}{name}", text.encode(errors="backslashreplace")) for name, text in ours.items()]
         if update is not None:
             # One that came along says the same. It stays where no version is known: it may be what was wrong.
-            found = [header for header in found if header[0] != VERSION_HEADER]
-            found.append((VERSION_HEADER, str(update.version).encode()))
-        return found
+            headers = [header for header in headers if header[0] != VERSION_HEADER]
+            headers.append((VERSION_HEADER, str(update.version).encode()))
+        return headers
 
-    def smaller(self) -> "Letter | None":
+    def smaller(self) -> "DeadLetter | None":
         """Return the letter without the next part of the record that it still has; None when there is none left."""
         for part in PARTS:
             if part not in self.omitted and self._size(part):
@@ -117,9 +117,9 @@ class DeadLetters:
         self._properties = properties
         self._topic = topic
         self._open()
-        self._refused: deque[tuple[float, Letter]] = deque()
+        self._refused: deque[tuple[float, DeadLetter]] = deque()
         # Refused and not delivered since: while one is tried again it is under way, but its partition stays paused.
-        self._overdue: set[Letter] = set()
+        self._overdue: set[DeadLetter] = set()
         self._delivered: list[InFlight] = []
         self.under_way = 0
 
@@ -127,16 +127,16 @@ class DeadLetters:
         self._brokers = BrokerList()
         self._producer = Producer(
             {
-                **LETTER_DEFAULTS,
+                **DEAD_LETTER_DEFAULTS,
                 **self._properties,
-                **LETTER_GUARANTEES,
+                **DEAD_LETTER_GUARANTEES,
                 **self._brokers.properties(),
                 "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
             },
             logger=logger,
         )
 
-    def send(self, letter: Letter) -> None:
+    def send(self, letter: DeadLetter) -> None:
         """Begin to deliver a letter; ``delivered`` tells when it has arrived."""
         self.under_way += 1
         try:
@@ -177,7 +177,7 @@ class DeadLetters:
         """Wait up to ``timeout_s`` for the letters that are under way."""
         self._producer.flush(timeout_s)
 
-    def _report(self, letter: Letter) -> Callable[[KafkaError | None, Message], None]:
+    def _report(self, letter: DeadLetter) -> Callable[[KafkaError | None, Message], None]:
         def report(error: KafkaError | None, _: Message) -> None:
             if error is not None:
                 self._fail(letter, error)
@@ -195,7 +195,7 @@ class DeadLetters:
 
         return report
 
-    def _fail(self, letter: Letter, error: KafkaError) -> None:
+    def _fail(self, letter: DeadLetter, error: KafkaError) -> None:
         smaller = letter.smaller() if error.code() in TOO_LARGE else None
         if smaller is None:
             self._refuse(letter, error.str())
@@ -204,7 +204,7 @@ class DeadLetters:
         self._overdue.discard(letter)
         self._refused.appendleft((-math.inf, smaller))
 
-    def _refuse(self, letter: Letter, reason: str) -> None:
+    def _refuse(self, letter: DeadLetter, reason: str) -> None:
         logger.error("a dead letter cannot be delivered to %s for now: %s", self._topic, reason)
         self._overdue.add(letter)
         self._refused.append((time.monotonic(), letter))

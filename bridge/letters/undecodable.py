@@ -5,7 +5,7 @@ Source: docs/decisions/0008-giving-up-on-evidence.md
 
 from typing import Final
 
-from bridge.letters.dead_letters import Letter
+from bridge.letters.dead_letters import DeadLetter
 
 QUIET_S: Final = 5.0
 """How long a run waits for its next record before its letters are sent."""
@@ -27,10 +27,10 @@ class Undecodable:
         self._count = 0
         self._first_offset = 0
         self._grown = 0.0
-        self._held: list[Letter] = []
-        self._over: list[Letter] = []
+        self._held: list[DeadLetter] = []
+        self._over: list[DeadLetter] = []
 
-    def add(self, letter: Letter, now: float) -> str:
+    def add(self, letter: DeadLetter, now: float) -> str:
         """Take in a record that does not decode; return why its partition must pause, "" if it need not."""
         if not self._count:
             self._first_offset = letter.entry.record.offset
@@ -49,7 +49,7 @@ class Undecodable:
         self._over += self._held
         self._held, self._count = [], 0
 
-    def sendable(self, now: float) -> list[Letter]:
+    def sendable(self, now: float) -> list[DeadLetter]:
         """Return the letters that may be sent, each once."""
         if self._held and self._count <= self._most:
             full = self._held[-1].entry.record.partition.full

@@ -1,4 +1,4 @@
 """What happens to a topic: made anew, ended, published again, its source's positions gone back.
 
-The bridge uses all of it: `origins`, `place`, `positions`, `repeated`, `sequel`, `watch`.
+The bridge uses all of it: `origins`, `positions`, `repeated`, `sequel`, `settling`, `watch`.
 """

@@ -15,7 +15,7 @@ from lastword.kafka.topic_ids import MissingError, TopicIds
 
 logger = logging.getLogger(__name__)
 
-LOOK_EVERY_S: Final = 2.0
+CHECK_EVERY_S: Final = 2.0
 SETTLE_S: Final = 1.0
 """For so long another id must be told: of several Kafka brokers one may still know the topic that was before."""
 
@@ -43,28 +43,28 @@ class TopicWatch:
             NotAnsweredError: there is no topic, it is not known what there is, or another id has only just been told.
         """
         self._asked = None  # an answer that is under way is older than this one
-        found = self._noted(self._ids.end(self._ids.begin(), CALL_TIMEOUT_S))
-        if self._is_another(found):
+        topic_id = self._noted(self._ids.end(self._ids.begin(), CALL_TIMEOUT_S))
+        if self._is_another(topic_id):
             now = time.monotonic()
-            if found != self._other:
-                self._other, self._other_since = found, now
+            if topic_id != self._other:
+                self._other, self._other_since = topic_id, now
             if now < self._other_since + SETTLE_S:
                 raise NotAnsweredError(f"topic {self._ids.topic!r} was made anew just now")
-        self._known, self._other = found or self._known or "", ""
-        return found
+        self._known, self._other = topic_id or self._known or "", ""
+        return topic_id
 
     def is_another(self, now: float) -> bool:
         """Whether the topic is another than the one whose ``id`` was asked for last, as far as that is known."""
         if self._asked is None:
             if self._known and now >= self._next:
-                self._next = now + LOOK_EVERY_S
+                self._next = now + CHECK_EVERY_S
                 self._asked = self._ids.begin()
             return False
         if not self._asked.done():
             return False
         asked, self._asked = self._asked, None
         try:
-            found = self._noted(self._ids.end(asked))
+            topic_id = self._noted(self._ids.end(asked))
         except MissingError:
             self._miss(now)
             return False
@@ -73,16 +73,16 @@ class TopicWatch:
                 logger.info("not known whether the topic is still the same: %s", error)
             self._unknown = True
             return False
-        return self._is_another(found)
+        return self._is_another(topic_id)
 
-    def _is_another(self, found: str) -> bool:
-        return bool(found and self._known and found != self._known)
+    def _is_another(self, topic_id: str) -> bool:
+        return bool(topic_id and self._known and topic_id != self._known)
 
-    def _noted(self, found: str) -> str:
+    def _noted(self, topic_id: str) -> str:
         if self.missing:
             logger.warning("topic %r is there again", self._ids.topic)
         self.missing, self._next_complaint, self._unknown = False, 0.0, False
-        return found
+        return topic_id
 
     def _miss(self, now: float) -> None:
         self.missing = True

@@ -76,11 +76,11 @@ def read_settings(app: Celery) -> Any:  # noqa: ANN401 - Celery's stubs lack mos
         app.loader.import_from_cwd("celeryconfig")
         app.conf.get("imports")  # the first that is asked for has them all read
     except Exception as error:  # the edge to the user's code
-        found = PathFinder.find_spec("celeryconfig", [str(Path.cwd()), *sys.path])
-        place = (found and found.origin) or "celeryconfig.py"
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == place]
+        spec = PathFinder.find_spec("celeryconfig", [str(Path.cwd()), *sys.path])
+        file = (spec and spec.origin) or "celeryconfig.py"
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
         where = f" (line {lines[-1]})" if lines else ""  # a SyntaxError says it itself
-        raise SettingsError(f"{place}: {type(error).__name__}: {' '.join(str(error).split())}{where}") from error
+        raise SettingsError(f"{file}: {type(error).__name__}: {' '.join(str(error).split())}{where}") from error
     return app.conf
 
 
@@ -92,15 +92,15 @@ def mind_foreign_settings(app: Celery) -> None:
     """
     conf = read_settings(app)
     differing = list(_differing(conf))
-    place = Path(getattr(sys.modules.get("celeryconfig"), "__file__", None) or "celeryconfig.py").absolute()
+    file = Path(getattr(sys.modules.get("celeryconfig"), "__file__", None) or "celeryconfig.py").absolute()
     for name, given, ours in differing:
-        complain(f"{place}: {name} is {_shown(name, given)}; Lastword's own is {_shown(name, ours)}")
+        complain(f"{file}: {name} is {_shown(name, given)}; Lastword's own is {_shown(name, ours)}")
     if not differing:
         return
     reason = _refusal(conf)
     if reason:
-        raise SettingsError(f"{place}: {reason}; {WAY_OUT}")
-    complain(f"{place}: to have the others as they are, {WAY_OUT}")
+        raise SettingsError(f"{file}: {reason}; {WAY_OUT}")
+    complain(f"{file}: to have the others as they are, {WAY_OUT}")
 
 
 def _refusal(conf: Any) -> str:  # noqa: ANN401 - as above
@@ -152,8 +152,8 @@ def _shown(name: str, value: object) -> str:
 
 def _without_password(url: str) -> str:
     """A URL without its password, whatever that looks like, and without options, which may hold another."""
-    hidden = (re.sub("://([^:@]*):.*@", r"://\1:**@", one, flags=re.DOTALL) for one in re.split(r";(?=\w+://)", url))
-    return ";".join(one.partition("?")[0] for one in hidden)
+    hidden = (re.sub("://([^:@]*):.*@", r"://\1:**@", part, flags=re.DOTALL) for part in re.split(r";(?=\w+://)", url))
+    return ";".join(part.partition("?")[0] for part in hidden)
 
 
 def _names(queues: Any) -> list[str]:  # noqa: ANN401 - Celery takes a mapping or a sequence

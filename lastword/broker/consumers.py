@@ -49,7 +49,7 @@ def read_consumers(app: Celery) -> Consumers:
         answers = app.control.broadcast(COMMAND, reply=True, timeout=ASK_S, connection=connection) or []
     told = {worker: answer for each in answers for worker, answer in each.items()}
     known = tuple(_consumer(worker, answer) for worker, answer in sorted(told.items()) if "flow" in answer)
-    return Consumers(queue, queued, known, tuple(sorted(told.keys() - {one.worker for one in known})))
+    return Consumers(queue, queued, known, tuple(sorted(told.keys() - {consumer.worker for consumer in known})))
 
 
 @contextmanager

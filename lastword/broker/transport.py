@@ -84,8 +84,8 @@ class Channel(_KombuChannel):  # type: ignore[misc]
         if self._writer is None:  # kombu makes a client for each message, which costs more than the message
             self._writer = self._create_client()
         with self._writer.pipeline(transaction=False) as pipeline:
-            for some in _pieces(messages):
-                pipeline.lpush(self._q_for_pri(queue, self.priority_steps[0]), *some)
+            for batch in _pieces(messages):
+                pipeline.lpush(self._q_for_pri(queue, self.priority_steps[0]), *batch)
             pipeline.execute()
 
     def _brpop_start(self, timeout: float | None = None) -> None:

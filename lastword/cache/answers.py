@@ -6,7 +6,7 @@ from typing import Any
 
 from redis.exceptions import RedisError, ResponseError
 
-from lastword.cache.failures import Failure, decode
+from lastword.cache.failures import TaskFailure, decode
 from lastword.contract.errors import ApartError, CacheUnavailableError
 from lastword.contract.outcome import Outcome
 from lastword.contract.record import Kind, Update
@@ -59,7 +59,7 @@ def begun_in(nonces: Sequence[str], stored: object) -> dict[str, str]:
     return {nonce: who.decode(errors="replace") for nonce, who in zip(nonces, stored, strict=True) if who is not None}
 
 
-def failure_in(task_id: str, stored: object) -> Failure | None:
+def failure_in(task_id: str, stored: object) -> TaskFailure | None:
     """The failure that was recorded of a task; None without one, and where it is unreadable, which is logged."""
     if not isinstance(stored, bytes):
         return None

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple, Self
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from lastword.cache.answers import Standing, begun_in, error_in, failure_in, standing_of, versions_in
-from lastword.cache.failures import Failure, encode, failure_key
+from lastword.cache.failures import TaskFailure, encode, failure_key
 from lastword.cache.seal import Seal
 from lastword.cache.started import started_key
 from lastword.cache.write_script import LOAD, Write, outcome_of, script_call
@@ -18,7 +18,7 @@ from lastword.redis.client import CALL_TIMEOUT_S, open_client
 from lastword.redis.errors import CACHE_PERMISSIONS, explain, where
 from lastword.redis.pipeline import Client, Command
 
-__all__ = ["Cache", "Failure", "Poll", "Standing", "Write", "Written"]
+__all__ = ["Cache", "Poll", "Standing", "TaskFailure", "Write", "Written"]
 
 KEY_PREFIX: Final = "product:"
 FAILURE_TTL_S: Final = 86_400  # a day: the bridge's poll reads a failure within seconds
@@ -38,7 +38,7 @@ class Poll(NamedTuple):
     """
 
     versions: dict[str, Version]
-    failures: dict[str, Failure]
+    failures: dict[str, TaskFailure]
     started: dict[str, dict[str, str]]
     missed: CacheUnavailableError | None = None
 
@@ -174,7 +174,7 @@ class Cache:
             missed=self.unavailable(errors[0]) if errors else None,
         )
 
-    def record_failure(self, failure: Failure) -> None:
+    def record_failure(self, failure: TaskFailure) -> None:
         """Record, for a day by default, that the failure's task can never succeed; the last record of a task stays."""
         self.ask([("SET", failure_key(failure.task_id), encode(failure), "EX", self._failure_ttl_s)])
 

@@ -11,7 +11,7 @@ FAILURE_PREFIX = "lastword:failed:"
 """What precedes the id in the Redis key of a failure: that of the update's first task, whichever send has failed."""
 
 
-class Failure(msgspec.Struct, frozen=True):
+class TaskFailure(msgspec.Struct, frozen=True):
     """Why the update whose first task is ``task_id``, as sent with ``nonce``, can never apply ``version``.
 
     ``error`` is the name of the exception's class, ``message`` what it said.
@@ -29,12 +29,12 @@ def failure_key(task_id: str) -> str:
     return f"{FAILURE_PREFIX}{task_id}"
 
 
-def encode(failure: Failure) -> bytes:
+def encode(failure: TaskFailure) -> bytes:
     """The JSON that is stored for ``failure``; what UTF-8 cannot carry is escaped, so that any message is recorded."""
     message = failure.message.encode(errors="backslashreplace").decode()
     return msgspec.json.encode(msgspec.structs.replace(failure, message=message))
 
 
-def decode(stored: bytes) -> Failure:
+def decode(stored: bytes) -> TaskFailure:
     """Read what ``encode`` wrote; ValueError says what is wrong with anything else."""
-    return msgspec.json.decode(stored, type=Failure)
+    return msgspec.json.decode(stored, type=TaskFailure)

@@ -37,7 +37,7 @@ class Stamps:
         self.bridge = secrets.token_hex(8)
         self.life_ms = STAMP_LIFE_MS
         self.numbers = count(1)
-        self.left: dict[str, int] = {}
+        self.stamped: dict[str, int] = {}
         self.loaded: set[str] = set()
 
     def stamp(self, tag: str) -> str:
@@ -86,7 +86,7 @@ class Seal:
         self._anew = anew
         self._begin = "1" if begin else ""
         self._sent: dict[str, int] = {}
-        self._left: dict[str, int] = {}
+        self._stamped: dict[str, int] = {}
         self.lost = ""
         self.complete = True
         self.held: list[dict[str, bytes | None]] = []
@@ -99,7 +99,7 @@ class Seal:
         commands += [] if stamps.loaded.issuperset(tags) else [("SCRIPT LOAD", _SCRIPT)]
         for tag in tags:
             number = self._sent[tag] = next(stamps.numbers)
-            least = 0 if self._anew else stamps.left.get(tag, _NO_STAMP)
+            least = 0 if self._anew else stamps.stamped.get(tag, _NO_STAMP)
             keys = (stamps.stamp(tag), stamps.marker(tag))
             commands.append(("EVALSHA", _SCRIPT_SHA, 2, *keys, least, number, stamps.life_ms, self._begin, *written))
         if stamps.replicas:
@@ -115,14 +115,14 @@ class Seal:
             stamps.loaded.difference_update(tags)  # a restart or a SCRIPT FLUSH forgets scripts
             if self._begin:  # nobody knows whether its markers are ours: when it answers, it is not known
                 for tag in tags:
-                    stamps.left.pop(tag, None)
+                    stamps.stamped.pop(tag, None)
             self.complete = False
             return error
         stamps.loaded.update(tags)
         *others, reached = answers if stamps.replicas else (*answers, 0)
         refused = [tag for tag, taken in zip(tags, others[-len(tags) :], strict=True) if not taken]
         if refused:
-            known = any(tag in stamps.left for tag in refused)
+            known = any(tag in stamps.stamped for tag in refused)
             self.lost = "it has lost writes" if known else "a part of it was not known"
             return None
         if reached < stamps.replicas:
@@ -131,14 +131,14 @@ class Seal:
                 f"{reached} replicas have what was written, after {stamps.wait_ms / 1_000:g} s; "
                 f"LASTWORD_WAIT_REPLICAS wants {stamps.replicas}"
             )
-        left = {tag: self._sent[tag] for tag in tags}
-        self._left |= left
+        numbers = {tag: self._sent[tag] for tag in tags}
+        self._stamped |= numbers
         if self._fields:
-            self.held += [dict(zip(self._fields, found, strict=True)) for found in others[: len(tags)]]
+            self.held += [dict(zip(self._fields, markers, strict=True)) for markers in others[: len(tags)]]
         else:
-            stamps.left |= left
+            stamps.stamped |= numbers
         return None
 
     def adopt(self) -> None:
         """Count from the markers that were read: later round trips want the stamps that were left with them."""
-        self._stamps.left = self._left
+        self._stamps.stamped = self._stamped

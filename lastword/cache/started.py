@@ -45,7 +45,7 @@ class Started:
         self._ask = ask
         self._gate = Gate()
         # Marks that could not be taken away, or that may have been set though nobody answered.
-        self._left: set[_Mark] = set()
+        self._remaining: set[_Mark] = set()
 
     @contextmanager
     def unmarked(self) -> Iterator[None]:
@@ -64,12 +64,12 @@ class Started:
             try:
                 self._set(mark)
             except BaseException:
-                self._left.add(mark)
+                self._remaining.add(mark)
                 raise
             try:
                 yield
             finally:
-                self._left.add(mark)
+                self._remaining.add(mark)
                 self._take_away()
 
     def _set(self, mark: _Mark) -> None:
@@ -78,10 +78,10 @@ class Started:
         self._ask([("HSET", key, mark.nonce, who), ("EXPIRE", key, STARTED_TTL_S)])
 
     def _take_away(self) -> None:
-        left = list(self._left)
+        marks = list(self._remaining)
         try:
-            self._ask([("HDEL", started_key(mark.task_id), mark.nonce) for mark in left])
+            self._ask([("HDEL", started_key(mark.task_id), mark.nonce) for mark in marks])
         except CacheUnavailableError as error:
-            logger.warning("%d marks of updates that have come to an end stay for now: %s", len(left), error)
+            logger.warning("%d marks of updates that have come to an end stay for now: %s", len(marks), error)
         else:
-            self._left.difference_update(left)
+            self._remaining.difference_update(marks)

@@ -83,8 +83,8 @@ def command(name: str) -> click.Command | None:
         if missing:
             raise NotInstalledError(name, missing)
     module = importlib.import_module(f"lastword.commands.{entry.module}")
-    found: click.Command = getattr(module, name.replace("-", "_"))
-    return found
+    command: click.Command = getattr(module, name.replace("-", "_"))
+    return command
 
 
 def import_command(arguments: Sequence[str]) -> None:

@@ -21,9 +21,9 @@ class ForeignError(click.ClickException):
 
     exit_code = EXIT_FOREIGN
 
-    def __init__(self, name: str, place: Path) -> None:
+    def __init__(self, name: str, path: Path) -> None:
         super().__init__(
-            f"a foreign package named {name!r} stands in the way of Lastword's own: {place}; start the command where "
+            f"a foreign package named {name!r} stands in the way of Lastword's own: {path}; start the command where "
             "Python does not find it (another folder, no PYTHONPATH), from an environment of its own"
         )
 
@@ -31,15 +31,15 @@ class ForeignError(click.ClickException):
 def refuse_foreign(*first: str) -> None:
     """Raise ForeignError where Python, looking into ``first`` before all else, finds other packages than ours."""
     for name in NAMES:
-        place = place_of(name, *first)
-        if place is not None and place.resolve().parent != OURS:
-            raise ForeignError(name, place)
+        path = path_of(name, *first)
+        if path is not None and path.resolve().parent != OURS:
+            raise ForeignError(name, path)
 
 
-def place_of(name: str, *first: str) -> Path | None:
+def path_of(name: str, *first: str) -> Path | None:
     """The folder or file that an import of ``name`` would take; None where there is none."""
     # In this order: an installation in place ("pip install -e") is found only where no folder has the name.
-    spec = PathFinder.find_spec(name, [*first, *sys.path]) or _found_otherwise(name)
+    spec = PathFinder.find_spec(name, [*first, *sys.path]) or _spec_by_hooks(name)
     if spec is None:
         return None
     if spec.origin is None:
@@ -48,7 +48,7 @@ def place_of(name: str, *first: str) -> Path | None:
     return origin.parent if origin.name == "__init__.py" else origin
 
 
-def _found_otherwise(name: str) -> ModuleSpec | None:
+def _spec_by_hooks(name: str) -> ModuleSpec | None:
     try:
         return importlib.util.find_spec(name)
     except ValueError:  # a module without a spec

@@ -16,11 +16,11 @@ T = TypeVar("T")
 _ID: Final[msgspec.json.Decoder[str | int]] = msgspec.json.Decoder(str | int)
 _DURATION: Final = re.compile(r"([0-9]{1,9})([smhd])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_PLACE: Final = re.compile(r"([0-9]{1,9}):([0-9]{1,18})")
+_RECORD_ID: Final = re.compile(r"([0-9]{1,9}):([0-9]{1,18})")
 _RANGE: Final = re.compile(r"([0-9]{1,9}):([0-9]{1,18})(?:-([0-9]{1,18}))?")
 
 
-class Place(NamedTuple):
+class RecordId(NamedTuple):
     """Where a record is on its topic; written ``partition:offset``."""
 
     partition: int
@@ -31,8 +31,8 @@ class Place(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read what ``str(place)`` writes; ValueError for anything else."""
-        match = _PLACE.fullmatch(text)
+        """Read what ``str(record_id)`` writes; ValueError for anything else."""
+        match = _RECORD_ID.fullmatch(text)
         if match is None:
             raise ValueError(f"{text[:80]!r} is no place on a topic; wanted is partition:offset, like 0:17")
         return cls(int(match[1]), int(match[2]))
@@ -107,6 +107,6 @@ def parameter(parse: Callable[[str], T]) -> Callable[[str], T]:
 
 ENTITY_ID: Final = parameter(parse_entity_id)
 JSON_ID: Final = parameter(parse_json_id)
-PLACE: Final = parameter(Place.parse)
+RECORD_ID: Final = parameter(RecordId.parse)
 RANGE: Final = parameter(Range.parse)
 TIME: Final = parameter(lambda text: parse_time(text, time.time()))

@@ -13,7 +13,7 @@ from lastword.contract.change import checked_key
 from lastword.contract.printable import counted, printable
 from lastword.contract.record import JSON, InvalidUpdateError, Rules
 from lastword.process.startup import complain
-from lastword.publisher.delivery import DeliveryError, PublishError
+from lastword.publisher.publish_errors import DeliveryError, PublishError
 from lastword.publisher.publisher import Publisher
 from lastword.settings.shared import SettingsError
 

@@ -10,7 +10,7 @@ from lastword.contract.errors import CacheUnavailableError
 from lastword.kafka.refusal import KafkaRefusedError
 from lastword.kafka.topics import MissingTopicError
 from lastword.process.startup import EXIT_INTERRUPTED, EXIT_SETTINGS, EXIT_UNREACHABLE, UnreachableError, leave
-from lastword.publisher.delivery import PublishError
+from lastword.publisher.publish_errors import PublishError
 from lastword.settings.bridge import complaint_about_property
 from lastword.settings.shared import SettingsError
 

@@ -183,14 +183,14 @@ def _time_for_people(fields: Fields, timestamp_ms: int | None) -> int:
 
 def entities_named(*, key: bytes | None, value: bytes | None, rules: Rules) -> frozenset[str]:
     """The entity ids in a record's key, where keys count, and in its value, be the record valid or not."""
-    found = set()
+    entity_ids = set()
     with suppress(ValueError):
         if rules.key_must_agree and (in_key := id_in_key(key, rules.key_form)) is not None:
-            found.add(in_key)
+            entity_ids.add(in_key)
     with suppress(ValueError):
         if value is not None and (in_value := read_fields(value).product_id) is not None:
-            found.add(entity_id_of(in_value))
-    return frozenset(found)
+            entity_ids.add(entity_id_of(in_value))
+    return frozenset(entity_ids)
 
 
 def _data(fields: Fields, rules: Rules) -> bytes | None:

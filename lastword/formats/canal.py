@@ -73,7 +73,7 @@ def _changes(rules: Rules, ids: IdColumns, record: Record) -> list[Change]:
 def _rows(message: _Message, record: Record, ids: IdColumns, rules: Rules) -> Iterator[Change]:
     time_ms = message.es or record.timestamp_ms
     position = _position(message, record.offset)
-    for place, data in enumerate(message.data or []):
+    for index, data in enumerate(message.data or []):
         row = read_json(bytes(data), ROW, "a row")
         entity_id = ids.needed(row)
         if message.type == "DELETE":
@@ -86,7 +86,7 @@ def _rows(message: _Message, record: Record, ids: IdColumns, rules: Rules) -> It
             )
         state = state_of(row, data, rules, ["all but the key"] if message.is_key_alone else ())
         change = Change(product_id=entity_id, updated_at=time_ms, position=position, data=state)
-        former = former_id(row, message.old[place] if message.old and place < len(message.old) else None, ids)
+        former = former_id(row, message.old[index] if message.old and index < len(message.old) else None, ids)
         if former is None:
             yield placed(change, ids, message.keys, rules)
         else:

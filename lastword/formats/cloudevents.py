@@ -111,10 +111,10 @@ def _is_quoted(text: str) -> bool:
     if not text.startswith(('"', "{")):
         return False  # most: and no exception for each header of each event
     try:
-        found = _QUOTED.decode(text)
+        value = _QUOTED.decode(text)
     except msgspec.DecodeError:
         return False
-    return isinstance(found, str) or found.keys() == {"schema", "payload"}
+    return isinstance(value, str) or value.keys() == {"schema", "payload"}
 
 
 def _unquoted(text: str) -> str | None:
@@ -123,8 +123,8 @@ def _unquoted(text: str) -> str | None:
         if text == "null":
             return None
         if text.startswith("{"):
-            found = _PLAIN.decode(bytes(_CONNECTS.decode(text).get("payload", b"null")))
-            return None if found is None else str(found)
+            value = _PLAIN.decode(bytes(_CONNECTS.decode(text).get("payload", b"null")))
+            return None if value is None else str(value)
         return str(_PLAIN.decode(text)) if text.startswith('"') else text
     except msgspec.DecodeError as error:
         raise ValueError(f"a header is not the JSON that it begins as: {shown(text)}") from error

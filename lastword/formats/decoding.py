@@ -119,9 +119,9 @@ def _named_by_key(record: Record, rules: Rules) -> Iterator[str]:
     if rules.format.startswith("debezium"):
         with suppress(ValueError):
             ids = IdColumns.of(rules)
-            found = id_in_key(key_of(record.key, ids), ids)
-            if found is not None:
-                yield entity_id_of(found)
+            entity_id = id_in_key(key_of(record.key, ids), ids)
+            if entity_id is not None:
+                yield entity_id_of(entity_id)
 
 
 def _checked(given: object) -> Change:

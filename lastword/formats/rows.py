@@ -48,8 +48,8 @@ class IdColumns(NamedTuple):
 
     def needed(self, row: Row | None) -> str | int:
         """The entity id in a row, or ValueError."""
-        found = self.in_row(row)
-        if found is None:
+        entity_id = self.in_row(row)
+        if entity_id is None:
             columns = ", ".join(sorted(row or {})) or "none"
             null = [name for name in self.names if name in (row or {})]
             missing = next((name for name in self.names if name not in (row or {})), null[-1] if null else "")
@@ -57,7 +57,7 @@ class IdColumns(NamedTuple):
             raise ValueError(
                 f"the row has {what} {shown(missing)}, the product id by LASTWORD_ID_FIELD; it has {columns:.200}"
             )
-        return found
+        return entity_id
 
     def refuse_part_of(self, key: Iterable[str] | None) -> None:
         """ValueError where these are only a part of the record's own key: rows that differ in the rest would be one."""
@@ -70,10 +70,10 @@ class IdColumns(NamedTuple):
 
 
 def _value(raw: msgspec.Raw, name: str) -> str | int | None:
-    found = read_json(bytes(raw), _ANY, f"column {shown(name)}")
-    if found is None or (isinstance(found, (str, int)) and not isinstance(found, bool)):
-        return found
-    if isinstance(found, dict) and found.keys() == {"scale", "value"}:
+    value = read_json(bytes(raw), _ANY, f"column {shown(name)}")
+    if value is None or (isinstance(value, (str, int)) and not isinstance(value, bool)):
+        return value
+    if isinstance(value, dict) and value.keys() == {"scale", "value"}:
         raise ValueError(
             f"column {shown(name)} is a decimal of any scale, {shown(bytes(raw))}, and no product id: set "
             "decimal.handling.mode=string at the connector"

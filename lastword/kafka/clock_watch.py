@@ -8,7 +8,7 @@ from typing import Final
 
 logger = logging.getLogger(__name__)
 
-LOOK_EVERY_S: Final = 1.0
+CHECK_EVERY_S: Final = 1.0
 SET_BY_S: Final = 1.0  # by less, nobody waits much longer
 
 
@@ -31,7 +31,7 @@ class ClockWatch:
 
     def _run(self) -> None:
         before_s = _ahead_s()
-        while not self._stopping.wait(LOOK_EVERY_S):  # by the monotonic clock
+        while not self._stopping.wait(CHECK_EVERY_S):  # by the monotonic clock
             now_s = _ahead_s()
             if abs(now_s - before_s) > SET_BY_S:
                 logger.warning("the system's clock was set by %+.0f s", now_s - before_s)

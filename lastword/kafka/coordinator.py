@@ -48,11 +48,11 @@ def ask(question: Callable[[], T], *, away_max_s: float = AWAY_MAX_S) -> T:
 def committed(consumer: Consumer, partitions: list[TopicPartition], *, timeout_s: float) -> list[TopicPartition]:
     """What the consumer's group has committed, by partition; a negative offset where it has not. KafkaException."""
 
-    def look() -> list[TopicPartition]:
-        found = consumer.committed(partitions, timeout=timeout_s)
-        for one in found:
-            if one.error is not None:  # else it would look as if nothing were committed
-                raise KafkaException(one.error)
-        return found
+    def read() -> list[TopicPartition]:
+        offsets = consumer.committed(partitions, timeout=timeout_s)
+        for partition in offsets:
+            if partition.error is not None:  # else it would look as if nothing were committed
+                raise KafkaException(partition.error)
+        return offsets
 
-    return ask(look)
+    return ask(read)

@@ -102,30 +102,33 @@ def _committed(consumer: Consumer, partitions: list[TopicPartition], topic_id: s
 
     KafkaException.
     """
-    found = coordinator.committed(consumer, partitions, timeout_s=CALL_TIMEOUT_S)
-    told = {one.partition: identity_and_commit(one.metadata)[0] for one in found}
+    offsets = coordinator.committed(consumer, partitions, timeout_s=CALL_TIMEOUT_S)
+    told = {partition.partition: identity_and_commit(partition.metadata)[0] for partition in offsets}
     of_now = {number: Identity.parse(identity).is_of(Topic(topic_id)) for number, identity in told.items()}
-    return {one.partition: one.offset if one.offset >= 0 and of_now[one.partition] else None for one in found}
+    return {
+        partition.partition: partition.offset if partition.offset >= 0 and of_now[partition.partition] else None
+        for partition in offsets
+    }
 
 
 def watermarks(consumer: Consumer, partition: TopicPartition, timeout_s: float = CALL_TIMEOUT_S) -> tuple[int, int]:
     """The first offset of a partition, and the one after its last. KafkaException."""
-    found = consumer.get_watermark_offsets(partition, timeout=timeout_s)
-    if found is None:
+    offsets = consumer.get_watermark_offsets(partition, timeout=timeout_s)
+    if offsets is None:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - the library's own name for the code
-    return found
+    return offsets
 
 
 def _last(admin: AdminClient, partitions: list[TopicPartition]) -> dict[int, int]:
     """The offset behind everything in each partition, what is not committed yet included. KafkaException."""
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    found = admin.list_offsets(
+    futures = admin.list_offsets(
         dict.fromkeys(partitions, latest),
         isolation_level=IsolationLevel.READ_UNCOMMITTED,
         request_timeout=CALL_TIMEOUT_S,
     )
     try:
-        return {at.partition: one.result(CALL_TIMEOUT_S + 1).offset for at, one in found.items()}
+        return {partition.partition: future.result(CALL_TIMEOUT_S + 1).offset for partition, future in futures.items()}
     except FutureTimeoutError:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None  # noqa: SLF001
 
@@ -138,7 +141,7 @@ def _members(admin: AdminClient, topic: str, name: str) -> tuple[int | None, dic
         return future.result(timeout=CALL_TIMEOUT_S + 1)
 
     try:
-        found = coordinator.ask(describe)
+        description = coordinator.ask(describe)
     except KafkaException as error:
         # A group that has never been is an error to newer servers.
         return (0 if "not found" in error.args[0].str().lower() else None), {}
@@ -146,8 +149,8 @@ def _members(admin: AdminClient, topic: str, name: str) -> tuple[int | None, dic
         return None, {}
     owners = {
         assigned.partition: f"{member.client_id} at {member.host.removeprefix('/')}"
-        for member in found.members
+        for member in description.members
         for assigned in (member.assignment.topic_partitions if member.assignment else ())
         if assigned.topic == topic
     }
-    return len(found.members), owners
+    return len(description.members), owners

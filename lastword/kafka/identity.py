@@ -65,5 +65,5 @@ class Identity(NamedTuple):
         """Another data set's, which may hold what was read by the name of those ``before``."""
         if not topic.id:
             return cls(name)
-        least = max((one.least if one.is_of(topic) else one.last + 1 for one in before), default=0)
+        least = max((identity.least if identity.is_of(topic) else identity.last + 1 for identity in before), default=0)
         return cls(name, topic.id, least, max(least, topic.generation))

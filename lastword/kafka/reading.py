@@ -170,13 +170,13 @@ class Reading:
         self.close()
 
     def _find_spans(self, start: Origin, wanted: Sequence[int] | None) -> dict[int, Span]:
-        found = self._consumer.list_topics(self.topic, timeout=CALL_TIMEOUT_S).topics[self.topic]
-        if found.error is not None:
-            raise KafkaException(found.error)
-        there = sorted(found.partitions)
+        topic = self._consumer.list_topics(self.topic, timeout=CALL_TIMEOUT_S).topics[self.topic]
+        if topic.error is not None:
+            raise KafkaException(topic.error)
+        there = sorted(topic.partitions)
         numbers = sorted(start.ranges) if isinstance(start, Offsets) else there if wanted is None else list(wanted)
         for number in numbers:
-            if number not in found.partitions:
+            if number not in topic.partitions:
                 raise UnknownPartitionError(
                     f"topic {self.topic!r} has no partition {number}; it has {len(there)}, from 0 to {len(there) - 1}"
                 )

@@ -52,7 +52,7 @@ class TopicIds:
             NotAnsweredError: it is not known what there is.
         """
         try:
-            found = str(future.result(wait_s).topic_id)
+            topic_id = str(future.result(wait_s).topic_id)
         except KafkaException as error:
             if error.args[0].code() in MISSING:
                 raise MissingError(f"there is no topic {self.topic!r}") from error
@@ -60,7 +60,7 @@ class TopicIds:
         except FutureTimeoutError as error:
             raise self._failed("no answer") from error
         self._failures = 0
-        return "" if found == NO_ID else found
+        return "" if topic_id == NO_ID else topic_id
 
     def _failed(self, why: str) -> NotAnsweredError:
         self._failures += 1

@@ -22,7 +22,7 @@ from lastword.settings.shared import SettingsError
 
 LISTEN_EVERY_S: Final = 0.2
 LISTEN_AT_LEAST_S: Final = 0.5  # a host with two addresses, the first of which nobody listens on, needs it
-LOOK_AGAIN_S: Final = 0.05
+CHECK_AGAIN_S: Final = 0.05
 
 MISSING: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION})
 
@@ -41,7 +41,7 @@ class TopicCheck:
         self._ear = Ear()
         self._admin = AdminClient(dict(properties), error_cb=self._ear.errors.append, logger=self._ear.logger)
 
-    def look(self, topics: Mapping[str, str]) -> list[str]:
+    def missing(self, topics: Mapping[str, str]) -> list[str]:
         """Return the topics that are missing; each comes with the operation that must be allowed there.
 
         Raises:
@@ -54,7 +54,7 @@ class TopicCheck:
         missing = []
         for topic, future in futures.items():
             try:
-                found: TopicDescription = self._answer(future)
+                description: TopicDescription = self._answer(future)
             except KafkaException as error:
                 if error.args[0].code() in MISSING:
                     missing.append(topic)
@@ -62,10 +62,10 @@ class TopicCheck:
                 if error.args[0].code() in TOPIC_FORBIDDEN:
                     raise forbidden(topics[topic], f"topic {topic!r}", self._properties) from error
                 raise ConnectionError(f"topic {topic!r}: {error.args[0].str()}") from error
-            self._need(topics[topic], f"topic {topic!r}", found.authorized_operations)
+            self._need(topics[topic], f"topic {topic!r}", description.authorized_operations)
         return missing
 
-    def look_at_group(self, group: str) -> None:
+    def check_group(self, group: str) -> None:
         """Check that the consumer group may be used; KafkaRefusedError where not."""
         future = self._admin.describe_consumer_groups(
             [group], request_timeout=CALL_TIMEOUT_S, include_authorized_operations=True
@@ -94,12 +94,12 @@ class TopicCheck:
         """Return a topic's configuration; ConnectionError or KafkaRefusedError when it cannot be had."""
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
         try:
-            found = self._answer(self._admin.describe_configs([resource], request_timeout=CALL_TIMEOUT_S)[resource])
+            entries = self._answer(self._admin.describe_configs([resource], request_timeout=CALL_TIMEOUT_S)[resource])
         except KafkaException as error:
             if error.args[0].code() in TOPIC_FORBIDDEN:
                 raise forbidden("describe_configs", f"of topic {topic!r}", self._properties) from error
             raise ConnectionError(error.args[0].str()) from error
-        return {name: entry.value for name, entry in found.items()}
+        return {name: entry.value for name, entry in entries.items()}
 
     def _answer(self, future: Future[T]) -> T:
         """Wait in short steps: a call does not hear what is wrong with the connection, nor Ctrl-C, before it ends."""
@@ -144,7 +144,7 @@ def reach_kafka(
     """
     topics = {**dict.fromkeys(read, "read"), **dict.fromkeys(write, "write")}
     check = TopicCheck(properties)
-    missing = check.look(topics)
+    missing = check.missing(topics)
     if missing and not create:
         names = " and ".join(repr(topic) for topic in missing)
         raise MissingTopicError(
@@ -154,13 +154,13 @@ def reach_kafka(
     for topic in missing:
         check.create(topic, create)
     end = time.monotonic() + CALL_TIMEOUT_S
-    while missing and check.look({topic: topics[topic] for topic in missing}):
+    while missing and check.missing({topic: topics[topic] for topic in missing}):
         # Made by the controller, and not yet known to the broker that was asked.
         if time.monotonic() >= end:
             raise ConnectionError("the topics are made, and do not appear")
-        time.sleep(LOOK_AGAIN_S)
+        time.sleep(CHECK_AGAIN_S)
     if group is not None:
-        check.look_at_group(group)
+        check.check_group(group)
 
 
 def refuse_early_expiry(properties: Properties, topic: str, horizon_s: int) -> None:
@@ -171,9 +171,9 @@ def refuse_early_expiry(properties: Properties, topic: str, horizon_s: int) -> N
         ConnectionError: Kafka does not answer.
         KafkaRefusedError: a wrong password, or no permission.
     """
-    found = TopicCheck(properties).configuration(topic)
-    retention_s = int(found["retention.ms"]) / 1_000
-    if "compact" in found["cleanup.policy"] or retention_s < 0:
+    configuration = TopicCheck(properties).configuration(topic)
+    retention_s = int(configuration["retention.ms"]) / 1_000
+    if "compact" in configuration["cleanup.policy"] or retention_s < 0:
         raise SettingsError(
             f"settings LASTWORD_TTL_S, LASTWORD_TOMBSTONE_TTL_S: topic {topic!r} keeps records for ever (compacted, or "
             "without a time limit), so an old one may arrive at any time; leave both unset"

@@ -1,4 +1,4 @@
 """Publishing changes: ``Publisher``.
 
-Services have it from `lastword` itself. Others use `publisher`, and `delivery` for its errors.
+Services have it from `lastword` itself. Others use `publisher`, and `publish_errors`.
 """

@@ -8,8 +8,8 @@ from typing import Final
 from confluent_kafka import KafkaError, Message
 
 from lastword.contract.change import Change
-from lastword.publisher.delivery import DeliveryError, Failure
 from lastword.publisher.producing import Producing, in_a_callback
+from lastword.publisher.publish_errors import DeliveryError, Failure
 
 logger = logging.getLogger(__name__)
 

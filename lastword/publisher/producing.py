@@ -36,7 +36,7 @@ _serving = threading.local()
 
 def in_a_callback() -> bool:
     """Whether this is the thread of a producer, also of one that another has replaced: it must not wait for itself."""
-    return getattr(_serving, "here", False)
+    return getattr(_serving, "inside", False)
 
 
 class Producing:
@@ -104,7 +104,7 @@ class Producing:
             self.trouble = error.str()
 
     def _serve(self) -> None:
-        _serving.here = True
+        _serving.inside = True
         # Only here, and by poll() alone: a fatal error makes the binding raise, and flush() would go on to call the
         # reports of other records with that exception set, which breaks them.
         while not (self._stopping.is_set() and len(self.producer) == 0):

@@ -20,8 +20,8 @@ from lastword.contract.change import Change, record_of
 from lastword.contract.record import Rules
 from lastword.kafka.refusal import Properties
 from lastword.publisher.accounts import Accounts, OnDelivered
-from lastword.publisher.delivery import BufferFullError, DeliveryError, PublishError
 from lastword.publisher.producing import Producing, in_a_callback
+from lastword.publisher.publish_errors import BufferFullError, DeliveryError, PublishError
 from lastword.settings.bridge import BridgeSettings, complaint_about_property, kafka_properties, refuse_unknown_settings
 from lastword.settings.shared import SettingsError, TaskSettings, load
 
@@ -202,14 +202,14 @@ class Publisher:
                     return
 
     def _wait_for_room(self, end: float) -> None:
-        left_s = end - time.monotonic()
+        remaining_s = end - time.monotonic()
         waits = not in_a_callback()
-        if left_s <= 0 or not waits:
+        if remaining_s <= 0 or not waits:
             raise BufferFullError(
                 f"topic {self._topic!r}: {self._accounts.pending} records wait for Kafka and the buffer is full, after "
                 f"{self._buffer_timeout_s if waits else 0:g} s still; not published"
             )
-        self._accounts.changed.wait(left_s)
+        self._accounts.changed.wait(remaining_s)
 
     def _renew(self, producing: Producing, error: KafkaError) -> None:
         """Go on with a new producer after a fatal error, which no idempotent one survives; raise any other error."""

@@ -232,9 +232,9 @@ def _tags(owners: Sequence[Address | None]) -> dict[Address, list[str]]:
     They stay when slots change hands. So what is under them moves along, or it is seen that it did not.
     """
     tags: dict[Address, list[str]] = {}
-    for place, slot in enumerate(_roundest_first()):
+    for rank, slot in enumerate(_roundest_first()):
         owner = owners[slot]
-        if owner is not None and (place < TAGGED or owner not in tags):
+        if owner is not None and (rank < TAGGED or owner not in tags):
             tags.setdefault(owner, []).append(_tag(slot))
     return tags
 

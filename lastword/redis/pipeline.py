@@ -66,7 +66,7 @@ def pipeline(client: redis.Redis, commands: Sequence[Command]) -> list[Any]:
     connection: Any = None
     try:
         connection = pool.get_connection()
-        connection.send_packed_command([b"".join(map(_packed, commands))])
+        connection.send_packed_command([b"".join(map(_encoded, commands))])
         answers = [_read(connection) for _ in commands]
     except RedisError as error:
         if connection is not None:
@@ -101,12 +101,12 @@ def _stock_pipeline(client: redis.Redis, commands: Sequence[Command]) -> list[An
     return answers
 
 
-def _packed(command: Command) -> bytes:
+def _encoded(command: Command) -> bytes:
     name = str(command[0])
     if " " in name:
         command = (*name.split(), *command[1:])
-    packed: bytes = pack_command(command)  # type: ignore[arg-type]  # its stubs: a tuple of one
-    return packed
+    encoded: bytes = pack_command(command)  # type: ignore[arg-type]  # its stubs: a tuple of one
+    return encoded
 
 
 def _read(connection: Any) -> Any:  # noqa: ANN401 - redis-py's

@@ -25,13 +25,13 @@ class Sentinels(Sentinel):
         for sentinel in list(self.sentinels):
             address = "{host}:{port}".format_map(sentinel.get_connection_kwargs())
             try:
-                found = sentinel.sentinel_get_master_addr_by_name(service_name)
+                primary = sentinel.sentinel_get_master_addr_by_name(service_name)
             except RedisError as error:
                 reasons.append(f"{address}: {explain(error)}")
                 continue
-            if isinstance(found, tuple):
+            if isinstance(primary, tuple):
                 self.sentinels = [sentinel, *(other for other in self.sentinels if other is not sentinel)]
-                return str(found[0]), found[1]
+                return str(primary[0]), primary[1]
             reasons.append(f"{address}: knows no service of this name")
         raise MasterNotFoundError(f"no Sentinel names a primary of {service_name!r} ({'; '.join(reasons)})")
 

@@ -187,7 +187,7 @@ class TaskSettings(StockSettings, FlowSettings, ZooKeeperSettings):
 
 def _times_ms(given: str) -> list[int]:
     """The times in a list with commas; ValueError for one that is none."""
-    return [parse_rfc3339(one.strip()) // 1_000 for one in given.split(",") if one.strip()]
+    return [parse_rfc3339(time.strip()) // 1_000 for time in given.split(",") if time.strip()]
 
 
 def refuse_misspelt_settings() -> None:

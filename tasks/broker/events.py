@@ -47,12 +47,12 @@ class Dispatcher(_CeleryDispatcher):  # type: ignore[misc]
         self._consumer.hub._ready.add(self._flush_when_due)  # noqa: SLF001 - as Celery's consumer does
 
     def _flush_when_due(self) -> None:
-        left_s = self._next - time.monotonic()
-        if left_s <= 0:
+        remaining_s = self._next - time.monotonic()
+        if remaining_s <= 0:
             self.flush()
         elif not self._planned:
             self._planned = True
-            self._consumer.hub.call_later(left_s, self._flush_as_planned)
+            self._consumer.hub.call_later(remaining_s, self._flush_as_planned)
 
     def _flush_as_planned(self) -> None:
         self._planned = False

@@ -131,7 +131,7 @@ def tell(state: Any, records: list[str], **_: Any) -> dict[str, Any]:  # noqa: A
     limits = {name: str(task.rate_limit) for name, task in state.app.tasks.items() if consumer.task_buckets[name]}
     return {
         "tasks": {one.id: told for one, *told in _tasks(consumer) if record_id(one.id) in wanted},
-        "revoked": [one for one in list(worker_state.revoked) if record_id(str(one)) in wanted],
+        "revoked": [task_id for task_id in list(worker_state.revoked) if record_id(str(task_id)) in wanted],
         "queues": [queue.name for queue in consumer.task_consumer.queues] if consumer.task_consumer else [],
         "limits": limits,
     }
@@ -143,8 +143,8 @@ def _tasks(consumer: Any) -> Iterator[tuple[Any, str, float | None]]:  # noqa: A
         for held, _ in list(bucket.contents) if bucket is not None else []:
             yield held, HELD_BACK, None
     for waiting in list(consumer.timer.schedule.queue):
-        for one in waiting.entry.args[:1]:
-            if isinstance(one, request.Request) and one.eta is not None:
-                yield one, WAITING, one.eta.timestamp()
-    for one in list(worker_state.requests.values()):
-        yield one, ACTIVE if one in worker_state.active_requests else RESERVED, one.time_start
+        for task in waiting.entry.args[:1]:
+            if isinstance(task, request.Request) and task.eta is not None:
+                yield task, WAITING, task.eta.timestamp()
+    for task in list(worker_state.requests.values()):
+        yield task, ACTIVE if task in worker_state.active_requests else RESERVED, task.time_start

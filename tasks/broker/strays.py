@@ -49,10 +49,10 @@ class Strays:
             return ""
         if (to.flow, to.key_prefix) != (self.ours.flow, self.ours.key_prefix):
             return f"it is for {to}, and this worker for {self.ours}"
-        if to.cache and (found := self._cache(to.cache)) is not None and found != to.cache:
+        if to.cache and (cache := self._cache(to.cache)) is not None and cache != to.cache:
             return (
                 f"the cache of the bridge that sent it, for {to}, is another one than this worker's (REDIS_URL): "
-                f"{to.cache}, and not {found or 'one that a bridge has been to'}"
+                f"{to.cache}, and not {cache or 'one that a bridge has been to'}"
             )
         self._good, self._good_until = to, time.monotonic() + UNSURE_S
         return ""
@@ -78,8 +78,8 @@ class Strays:
             now = time.monotonic()
             if now < (self._known_until if self._known == wanted else self._refused_until.get(wanted, 0.0)):
                 return self._known
-            found = self.name_of_cache()
-            self._known = self._known if found is None else found
+            name = self.name_of_cache()
+            self._known = self._known if name is None else name
             self._known_until = time.monotonic() + SURE_S
             if self._known == wanted:
                 self._refused_until.clear()

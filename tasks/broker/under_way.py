@@ -54,11 +54,11 @@ def read_under_way(app: Celery, records: Sequence[str]) -> UnderWay:
     """
     queue = str(app.conf.task_default_queue)
     with asking(app) as connection:
-        found = _told(queue, queue_length(connection, queue), _ask(app, connection, records))
-        if found.untold and records:
-            asked = app.control.inspect(list(found.untold), timeout=ASK_S, connection=connection)
-            found.tasks.update(_states(asked.query_task(*records) or {}))
-    return found
+        answer = _told(queue, queue_length(connection, queue), _ask(app, connection, records))
+        if answer.untold and records:
+            asked = app.control.inspect(list(answer.untold), timeout=ASK_S, connection=connection)
+            answer.tasks.update(_states(asked.query_task(*records) or {}))
+    return answer
 
 
 def _ask(app: Celery, connection: Any, records: Sequence[str]) -> dict[str, Any]:  # noqa: ANN401 - kombu's

@@ -31,13 +31,13 @@ class Batch:
         self._sends = sends
         self._finish = finish
         self._answers: list[Answer | None] = [None] * len(sends)
-        self._left = len(sends)
+        self._unanswered = len(sends)
 
     def answered(self, index: int, answer: Answer | None) -> None:
         """Note what became of one."""
         self._answers[index] = answer
-        self._left -= 1
-        if not self._left:
+        self._unanswered -= 1
+        if not self._unanswered:
             self._finish(PreparedBatch(self._sends, self._answers))
 
 

@@ -27,7 +27,7 @@ UNDER_WAY_MAX: Final = 2
 FURTHER_AT: Final = 16
 """How many must wait for a second group to set out."""
 
-LOOK_FROM: Final = 0.1
+READ_FROM: Final = 0.1
 REMEMBERED: Final = 500
 """From which share of the last so many updates that the cache held already, it is asked before the locks are."""
 
@@ -127,9 +127,9 @@ class Groups:
             ended = [self._go_on(group) for group in list(self._under_way) if group.awaited.answered]
             # The locks of the next groups are on their way while the tasks of these come to an end.
             started = self._start_groups()
-            for one in ended:
-                if one is not None:
-                    self._finish(*one)
+            for group_and_answers in ended:
+                if group_and_answers is not None:
+                    self._finish(*group_and_answers)
             if not (ended or started):
                 return
 
@@ -201,12 +201,12 @@ class Groups:
         resources = self._resources()
         # A look costs each a round trip, and spares a lock, or a load, what the cache holds already. Who waited may be
         # overtaken.
-        look_first = (
-            lane is self._notices or self._held_share > LOOK_FROM or any(task.pause_s > PAUSE_FIRST_S for task in tasks)
+        read_first = (
+            lane is self._notices or self._held_share > READ_FROM or any(task.pause_s > PAUSE_FIRST_S for task in tasks)
         )
         updates = [task.arguments.update for task in tasks]
         notices = resources.notices([(task.arguments, task.retries) for task in tasks])
-        steps = refresh_group(updates, resources.cache, resources.locks, notices, look_first=look_first)
+        steps = refresh_group(updates, resources.cache, resources.locks, notices, read_first=read_first)
         try:
             awaited = next(steps)
         except StopIteration as end:

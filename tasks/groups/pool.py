@@ -142,8 +142,8 @@ class GroupPool(BasePool):
         if not waiting:
             task.run(None)
             return
-        for one in waiting:
-            self._groups.add(one)
+        for each in waiting:
+            self._groups.add(each)
         if self._hub is None:  # a broker's transport without an event loop
             self._groups.finish()
         else:

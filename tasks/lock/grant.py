@@ -123,14 +123,14 @@ class Asked:
 
     def when_answered(self, call: Callable[[], object]) -> None:
         """Call this once, from any thread, when ZooKeeper has answered; never, where it does not answer."""
-        left = len(self._replies)
+        unanswered = len(self._replies)
         mutex = threading.Lock()
 
         def one_less(_: object) -> None:
-            nonlocal left
+            nonlocal unanswered
             with mutex:
-                left -= 1
-                last = not left
+                unanswered -= 1
+                last = not unanswered
             if last:
                 call()
 

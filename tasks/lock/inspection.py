@@ -13,7 +13,7 @@ from kazoo.handlers.threading import KazooTimeoutError
 
 from lastword.contract.errors import SessionLostError
 from lastword.settings.shared import TaskSettings
-from tasks.lock.layout import left
+from tasks.lock.layout import remaining_s
 from tasks.lock.opening import CALL_TIMEOUT_S, zookeeper_security
 from tasks.lock.path import lock_path
 from tasks.lock.session_opening import forbidden
@@ -71,7 +71,7 @@ def read_locking(settings: TaskSettings, entity_id: str, *, timeout_s: float = C
             processes = []
             for reply in replies:
                 with contextlib.suppress(NoNodeError):  # its session has ended meanwhile
-                    processes.append(reply.get(timeout=left(until))[0].decode(errors="replace"))
+                    processes.append(reply.get(timeout=remaining_s(until))[0].decode(errors="replace"))
         except NoAuthError as error:
             raise SessionLostError(forbidden(hosts, f"{path} or {guards}", security)) from error
         except (KazooException, KazooTimeoutError) as error:
@@ -109,7 +109,7 @@ def _close(client: KazooClient) -> None:
 
 def _holder(client: KazooClient, path: str, until: float) -> Holder | None:
     try:
-        data, stat = client.get_async(path).get(timeout=left(until))
+        data, stat = client.get_async(path).get(timeout=remaining_s(until))
     except NoNodeError:
         return None
     return Holder(
@@ -122,7 +122,7 @@ def _holder(client: KazooClient, path: str, until: float) -> Holder | None:
 
 def _children(client: KazooClient, path: str, until: float) -> list[str] | None:
     try:
-        found: list[str] = client.get_children_async(path).get(timeout=left(until))
+        children: list[str] = client.get_children_async(path).get(timeout=remaining_s(until))
     except NoNodeError:  # no worker has ever been here
         return None
-    return found
+    return children

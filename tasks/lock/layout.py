@@ -23,11 +23,11 @@ def make_layout(client: KazooClient, root: str, until: float) -> None:
     children, stat = client.get_children_async(locks), client.exists_async(guards)
     try:
         with permitted(locks):
-            missing = set(SHARDS).difference(children.get(timeout=left(until)))
+            missing = set(SHARDS).difference(children.get(timeout=remaining_s(until)))
     except NoNodeError:
         missing = set(SHARDS)
     with permitted(guards):
-        if stat.get(timeout=left(until)) is not None and not missing:
+        if stat.get(timeout=remaining_s(until)) is not None and not missing:
             return
     for path in [*_ancestors(root), guards, locks]:
         _created(path, client.create_async(path), until)
@@ -39,15 +39,15 @@ def make_layout(client: KazooClient, root: str, until: float) -> None:
 def open_to_everybody(client: KazooClient, root: str, until: float) -> list[str]:
     """Those of the fixed znodes whose children anybody may create or delete, or whose ACL anybody may change."""
     paths = [f"{root}/guards", f"{root}/locks", *(f"{root}/locks/{shard}" for shard in SHARDS)]
-    found = []
+    open_paths = []
     for path, reply in [(path, client.get_acls_async(path)) for path in paths]:
         try:
-            acls, _ = reply.get(timeout=left(until))
+            acls, _ = reply.get(timeout=remaining_s(until))
         except (NoAuthError, KazooTimeoutError):  # a permission that no lock needs, or no time: then nobody is warned
             continue
         if any(acl.id.scheme == "world" and acl.perms & ~Permissions.READ for acl in acls):
-            found.append(path)
-    return found
+            open_paths.append(path)
+    return open_paths
 
 
 @contextlib.contextmanager
@@ -59,7 +59,7 @@ def permitted(path: str) -> Iterator[None]:
         raise NoAuthError(path) from error
 
 
-def left(until: float) -> float:
+def remaining_s(until: float) -> float:
     """The seconds from now to ``until`` (monotonic), zero when it has passed."""
     return max(0.0, until - time.monotonic())
 
@@ -71,4 +71,4 @@ def _ancestors(path: str) -> Iterator[str]:
 
 def _created(path: str, reply: IAsyncResult, until: float) -> None:
     with contextlib.suppress(NodeExistsError), permitted(path):
-        reply.get(timeout=left(until))
+        reply.get(timeout=remaining_s(until))

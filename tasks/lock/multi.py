@@ -109,5 +109,7 @@ def _buffer(raw: bytes) -> bytes:
 
 
 def _acl(acl: Any) -> bytes:  # noqa: ANN401 - kazoo's
-    entries = (_length(one.perms) + _buffer(one.id.scheme.encode()) + _buffer(one.id.id.encode()) for one in acl)
+    entries = (
+        _length(entry.perms) + _buffer(entry.id.scheme.encode()) + _buffer(entry.id.id.encode()) for entry in acl
+    )
     return _length(len(acl)) + b"".join(entries)

@@ -52,7 +52,7 @@ def _meaning(answer: bytes) -> str:
 def _connection(
     address: tuple[str, int], hostname: str, tls: ssl.SSLContext | None, end: float
 ) -> Iterator[socket.socket]:
-    with socket.create_connection(address, _left(end)) as plain:
+    with socket.create_connection(address, _remaining_s(end)) as plain:
         if tls is None:
             yield plain
             return
@@ -86,19 +86,19 @@ def _http(address: tuple[str, int], end: float) -> str:
 
 def _read(connection: socket.socket, end: float) -> bytes:
     """All that comes until the server closes the connection; TimeoutError where nothing does."""
-    found = b""
+    received = b""
     while True:
-        connection.settimeout(_left(end))
+        connection.settimeout(_remaining_s(end))
         try:
-            some = connection.recv(4096)
+            part = connection.recv(4096)
         except TimeoutError:
-            if found:
-                return found
+            if received:
+                return received
             raise
-        if not some:
-            return found
-        found += some
+        if not part:
+            return received
+        received += part
 
 
-def _left(end: float) -> float:
+def _remaining_s(end: float) -> float:
     return max(0.05, end - time.monotonic())

@@ -25,7 +25,7 @@ from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.interfaces import IAsyncResult
 from kazoo.protocol.states import WatchedEvent, ZnodeStat
 
-from tasks.lock.layout import left
+from tasks.lock.layout import remaining_s
 from tasks.lock.multi import create_locks, delete_locks
 from tasks.lock.path import lock_path
 from tasks.lock.session_opening import forbidden, open_session
@@ -124,7 +124,7 @@ class Session:
         Raises AmbiguousError when there is none, or one that leaves open what exists now.
         """
         try:
-            results = reply.get(timeout=left(until))
+            results = reply.get(timeout=remaining_s(until))
         except (KazooException, KazooTimeoutError) as error:
             raise AmbiguousError(f"the creation of locks was not answered: {error!r}") from error
         failure = first_failure(results)

@@ -14,7 +14,7 @@ from kazoo.exceptions import (
 from kazoo.handlers.threading import KazooTimeoutError
 
 from lastword.contract.errors import SessionLostError, ZnodeForbiddenError
-from tasks.lock.layout import left, make_layout, open_to_everybody, permitted
+from tasks.lock.layout import make_layout, open_to_everybody, permitted, remaining_s
 from tasks.lock.zookeeper_client import Security, trouble_of
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def open_session(
             raise SessionLostError(f"ZooKeeper at {hosts} is not connected after {timeout_s:g} s: {trouble_of(client)}")
         make_layout(client, root, until)
         with permitted(guard):
-            client.create_async(guard, holder, ephemeral=True).get(timeout=left(until))
+            client.create_async(guard, holder, ephemeral=True).get(timeout=remaining_s(until))
         if security.auth is not None:
             _warn_of(open_to_everybody(client, root, until), hosts, root)
     except NoAuthError as error:

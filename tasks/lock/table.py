@@ -105,8 +105,8 @@ class LockTable:
                 return self._new_slot(entity_id, owner)
             waiter = _Waiter(version, owner)
             slot.waiters.append(waiter)
-            while not waiter.settled and (left := end - time.monotonic()) > 0:
-                self._changed.wait(left)
+            while not waiter.settled and (remaining_s := end - time.monotonic()) > 0:
+                self._changed.wait(remaining_s)
                 self._find(entity_id)  # raises when waiting has become pointless
             if not waiter.settled:
                 slot.waiters.remove(waiter)

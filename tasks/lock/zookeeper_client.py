@@ -137,7 +137,7 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc]  # kazoo has n
 
     def select(self, rlist: list[Any], wlist: list[Any], xlist: list[Any], timeout: float) -> tuple[list[Any], ...]:
         """Wait for sockets; one that has decrypted more than was read of it has nothing left to wait for."""
-        pending = [one for one in rlist if isinstance(one, ssl.SSLSocket) and one.pending()]
+        pending = [connection for connection in rlist if isinstance(connection, ssl.SSLSocket) and connection.pending()]
         ready: tuple[list[Any], ...] = super().select(rlist, wlist, xlist, 0 if pending else timeout)
         return (list({*ready[0], *pending}), *ready[1:])
 

@@ -55,7 +55,7 @@ class Loader:
         """Whether a call goes on that is not past its deadline by far: that one hangs."""
         long_ago = time.monotonic() - HANGS_AFTER * self._timeout_s
         with self._mutex:
-            return any(one.until > long_ago for one in self._under_way)
+            return any(loading.until > long_ago for loading in self._under_way)
 
     def _work(self) -> None:
         while True:
@@ -75,7 +75,7 @@ class Loading:
         self._entity_ids = list(dict.fromkeys(entity_ids))
         self._timeout_s = timeout_s
         self.until = time.monotonic() + timeout_s
-        self._found: dict[str, Any] = {}
+        self._told: dict[str, Any] = {}
         self._ended = threading.Event()
         self._mutex = threading.Lock()
         self._then: Callable[[], object] = lambda: None
@@ -100,8 +100,8 @@ class Loading:
         LoaderFailedError, LoaderUnavailableError, or LoaderSlowError past the deadline.
         """
         self._ended.wait(max(0.0, self.until - time.monotonic()))
-        found = dict(self._found)
-        return {entity_id: found[entity_id] if entity_id in found else self._slow() for entity_id in self._entity_ids}
+        told = dict(self._told)
+        return {entity_id: told[entity_id] if entity_id in told else self._slow() for entity_id in self._entity_ids}
 
     def run(self) -> None:
         """Call the loader, unless nobody waits any more."""
@@ -124,15 +124,15 @@ class Loading:
         try:
             rows = self._load(list(entity_ids))
             _refuse_unasked(rows, entity_ids)
-            self._found |= {entity_id: rows.get(entity_id) for entity_id in entity_ids}
+            self._told |= {entity_id: rows.get(entity_id) for entity_id in entity_ids}
         except UNAVAILABLE as error:
             told = LoaderUnavailableError(f"the loader: {_said(error)}")
-            self._found |= dict.fromkeys(entity_ids, told)
+            self._told |= dict.fromkeys(entity_ids, told)
         except BaseException as error:  # noqa: BLE001 - the edge to the user's code, which may want to exit
             if len(entity_ids) == 1:
                 failed = LoaderFailedError(f"the loader raised {_said(error)}")
                 failed.__cause__ = error
-                self._found[entity_ids[0]] = failed
+                self._told[entity_ids[0]] = failed
             else:
                 half = len(entity_ids) // 2
                 self._load_all(entity_ids[:half])

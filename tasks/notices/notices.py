@@ -28,7 +28,7 @@ class Notices:
         return self._loader.begin([notice.entity_id for notice in notices])
 
     def update_of(
-        self, place: int, notice: Update, row: object
+        self, index: int, notice: Update, row: object
     ) -> Update | TransientError | PermanentError | LoaderFailedError:
         """Return what is to be written for the notice at a place, or why it is not: ``row`` may be an error."""
         if isinstance(row, (TransientError, LoaderFailedError)):
@@ -36,7 +36,7 @@ class Notices:
         return update_of(
             notice,
             row,
-            overdue=place in self._overdue,
+            overdue=index in self._overdue,
             future_limit_s=FUTURE_LIMIT_S,
             now_s=time.time(),
         )

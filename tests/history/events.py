@@ -89,7 +89,7 @@ class Commit(NamedTuple):
     at_us: int
 
 
-class Letter(NamedTuple):
+class DeadLetter(NamedTuple):
     """A record in the dead-letter topic, by where it came from."""
 
     partition: int
@@ -113,7 +113,7 @@ class History:
     intervals: Sequence[Interval] = ()
     gaps: Sequence[str] = ()
     commits: Sequence[Commit] = ()
-    letters: Sequence[Letter] = ()
+    letters: Sequence[DeadLetter] = ()
     changes_us: Sequence[int] = ()
     blind: Sequence[tuple[int, int]] = ()
     held: Mapping[str, Version] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from typing import Final
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from lastword.kafka.headers import headers_of
-from tests.history.events import Commit, Letter
+from tests.history.events import Commit, DeadLetter
 
 logger = logging.getLogger(__name__)
 
@@ -59,13 +59,13 @@ def read_commits(address: str, topic: str, group: str, since: Mapping[int, int])
     return commits
 
 
-def read_letters(address: str, topic: str) -> list[Letter]:
+def read_letters(address: str, topic: str) -> list[DeadLetter]:
     """The dead letters, by the record that each was made of."""
     letters = []
     for message in _read(address, topic, {}):
         told = {name: (value or b"").decode() for name, value in headers_of(message)}
         partition, offset, reason = (told[f"__lastword.errors.{name}"] for name in ("partition", "offset", "message"))
-        letters.append(Letter(int(partition), int(offset), message.timestamp()[1] * 1_000, reason))
+        letters.append(DeadLetter(int(partition), int(offset), message.timestamp()[1] * 1_000, reason))
     return letters
 
 

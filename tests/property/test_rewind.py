@@ -264,7 +264,7 @@ class SimulatedBridge:
         self.stored.pop(number, None)
 
     def turn(self, most: int) -> None:
-        self.checkpoints.look_at_topic(self.now)
+        self.checkpoints.check_topic(self.now)
         self.checkpoints.check()
         for number in self.window.assigned - self.checkpoints.unchecked:
             begin = self.position[number]

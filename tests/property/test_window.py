@@ -49,7 +49,7 @@ class Fate(Enum):
 
 
 @dataclass
-class Letter:
+class DeadLetter:
     entry: InFlight
     record: Record
 
@@ -78,7 +78,7 @@ class WindowMachine(RuleBasedStateMachine):
         self.committed = dict.fromkeys(PARTITIONS, 0)
         self.aborted_until = dict.fromkeys(PARTITIONS, 0)
         self.cache: dict[str, Version] = {}
-        self.letters: list[Letter] = []
+        self.letters: list[DeadLetter] = []
         self.published = 0
 
     @initialize()
@@ -139,15 +139,15 @@ class WindowMachine(RuleBasedStateMachine):
         if record.decodes:
             self.window.add(number, record.offset, record.updates, size=record.size, source=record)
         else:
-            entry = self.window.add_letter(number, record.offset, size=record.size, source=record)
-            self.letters.append(Letter(entry, record))
+            entry = self.window.add_dead_letter(number, record.offset, size=record.size, source=record)
+            self.letters.append(DeadLetter(entry, record))
         self.position[number] = record.offset + 1
         return True
 
     def in_flight(self, number: int) -> tuple[int, int]:
         partition = self.window._partitions[number]
-        unfinished = [r for r in partition.records if r.left]
-        assert partition.updates == sum(r.left for r in unfinished)
+        unfinished = [r for r in partition.records if r.unfinished]
+        assert partition.updates == sum(r.unfinished for r in unfinished)
         assert partition.waiting == len(partition.records) - len(unfinished)
         assert partition.waiting <= BOUNDS.waiting + BOUNDS.updates
         return partition.updates, sum(r.size for r in unfinished)
@@ -194,14 +194,14 @@ class WindowMachine(RuleBasedStateMachine):
             assert isinstance(source, Record)
             assert self.window.give_up(entry)
             assert not self.window.give_up(entry)
-            self.letters.append(Letter(entry, source))
+            self.letters.append(DeadLetter(entry, source))
 
     @rule(pick=st.integers(0, 100))
     def deliver_letter(self, pick: int) -> None:
         if self.letters:
             self.bury(self.letters.pop(pick % len(self.letters)))
 
-    def bury(self, letter: Letter) -> None:
+    def bury(self, letter: DeadLetter) -> None:
         self.window.finish(letter.entry)
         letter.record.dead.add(letter.entry.update.entity_id if letter.entry.update else "")
         self.window.finish(letter.entry)
@@ -251,7 +251,7 @@ class WindowMachine(RuleBasedStateMachine):
             newest = max(version for version, _ in found)
             assert all(state is not State.OVERTAKEN for version, state in found if version == newest)
 
-    def letters_that_count(self) -> list[Letter]:
+    def letters_that_count(self) -> list[DeadLetter]:
         return [x for x in self.letters if not x.entry.record.partition.gone]
 
     def teardown(self) -> None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from confluent_kafka import Message
 
-from lastword.commands.parameters import Place
-from lastword.commands.replaying.letter import StoredLetter
+from lastword.commands.parameters import RecordId
+from lastword.commands.replaying.letter import StoredDeadLetter
 from lastword.contract.change import key_of
 from lastword.contract.record import JSON, InvalidUpdateError, KeyForm, Rules
 from lastword.contract.version import Version
@@ -29,9 +29,9 @@ class Sighting:
     invalid: str = ""
 
     @property
-    def place(self) -> Place:
+    def record_id(self) -> RecordId:
         """Where it is on the topic."""
-        return Place(self.partition, self.offset)
+        return RecordId(self.partition, self.offset)
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ class Findings:
     @property
     def latest(self) -> list[Sighting]:
         """The last records that came, the last one first: by their time across partitions, by offset within one."""
-        in_order = sorted(self._latest, key=lambda found: (found.timestamp_ms or 0, found.offset), reverse=True)
+        in_order = sorted(self._latest, key=lambda each: (each.timestamp_ms or 0, each.offset), reverse=True)
         return in_order[: self.keep]
 
     def take(self, message: Message) -> None:
@@ -75,26 +75,26 @@ class Findings:
         key = message.key()
         if key is not None and self._key is not None and key != self._key:
             return
-        found = _read(message, self.entity_id, self.rules)
-        if found is not None:
-            self.add(found)
+        sighting = _read(message, self.entity_id, self.rules)
+        if sighting is not None:
+            self.add(sighting)
 
-    def add(self, found: Sighting) -> None:
+    def add(self, sighting: Sighting) -> None:
         """Take in a record of the entity."""
         self.count += 1
-        same = [one for one in self._latest if one.partition == found.partition]
+        same = [other for other in self._latest if other.partition == sighting.partition]
         if len(same) >= self.keep:
             self._latest.remove(same[0])
-        self._latest.append(found)
-        if found.version is None:
+        self._latest.append(sighting)
+        if sighting.version is None:
             return
         newest = self.newest
-        if newest is None or newest.version is None or found.version > newest.version:
-            self.newest, self.others = found, []
-        elif found.version == newest.version:
-            if (newest.deleted, newest.data) != (found.deleted, found.data):
+        if newest is None or newest.version is None or sighting.version > newest.version:
+            self.newest, self.others = sighting, []
+        elif sighting.version == newest.version:
+            if (newest.deleted, newest.data) != (sighting.deleted, sighting.data):
                 self.others.append((newest.deleted, newest.data))
-            self.newest = found
+            self.newest = sighting
 
 
 def home_partition(entity_id: str, rules: Rules, partitions: int) -> int | None:
@@ -103,12 +103,14 @@ def home_partition(entity_id: str, rules: Rules, partitions: int) -> int | None:
     return None if key is None else partition_of(key, partitions)
 
 
-def letters_of(letters: Iterable[StoredLetter], entity_id: str, rules: Rules, topic: str) -> list[StoredLetter]:
+def dead_letters_of(
+    letters: Iterable[StoredDeadLetter], entity_id: str, rules: Rules, topic: str
+) -> list[StoredDeadLetter]:
     """Those of the dead letters that name the entity and came from ``topic``, the last one first."""
-    found = [
+    naming = [
         letter for letter in letters if letter.topic == topic and entity_id in entities_named(letter.record, rules)
     ]
-    return sorted(found, key=lambda letter: (letter.at_ms or 0, letter.place.offset), reverse=True)
+    return sorted(naming, key=lambda letter: (letter.at_ms or 0, letter.record_id.offset), reverse=True)
 
 
 def _only_key(entity_id: str, rules: Rules) -> bytes | None:
@@ -122,11 +124,11 @@ def _only_key(entity_id: str, rules: Rules) -> bytes | None:
 
 
 def _read(message: Message, entity_id: str, rules: Rules) -> Sighting | None:
-    place = (message.partition() or 0, message.offset() or 0, timestamp_of(message))
+    origin = (message.partition() or 0, message.offset() or 0, timestamp_of(message))
     try:
         updates = updates_of(message, rules)
     except InvalidUpdateError as error:
         named = entities_named(record_of(message, ()), rules)
-        return Sighting(*place, invalid=str(error)) if entity_id in named else None
+        return Sighting(*origin, invalid=str(error)) if entity_id in named else None
     ours = [update for update in updates if update.entity_id == entity_id]
-    return Sighting(*place, ours[-1].version, ours[-1].deleted, ours[-1].data) if ours else None
+    return Sighting(*origin, ours[-1].version, ours[-1].deleted, ours[-1].data) if ours else None

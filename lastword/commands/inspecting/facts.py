@@ -6,11 +6,11 @@ from typing import Final
 
 from bridge.causes import causes, nobody_reads
 from lastword.broker.consumers import Consumers
-from lastword.cache.cache import Failure
+from lastword.cache.cache import TaskFailure
 from lastword.cache.flow_note import FlowNote
 from lastword.cache.held import Held
 from lastword.commands.inspecting.entity_search import Findings
-from lastword.commands.replaying.letter import StoredLetter
+from lastword.commands.replaying.letter import StoredDeadLetter
 from lastword.contract.flow import DEFAULT_FLOW, Destination
 from lastword.contract.printable import counted
 from lastword.contract.rfc3339 import format_rfc3339
@@ -37,11 +37,11 @@ class Facts:
     held: Held
     group: Group
     findings: Findings
-    letters: tuple[StoredLetter, ...]
+    letters: tuple[StoredDeadLetter, ...]
     locking: Locking | str
     under_way: UnderWay | str
     task_id: str = ""
-    failure: Failure | None = None
+    failure: TaskFailure | None = None
     started: tuple[str, ...] = ()
     now_s: float = 0.0
     flow: Destination = DEFAULT

@@ -16,13 +16,13 @@ from lastword.cache.cache import Cache
 from lastword.cache.flow_note import FlowNote, UnreadableNoteError, read_note
 from lastword.cache.held import Held, read_held, read_started
 from lastword.cache.opening import open_cache
-from lastword.commands.inspecting.entity_search import Findings, home_partition, letters_of
+from lastword.commands.inspecting.entity_search import Findings, dead_letters_of, home_partition
 from lastword.commands.inspecting.facts import Facts
 from lastword.commands.inspecting.inspect_report import show
 from lastword.commands.inspecting.verdict import judge
 from lastword.commands.opening import Opened, watched
 from lastword.commands.parameters import ENTITY_ID, JSON_ID
-from lastword.commands.replaying.letter import read_letter
+from lastword.commands.replaying.letter import read_dead_letter
 from lastword.commands.reporting import EXIT_FAILED, reported
 from lastword.contract.errors import SessionLostError
 from lastword.contract.flow import Destination
@@ -66,7 +66,7 @@ def inspect(
     named = entity_id or json_id or ""
     with reported():
         extent = Extent(records, None if everything else depth, everywhere=everything)
-        facts = look(named, extent)
+        facts = facts_of(named, extent)
         verdict = judge(facts)
         show(facts, verdict, as_json=as_json)
     if not verdict.fresh:
@@ -94,7 +94,7 @@ class Extent:
         return self.depth is None or progress.end - progress.begin <= self.depth
 
 
-def look(entity_id: str, extent: Extent) -> Facts:
+def facts_of(entity_id: str, extent: Extent) -> Facts:
     """Find out all that is known of an entity.
 
     Raises:
@@ -130,11 +130,11 @@ class Inspection:
         group = read_group(self.opened.properties, settings.topic, settings.consumer_group)
         findings, held = self._search(group)
         with self.opened.read(settings.letters_topic, self.extent.start) as reading:
-            stored = map(read_letter, watched(reading, "reading dead letters"))
-            letters = letters_of(stored, self.entity_id, task_settings.rules, settings.topic)
+            stored = map(read_dead_letter, watched(reading, "reading dead letters"))
+            letters = dead_letters_of(stored, self.entity_id, task_settings.rules, settings.topic)
         note = self._note()
         newest = findings.newest
-        task = "" if newest is None else task_id(settings.topic, *newest.place)
+        task = "" if newest is None else task_id(settings.topic, *newest.record_id)
         return Facts(
             self.entity_id,
             settings.topic,

@@ -24,20 +24,20 @@ PREVIEW: Final = 160
 def show(facts: Facts, verdict: Verdict, *, as_json: bool) -> None:
     """Print everything on standard output."""
     if as_json:
-        found = facts.findings
+        findings = facts.findings
         told = plain(dataclasses.replace(facts, letters=()))
         del told["findings"]
         told["topic"] = {
             "name": facts.topic,
-            "partitions": found.partitions,
-            "looked_at": found.looked_at,
-            "complete": found.complete,
-            "records": found.count,
-            "newest": plain(found.newest),
-            "latest": plain(found.latest),
+            "partitions": findings.partitions,
+            "looked_at": findings.looked_at,
+            "complete": findings.complete,
+            "records": findings.count,
+            "newest": plain(findings.newest),
+            "latest": plain(findings.latest),
         }
         told["verdict"] = {"code": verdict.code.value, "fresh": verdict.fresh, "says": verdict.says}
-        told["letters"] = [row_of(letter, found.rules)._asdict() for letter in facts.letters]
+        told["letters"] = [row_of(letter, findings.rules)._asdict() for letter in facts.letters]
         # In ASCII: whatever the terminal's or the pipe's encoding is, a script reads it back.
         click.echo(json.dumps(told, indent=2))
         return
@@ -58,9 +58,9 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - whatever the facts are made of
         case bytes():
             told = value.decode(errors="backslashreplace")
         case Mapping():
-            told = {str(name): plain(one) for name, one in value.items()}
+            told = {str(name): plain(part) for name, part in value.items()}
         case list() | tuple():
-            told = [plain(one) for one in value]
+            told = [plain(part) for part in value]
         case msgspec.Struct():
             told = plain(msgspec.structs.asdict(value))
         case _ if dataclasses.is_dataclass(value):
@@ -71,15 +71,16 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - whatever the facts are made of
 
 
 def _sections(facts: Facts) -> Iterator[tuple[str, list[str]]]:
-    found = facts.findings
+    findings = facts.findings
     yield f"{facts.flow}", list(_flow(facts))
     yield f"product {facts.product_id!r} in Redis, key {facts.held.key!r}", list(_held(facts))
     yield "its lock in ZooKeeper", list(_lock(facts))
-    count = f"the last {len(found.latest)} of {found.count}" if found.count > len(found.latest) else f"{found.count}"
-    looked = f"{counted(found.looked_at, 'record')} of partitions {found.partitions}"
+    shown = len(findings.latest)
+    count = f"the last {shown} of {findings.count}" if findings.count > shown else f"{findings.count}"
+    looked = f"{counted(findings.looked_at, 'record')} of partitions {findings.partitions}"
     yield (
-        f"its records in topic {facts.topic!r}: {count}; looked at {looked}{'' if found.complete else ', not all'}",
-        [_record(facts, one) for one in found.latest],
+        f"its records in topic {facts.topic!r}: {count}; looked at {looked}{'' if findings.complete else ', not all'}",
+        [_record(facts, sighting) for sighting in findings.latest],
     )
     yield f"its dead letters: {len(facts.letters) or 'none'}", list(_letters(facts))
     members = "" if facts.group.members is None else f", {counted(facts.group.members, 'bridge')}"
@@ -128,20 +129,20 @@ def _lock(facts: Facts) -> Iterator[str]:
     yield f"{locking.path}; {counted(locking.sessions, 'session')} of workers{named}"
 
 
-def _record(facts: Facts, found: Sighting) -> str:
-    came = "" if found.timestamp_ms is None else f" {clock(found.timestamp_ms / 1_000)}"
-    where = "committed" if facts.group.has_passed(found.partition, found.offset) else "not committed"
-    what = f"invalid: {found.invalid}"
-    if not found.invalid:
-        what = f"version {found.version}, {_content(found.deleted, found.data)}"
-    return f"partition {found.partition} offset {found.offset}{came}, {where}: {what}"
+def _record(facts: Facts, sighting: Sighting) -> str:
+    came = "" if sighting.timestamp_ms is None else f" {clock(sighting.timestamp_ms / 1_000)}"
+    where = "committed" if facts.group.has_passed(sighting.partition, sighting.offset) else "not committed"
+    what = f"invalid: {sighting.invalid}"
+    if not sighting.invalid:
+        what = f"version {sighting.version}, {_content(sighting.deleted, sighting.data)}"
+    return f"partition {sighting.partition} offset {sighting.offset}{came}, {where}: {what}"
 
 
 def _letters(facts: Facts) -> Iterator[str]:
     for letter in facts.letters:
         version = "" if letter.version is None else f", version {letter.version}"
         record = f" of record {letter.origin}" if letter.origin else ""
-        yield f"dead letter {letter.place}{record}{version}: {letter.stage}: {letter.error}: {letter.reason}"
+        yield f"dead letter {letter.record_id}{record}{version}: {letter.stage}: {letter.error}: {letter.reason}"
 
 
 def _group(facts: Facts) -> Iterator[str]:
@@ -167,8 +168,9 @@ def _celery(facts: Facts) -> Iterator[str]:
         yield f"task {task_id}: {task.state} in {task.worker}"
     for task_id in under_way.revoked:
         yield f"task {task_id}: revoked"
-    for one in facts.consumers.known if facts.consumers else ():
-        yield f"{one.worker} consumes {', '.join(map(repr, one.queues))} for {Destination(one.flow, one.key_prefix)}"
+    for consumer in facts.consumers.known if facts.consumers else ():
+        purpose = Destination(consumer.flow, consumer.key_prefix)
+        yield f"{consumer.worker} consumes {', '.join(map(repr, consumer.queues))} for {purpose}"
     for mark in facts.started:
         yield f"task {facts.task_id} has begun and not ended: {mark}"
     if facts.failure is not None:

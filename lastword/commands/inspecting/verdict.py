@@ -7,7 +7,7 @@ from typing import Final
 
 from lastword.commands.inspecting.entity_search import Findings, Sighting
 from lastword.commands.inspecting.facts import Facts, hindrances
-from lastword.commands.replaying.letter import StoredLetter
+from lastword.commands.replaying.letter import StoredDeadLetter
 from lastword.contract.printable import counted
 from lastword.contract.rfc3339 import format_rfc3339
 from lastword.contract.version import Version
@@ -52,7 +52,7 @@ def judge(facts: Facts) -> Verdict:
     held, newest = facts.held, facts.findings.newest
     if held.kind not in {"none", "hash"}:
         return _unusable(facts)
-    if letter := _letter_of_the_newest(facts):
+    if letter := _dead_letter_of_the_newest(facts):
         return _dead_letter(letter, facts.findings.version)
     if newest is not None and newest.version is not None and (held.version or _OLDEST) < newest.version:
         return _behind(facts, newest, newest.version)
@@ -64,11 +64,11 @@ def judge(facts: Facts) -> Verdict:
 # Which record counts.
 
 
-def _letter_of_the_newest(facts: Facts) -> StoredLetter | None:
+def _dead_letter_of_the_newest(facts: Facts) -> StoredDeadLetter | None:
     """A dead letter of the newest version, if that is newer than what is held."""
     held, known, newest = facts.held.version or _OLDEST, facts.findings.version or _OLDEST, facts.findings.newest
 
-    def counts(letter: StoredLetter) -> bool:
+    def counts(letter: StoredDeadLetter) -> bool:
         if letter.version is not None and letter.version > max(held, known):
             return True
         # A newer record, or a later one that was sent again, says more than the letter does.
@@ -78,9 +78,9 @@ def _letter_of_the_newest(facts: Facts) -> StoredLetter | None:
     return max(filter(counts, facts.letters), key=lambda letter: letter.version or known, default=None)
 
 
-def _is_of(letter: StoredLetter, found: Sighting) -> bool:
+def _is_of(letter: StoredDeadLetter, sighting: Sighting) -> bool:
     """Whether a record is the one that a letter was made of; in a topic made anew another has its place."""
-    return letter.origin == found.place and letter.timestamp_ms in {None, found.timestamp_ms}
+    return letter.origin == sighting.record_id and letter.timestamp_ms in {None, sighting.timestamp_ms}
 
 
 def _invalid_at_the_end(findings: Findings) -> Sighting | None:
@@ -97,13 +97,13 @@ def _unusable(facts: Facts) -> Verdict:
     return Verdict(Code.UNUSABLE_KEY, (what, "delete or rename it, then `lastword replay` its dead letters"))
 
 
-def _dead_letter(letter: StoredLetter, version: Version | None) -> Verdict:
+def _dead_letter(letter: StoredDeadLetter, version: Version | None) -> Verdict:
     origin = letter.origin
-    place = f"partition {origin.partition} offset {origin.offset}" if origin else "a place that is not known"
+    where = f"partition {origin.partition} offset {origin.offset}" if origin else "a place that is not known"
     what = (
-        f"the newest version, {letter.version or version} at {place}, is a dead letter: {letter.error}: {letter.reason}"
+        f"the newest version, {letter.version or version} at {where}, is a dead letter: {letter.error}: {letter.reason}"
     )
-    return Verdict(Code.DEAD_LETTER, (what, f"mend the cause, then `lastword replay {letter.place}`"))
+    return Verdict(Code.DEAD_LETTER, (what, f"mend the cause, then `lastword replay {letter.record_id}`"))
 
 
 def _behind(facts: Facts, newest: Sighting, version: Version) -> Verdict:
@@ -233,5 +233,5 @@ def _looked(findings: Findings) -> str:
     )
 
 
-def _at(found: Sighting) -> str:
-    return f"partition {found.partition} offset {found.offset}"
+def _at(sighting: Sighting) -> str:
+    return f"partition {sighting.partition} offset {sighting.offset}"

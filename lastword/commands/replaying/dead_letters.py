@@ -8,18 +8,18 @@ from typing import Final
 import click
 
 from lastword.commands.opening import Opened, watched
-from lastword.commands.parameters import PLACE, TIME, Place
-from lastword.commands.replaying.letter import read_letter
+from lastword.commands.parameters import RECORD_ID, TIME, RecordId
+from lastword.commands.replaying.letter import read_dead_letter
 from lastword.commands.replaying.letter_lines import (
     Row,
     clock,
+    print_dead_letter,
     print_json,
-    print_letter,
     print_lines,
     print_list,
     row_of,
 )
-from lastword.commands.replaying.original import RecordGoneError, find_letter, restored
+from lastword.commands.replaying.original import RecordGoneError, find_dead_letter, restored
 from lastword.commands.reporting import EXIT_FAILED, reported
 from lastword.contract.record import Rules
 from lastword.kafka.reading import Beginning, Newest, Origin, Reading, Since
@@ -56,7 +56,7 @@ def dead_letters(context: click.Context, *, limit: int | None, since_ms: int | N
         printing = print_json if as_json else print_lines
         if not most:
             with opened.read(topic, Beginning() if since_ms is None else Since(since_ms)) as reading:
-                printing(row_of(read_letter(message), rules) for message in reading)
+                printing(row_of(read_dead_letter(message), rules) for message in reading)
             return
         rows = newest(lambda start: opened.read(topic, start), rules, most, since_ms)
         if not rows:
@@ -70,10 +70,10 @@ def dead_letters(context: click.Context, *, limit: int | None, since_ms: int | N
 
 
 @dead_letters.command()
-@click.argument("place", type=PLACE, metavar="ID")
+@click.argument("record_id", type=RECORD_ID, metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
 @click.option("--value", "value_only", is_flag=True, help="Print the record's value alone, byte for byte.")
-def show(place: Place, *, as_json: bool, value_only: bool) -> None:
+def show(record_id: RecordId, *, as_json: bool, value_only: bool) -> None:
     """Show one dead letter in full: why, and the record as it came.
 
     --value reads the record from its topic where it was too large for the dead letter.
@@ -82,15 +82,17 @@ def show(place: Place, *, as_json: bool, value_only: bool) -> None:
         opened = Opened.from_environment()
         topic = opened.settings.letters_topic
         opened.reach_kafka(read=[topic])
-        letter = find_letter(opened.read, topic, place)
+        letter = find_dead_letter(opened.read, topic, record_id)
         if letter is None:
-            leave(f"no dead letter {place} in {topic!r}: it was never there, or the topic has deleted it", EXIT_FAILED)
+            leave(
+                f"no dead letter {record_id} in {topic!r}: it was never there, or the topic has deleted it", EXIT_FAILED
+            )
             return
         try:
             if value_only:
                 click.echo(restored(opened.read, letter).value or b"", nl=False)
             else:
-                print_letter(letter, opened.task_settings.rules, as_json=as_json)
+                print_dead_letter(letter, opened.task_settings.rules, as_json=as_json)
         except RecordGoneError as error:
             leave(str(error), EXIT_FAILED)
 
@@ -108,7 +110,7 @@ def newest(read: Callable[[Origin], Reading], rules: Rules, limit: int, since_ms
         back, before = back * 10, reading.total
 
 
-def _dated(reading: Reading, rules: Rules) -> Iterator[tuple[int, Place, Row]]:
+def _dated(reading: Reading, rules: Rules) -> Iterator[tuple[int, RecordId, Row]]:
     for message in watched(reading, "reading dead letters"):
-        letter = read_letter(message)
-        yield letter.at_ms or 0, letter.place, row_of(letter, rules)
+        letter = read_dead_letter(message)
+        yield letter.at_ms or 0, letter.record_id, row_of(letter, rules)

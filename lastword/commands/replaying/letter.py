@@ -8,7 +8,7 @@ from typing import Final
 from confluent_kafka import Message
 
 from bridge.letters.dead_letters import OMITTED, PREFIX, Headers
-from lastword.commands.parameters import Place
+from lastword.commands.parameters import RecordId
 from lastword.contract.record import VERSION_HEADER, InvalidUpdateError, Rules, Update
 from lastword.contract.version import Version
 from lastword.formats.decoding import decode
@@ -19,20 +19,20 @@ MAX_DIGITS: Final = 18
 
 
 @dataclass(frozen=True, slots=True)
-class StoredLetter:
-    """One dead letter. ``place`` is its own, ``origin`` its record's on ``topic``: None where no header tells it.
+class StoredDeadLetter:
+    """One dead letter. ``record_id`` is its own, ``origin`` its record's on ``topic``: None where no header tells it.
 
     ``key``, ``value`` and ``headers`` are the record's own; ``omitted`` has the sizes of those that were too large.
     Times are milliseconds since the epoch: ``at_ms`` that of the letter, ``timestamp_ms`` that of the record.
     """
 
-    place: Place
+    record_id: RecordId
     at_ms: int | None
     key: bytes | None
     value: bytes | None
     headers: Headers
     topic: str
-    origin: Place | None
+    origin: RecordId | None
     timestamp_ms: int | None
     stage: str
     error: str
@@ -58,7 +58,7 @@ class StoredLetter:
         return decode(self.record, rules)
 
 
-def read_letter(message: Message) -> StoredLetter:
+def read_dead_letter(message: Message) -> StoredDeadLetter:
     """Take a record of the dead-letter topic apart."""
     try:
         headers = headers_of(message)
@@ -68,14 +68,14 @@ def read_letter(message: Message) -> StoredLetter:
         name.removeprefix(PREFIX): (value or b"").decode(errors="replace") for name, value in headers if _is_ours(name)
     }
     partition, offset = _number(ours.get("partition")), _number(ours.get("offset"))
-    return StoredLetter(
-        place=Place(message.partition() or 0, message.offset() or 0),
+    return StoredDeadLetter(
+        record_id=RecordId(message.partition() or 0, message.offset() or 0),
         at_ms=timestamp_of(message),
         key=message.key(),
         value=message.value(),
         headers=[header for header in headers if not _is_ours(header[0])],
         topic=ours.get("topic", ""),
-        origin=None if partition is None or offset is None else Place(partition, offset),
+        origin=None if partition is None or offset is None else RecordId(partition, offset),
         timestamp_ms=_number(ours.get("timestamp")),
         stage=ours.get("stage", ""),
         error=ours.get("class", ""),

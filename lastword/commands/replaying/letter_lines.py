@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import click
 
-from lastword.commands.replaying.letter import StoredLetter
+from lastword.commands.replaying.letter import StoredDeadLetter
 from lastword.contract.printable import printable
 from lastword.contract.record import Rules
 from lastword.contract.rfc3339 import format_rfc3339
@@ -33,10 +33,10 @@ class Row(NamedTuple):
     omitted: str
 
 
-def row_of(letter: StoredLetter, rules: Rules) -> Row:
+def row_of(letter: StoredDeadLetter, rules: Rules) -> Row:
     """The dead letter without its contents: a list of many takes little memory."""
     return Row(
-        id=str(letter.place),
+        id=str(letter.record_id),
         at=clock(letter.at_ms),
         product_id=letter.entity_id(rules),
         version="" if letter.version is None else str(letter.version),
@@ -99,7 +99,7 @@ def _wrapped(line: str, width: int, indent: str) -> str:
     )
 
 
-def print_letter(letter: StoredLetter, rules: Rules, *, as_json: bool) -> None:
+def print_dead_letter(letter: StoredDeadLetter, rules: Rules, *, as_json: bool) -> None:
     """Print everything that is known of one dead letter."""
     if as_json:
         told: dict[str, object] = {**row_of(letter, rules)._asdict(), "timestamp": clock(letter.timestamp_ms)}
@@ -115,10 +115,10 @@ def print_letter(letter: StoredLetter, rules: Rules, *, as_json: bool) -> None:
         click.echo(line)
 
 
-def _lines(letter: StoredLetter, rules: Rules) -> Iterator[str]:
+def _lines(letter: StoredDeadLetter, rules: Rules) -> Iterator[str]:
     origin = letter.origin
     where = f"partition {origin.partition} offset {origin.offset}" if origin else "not known"
-    yield f"dead letter  {letter.place}, written {clock(letter.at_ms)}"
+    yield f"dead letter  {letter.record_id}, written {clock(letter.at_ms)}"
     written = clock(letter.timestamp_ms) or "at an unknown time"
     yield f"record       {where} of topic {letter.topic!r}, written {written}"
     yield f"product      {printable(letter.entity_id(rules))}"
@@ -133,7 +133,7 @@ def _lines(letter: StoredLetter, rules: Rules) -> Iterator[str]:
     yield f"value        {_shown(letter, 'value', letter.value)}"
 
 
-def _shown(letter: StoredLetter, part: str, content: bytes | None) -> str:
+def _shown(letter: StoredDeadLetter, part: str, content: bytes | None) -> str:
     size = letter.omitted.get(part)
     if size is not None:
         return f"omitted, its {size:,} bytes were too large for the dead-letter topic; the record has it"

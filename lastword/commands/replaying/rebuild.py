@@ -7,7 +7,7 @@ from typing import Final
 
 from confluent_kafka import Message
 
-from lastword.commands.verifying.repair import Found, Repair
+from lastword.commands.verifying.repair import LocatedUpdate, Repair
 from lastword.contract.record import InvalidUpdateError, Rules
 from lastword.formats.decoding import updates_of
 from lastword.kafka.reading import Reading
@@ -33,7 +33,7 @@ def rebuild(reading: Reading, repair: Repair, rules: Rules, show: Callable[[Rebu
         if repair.hungry and not reading.done:
             messages = reading.fetch(FETCH, repair.idle_s)
             result.records += len(messages)
-            repair.give([found for message in messages for found in _found(message, rules, result)])
+            repair.give([update for message in messages for update in _updates(message, rules, result)])
         else:
             time.sleep(repair.idle_s)
         repair.turn()
@@ -42,11 +42,11 @@ def rebuild(reading: Reading, repair: Repair, rules: Rules, show: Callable[[Rebu
     return result
 
 
-def _found(message: Message, rules: Rules, result: Rebuilt) -> list[Found]:
+def _updates(message: Message, rules: Rules, result: Rebuilt) -> list[LocatedUpdate]:
     partition, offset = message.partition() or 0, message.offset() or 0
     try:
         updates = updates_of(message, rules)
     except InvalidUpdateError:
         result.invalid += 1
         return []
-    return [Found(partition, offset, update) for update in updates]
+    return [LocatedUpdate(partition, offset, update) for update in updates]

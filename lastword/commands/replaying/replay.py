@@ -11,10 +11,10 @@ from lastword.broker.config import mind_foreign_settings
 from lastword.broker.reach import broker_address, wait_for_broker
 from lastword.cache.opening import open_cache
 from lastword.commands.opening import Opened, deadline, watched
-from lastword.commands.parameters import PLACE, RANGE, TIME, Place, Range
+from lastword.commands.parameters import RANGE, RECORD_ID, TIME, Range, RecordId
 from lastword.commands.progress import progress_bar
-from lastword.commands.replaying.letter import StoredLetter, read_letter
-from lastword.commands.replaying.original import find_letter
+from lastword.commands.replaying.letter import StoredDeadLetter, read_dead_letter
+from lastword.commands.replaying.original import find_dead_letter
 from lastword.commands.replaying.rebuild import Rebuilt, rebuild
 from lastword.commands.replaying.replay_report import counts, show_records, show_sent_back
 from lastword.commands.replaying.sending_back import Terms, send_back
@@ -25,7 +25,7 @@ from lastword.process.reach import wait_for_cache
 
 
 @click.command()
-@click.argument("ids", nargs=-1, type=PLACE, metavar="[ID]...")
+@click.argument("ids", nargs=-1, type=RECORD_ID, metavar="[ID]...")
 @click.option("--all", "all_letters", is_flag=True, help="Send all dead letters back.")
 @click.option("--force", is_flag=True, help="Send dead letters back that are too old, or still invalid.")
 @click.option(
@@ -45,7 +45,7 @@ from lastword.process.reach import wait_for_cache
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
 def replay(
     *,
-    ids: Sequence[Place],
+    ids: Sequence[RecordId],
     all_letters: bool,
     force: bool,
     since_ms: int | None,
@@ -79,7 +79,7 @@ def replay(
         raise click.UsageError("--force is for dead letters")
     with reported():
         if ids or all_letters:
-            good = replay_letters(ids, force=force, as_json=as_json)
+            good = replay_dead_letters(ids, force=force, as_json=as_json)
         else:
             good = replay_records(_start(since_ms, ranges), deadline_s, as_json=as_json)
     if not good:
@@ -100,34 +100,34 @@ def _start(since_ms: int | None, ranges: Sequence[Range]) -> Origin:
 # Dead letters.
 
 
-def replay_letters(ids: Sequence[Place], *, force: bool, as_json: bool) -> bool:
+def replay_dead_letters(ids: Sequence[RecordId], *, force: bool, as_json: bool) -> bool:
     """Send these dead letters back, all where none is named, and tell what became of them; whether all went."""
     opened = Opened.from_environment()
     topic, letters_topic = opened.settings.topic, opened.settings.letters_topic
     opened.reach_kafka(read=[letters_topic], write=[topic])
     terms = Terms(topic, opened.task_settings.rules, opened.task_settings.replay_horizon_s, force=force)
-    missing: list[Place] = []
+    missing: list[RecordId] = []
     letters = _named(opened, letters_topic, ids, missing) if ids else _all(opened, letters_topic)
     result = send_back(letters, opened.properties, opened.read, terms)
-    for place in missing:
+    for record_id in missing:
         why = f"no such dead letter in {letters_topic!r}: it was never there, or the topic has deleted it"
-        result.refuse(place, why)
+        result.refuse(record_id, why)
     show_sent_back(result, topic, as_json=as_json)
     return not result.refused
 
 
-def _named(opened: Opened, topic: str, ids: Sequence[Place], missing: list[Place]) -> Iterator[StoredLetter]:
-    for place in dict.fromkeys(ids):
-        letter = find_letter(opened.read, topic, place)
+def _named(opened: Opened, topic: str, ids: Sequence[RecordId], missing: list[RecordId]) -> Iterator[StoredDeadLetter]:
+    for record_id in dict.fromkeys(ids):
+        letter = find_dead_letter(opened.read, topic, record_id)
         if letter is None:
-            missing.append(place)
+            missing.append(record_id)
         else:
             yield letter
 
 
-def _all(opened: Opened, topic: str) -> Iterator[StoredLetter]:
+def _all(opened: Opened, topic: str) -> Iterator[StoredDeadLetter]:
     with opened.read(topic, Beginning()) as reading:
-        yield from map(read_letter, watched(reading, "sending dead letters back"))
+        yield from map(read_dead_letter, watched(reading, "sending dead letters back"))
 
 
 # Records.

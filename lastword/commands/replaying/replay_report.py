@@ -18,11 +18,11 @@ SHOWN: Final = 50
 def show_sent_back(result: SentBack, topic: str, *, as_json: bool) -> None:
     """Tell how many dead letters were sent back, and of the first that were not, why."""
     if as_json:
-        reasons = [{"id": str(place), "why": reason} for place, reason in result.reasons]
+        reasons = [{"id": str(record_id), "why": reason} for record_id, reason in result.reasons]
         click.echo(json.dumps({"topic": topic, "sent": result.delivered, "refused": result.refused, "why": reasons}))
         return
-    for place, reason in result.reasons:
-        complain(printable(f"dead letter {place} is not sent back: {reason}"))
+    for record_id, reason in result.reasons:
+        complain(printable(f"dead letter {record_id} is not sent back: {reason}"))
     if result.refused > len(result.reasons):
         complain(f"and {result.refused - len(result.reasons):,} more are not sent back")
     click.echo(f"sent {counted(result.delivered, 'dead letter')} back to {topic!r}")
@@ -49,7 +49,8 @@ def show_records(result: Rebuilt, repair: Repair, unread: int, *, as_json: bool)
     if repair.missed:
         complain(f"{repair.missed:,} updates were not seen in Redis:")
         rows = [
-            (one.product_id, one.version, f"{one.partition}:{one.offset}", one.reason) for one in repair.unconfirmed
+            (update.product_id, update.version, f"{update.partition}:{update.offset}", update.reason)
+            for update in repair.unconfirmed
         ]
         print_table(("product", "version", "record", "why"), rows[:SHOWN], err=True)
         if repair.missed > SHOWN:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bridge.letters.dead_letters import Headers
-from lastword.commands.parameters import Place
-from lastword.commands.replaying.letter import StoredLetter
+from lastword.commands.parameters import RecordId
+from lastword.commands.replaying.letter import StoredDeadLetter
 from lastword.commands.replaying.original import Read, RecordGoneError, restored
 from lastword.contract.record import VERSION_HEADER, InvalidUpdateError, Rules
 from lastword.kafka.refusal import Properties
@@ -37,13 +37,13 @@ class SentBack:
 
     delivered: int = 0
     refused: int = 0
-    reasons: list[tuple[Place, str]] = field(default_factory=list)
+    reasons: list[tuple[RecordId, str]] = field(default_factory=list)
 
-    def refuse(self, place: Place, reason: str) -> None:
+    def refuse(self, record_id: RecordId, reason: str) -> None:
         """Count a letter that is not sent back."""
         self.refused += 1
         if len(self.reasons) < KEPT:
-            self.reasons.append((place, reason))
+            self.reasons.append((record_id, reason))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Terms:
     force: bool = False
 
 
-def send_back(letters: Iterable[StoredLetter], properties: Properties, read: Read, terms: Terms) -> SentBack:
+def send_back(letters: Iterable[StoredDeadLetter], properties: Properties, read: Read, terms: Terms) -> SentBack:
     """Publish the records of these letters again; returns when Kafka has them.
 
     ``read`` is for records that were too large for their letters. PublishError when Kafka does not take them.
@@ -67,20 +67,20 @@ def send_back(letters: Iterable[StoredLetter], properties: Properties, read: Rea
             try:
                 whole = check(letter, read, terms)
             except (RefusedError, RecordGoneError) as error:
-                result.refuse(letter.place, str(error))
+                result.refuse(letter.record_id, str(error))
                 continue
             publisher.publish_record(
                 whole.key,
                 whole.value,
                 whole.headers,
-                on_failed=lambda reason, place=letter.place: result.refuse(place, reason),  # type: ignore[misc]
+                on_failed=lambda reason, record_id=letter.record_id: result.refuse(record_id, reason),  # type: ignore[misc]
             )
         publisher.flush(FLUSH_S)
         result.delivered = publisher.delivered
     return result
 
 
-def check(letter: StoredLetter, read: Read, terms: Terms) -> StoredLetter:
+def check(letter: StoredDeadLetter, read: Read, terms: Terms) -> StoredDeadLetter:
     """Return the letter whole, with its version among its headers, or raise RefusedError or RecordGoneError."""
     if letter.origin is None or letter.topic != terms.topic:
         raise RefusedError(f"its record is not of topic {terms.topic!r}, but of {letter.topic!r}")
@@ -104,6 +104,6 @@ def check(letter: StoredLetter, read: Read, terms: Terms) -> StoredLetter:
     return _at_version(whole, [(VERSION_HEADER, str(update.version).encode()) for update in updates])
 
 
-def _at_version(letter: StoredLetter, versions: Headers) -> StoredLetter:
+def _at_version(letter: StoredDeadLetter, versions: Headers) -> StoredDeadLetter:
     """The letter with the version it had: its new offset would make one without a sequence newer than it is."""
     return dataclasses.replace(letter, headers=[h for h in letter.headers if h[0] != VERSION_HEADER] + versions[-1:])

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, TypeVar
 from confluent_kafka import Message
 
 from lastword.cache.cache import Cache
-from lastword.commands.parameters import Place
+from lastword.commands.parameters import RecordId
 from lastword.contract.record import InvalidUpdateError, Rules
 from lastword.contract.version import Version
 from lastword.formats.decoding import updates_of
@@ -35,9 +35,9 @@ class NewestRecord(NamedTuple):
     timestamp_ms: int
 
     @property
-    def place(self) -> Place:
+    def record_id(self) -> RecordId:
         """Where it is on the topic."""
-        return Place(self.partition, self.offset)
+        return RecordId(self.partition, self.offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,23 +95,23 @@ def missing_of(newest: Mapping[str, NewestRecord], cache: Cache) -> list[Missing
     """Those whose newest version Redis does not hold, nor a newer one. CacheUnavailableError where it does not say."""
     held = cache.held(list(newest))
     return [
-        Missing(entity_id, held.get(entity_id), one)
-        for entity_id, one in newest.items()
-        if held.get(entity_id, OLDEST) < one.version
+        Missing(entity_id, held.get(entity_id), record)
+        for entity_id, record in newest.items()
+        if held.get(entity_id, OLDEST) < record.version
     ]
 
 
 def apart(newest: Mapping[str, NewestRecord]) -> int:
     """How many entities have changes in several partitions: what was loaded for them is in no record."""
-    return sum(one.version.asks for one in newest.values())
+    return sum(record.version.asks for record in newest.values())
 
 
-def look_again(suspects: Collection[Missing], cache: Cache) -> list[Missing]:
+def still_missing(suspects: Collection[Missing], cache: Cache) -> list[Missing]:
     """Those of the suspects that are missing still."""
-    found = []
-    for some in _batched(suspects):
-        found += missing_of({one.entity_id: one.newest for one in some}, cache)
-    return found
+    missing = []
+    for batch in _batched(suspects):
+        missing += missing_of({suspect.entity_id: suspect.newest for suspect in batch}, cache)
+    return missing
 
 
 class Sorted(NamedTuple):
@@ -128,14 +128,14 @@ def sort_out(missing: Collection[Missing], group: Group, *, ttl_s: int | None, n
     ``group`` must have been read before Redis was last asked: then what it had committed was there to be seen.
     """
     sorted_out = Sorted([], [], [])
-    for one in missing:
-        newest = one.newest
+    for each in missing:
+        newest = each.newest
         if not group.has_passed(newest.partition, newest.offset):
-            sorted_out.in_flight.append(one)
-        elif one.held is None and ttl_s is not None and newest.timestamp_ms / 1_000 + ttl_s <= now_s:
-            sorted_out.expired.append(one)
+            sorted_out.in_flight.append(each)
+        elif each.held is None and ttl_s is not None and newest.timestamp_ms / 1_000 + ttl_s <= now_s:
+            sorted_out.expired.append(each)
         else:
-            sorted_out.lost.append(one)
+            sorted_out.lost.append(each)
     return sorted_out
 
 

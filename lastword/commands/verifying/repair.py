@@ -29,7 +29,7 @@ KEPT: Final = 1_000
 NOTHING: Final = Version(-1, 0)
 
 
-class Found(NamedTuple):
+class LocatedUpdate(NamedTuple):
     """An update, and where on the topic its record is."""
 
     partition: int
@@ -61,8 +61,8 @@ class Repair:
         self._window = window
         self._delivery = delivery
         self._deadline_s = deadline_s
-        self._unread: Sequence[Found] = ()
-        self._missing: deque[Found] = deque()
+        self._unread: Sequence[LocatedUpdate] = ()
+        self._missing: deque[LocatedUpdate] = deque()
         self._last_progress = time.monotonic()
         self._next_late = 0.0
         self.held = 0
@@ -79,7 +79,7 @@ class Repair:
         delivery = Delivery(window, enqueuer, cache)
         return cls(window, delivery, deadline_s=deadline_s)
 
-    def apply(self, updates: Iterable[Found]) -> None:
+    def apply(self, updates: Iterable[LocatedUpdate]) -> None:
         """Return when each is held, confirmed or among the unconfirmed."""
         source = iter(updates)
         while not self.stalled and (batch := list(itertools.islice(source, BATCH))):
@@ -106,13 +106,13 @@ class Repair:
         """How long until something is to be done: a turn after that is soon enough."""
         return self._delivery.idle_s(IDLE_S)
 
-    def give(self, updates: Sequence[Found]) -> None:
+    def give(self, updates: Sequence[LocatedUpdate]) -> None:
         """Take a batch, when ``hungry``; of several of one entity the newest counts."""
-        newest: dict[str, Found] = {}
-        for found in updates:
-            other = newest.get(found.update.entity_id)
-            if other is None or found.update.version > other.update.version:
-                newest[found.update.entity_id] = found
+        newest: dict[str, LocatedUpdate] = {}
+        for located in updates:
+            other = newest.get(located.update.entity_id)
+            if other is None or located.update.version > other.update.version:
+                newest[located.update.entity_id] = located
         if not self.in_flight:
             self._last_progress = time.monotonic()
         self.held += len(updates) - len(newest)
@@ -141,7 +141,7 @@ class Repair:
 
     def _read_held(self) -> None:
         """Look which of the batch is held: that needs no task."""
-        versions = self._delivery.held([found.update.entity_id for found in self._unread]) if self._unread else None
+        versions = self._delivery.held([located.update.entity_id for located in self._unread]) if self._unread else None
         if versions is None:
             return
         missing = [f for f in self._unread if f.update.version > versions.get(f.update.entity_id, NOTHING)]
@@ -172,8 +172,8 @@ class Repair:
         if polled.confirmed:
             self.confirmed += polled.confirmed
             self._last_progress = time.monotonic()
-        for found in polled.hopeless:
-            self._leave(found.entry, f"{found.error}: {found.reason}")
+        for hopeless in polled.hopeless:
+            self._leave(hopeless.entry, f"{hopeless.error}: {hopeless.reason}")
 
     # What does not arrive.
 
@@ -188,8 +188,8 @@ class Repair:
             broker or delivery.cache_trouble or "tasks are taken, and nothing arrives in Redis: does a worker run?"
         )
         self.stalled = f"nothing was confirmed for {self._deadline_s:g} s; {trouble}"
-        for found in itertools.chain(self._missing, self._unread):
-            self._miss(found, "not sent")
+        for located in itertools.chain(self._missing, self._unread):
+            self._miss(located, "not sent")
         self._unread, self._missing = (), deque()
         for entry in self._window.in_flight():
             self._leave(entry, "not seen in Redis" if entry.sends else "not sent for certain")
@@ -206,12 +206,12 @@ class Repair:
     def _leave(self, entry: InFlight, reason: str) -> None:
         if entry.update is not None and self._window.give_up(entry):
             self._window.finish(entry)
-            self._miss(Found(entry.record.partition.number, entry.record.offset, entry.update), reason)
+            self._miss(LocatedUpdate(entry.record.partition.number, entry.record.offset, entry.update), reason)
 
-    def _miss(self, found: Found, reason: str) -> None:
+    def _miss(self, located: LocatedUpdate, reason: str) -> None:
         self.missed += 1
         if len(self.unconfirmed) < KEPT:
-            update = found.update
+            update = located.update
             self.unconfirmed.append(
-                Unconfirmed(found.partition, found.offset, update.entity_id, update.version, reason)
+                Unconfirmed(located.partition, located.offset, update.entity_id, update.version, reason)
             )

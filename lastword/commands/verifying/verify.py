@@ -17,7 +17,7 @@ from lastword.cache.cache import Cache
 from lastword.cache.opening import open_cache
 from lastword.commands.opening import Opened, deadline, watched
 from lastword.commands.progress import progress_bar
-from lastword.commands.replaying.letter import read_letter
+from lastword.commands.replaying.letter import read_dead_letter
 from lastword.commands.reporting import EXIT_FAILED, reported
 from lastword.commands.verifying.comparison import (
     BATCH,
@@ -25,11 +25,11 @@ from lastword.commands.verifying.comparison import (
     NewestRecord,
     NewestVersions,
     apart,
-    look_again,
     missing_of,
     sort_out,
+    still_missing,
 )
-from lastword.commands.verifying.repair import Found, Repair
+from lastword.commands.verifying.repair import LocatedUpdate, Repair
 from lastword.commands.verifying.verify_report import Report, show
 from lastword.contract.errors import CacheUnavailableError
 from lastword.contract.record import InvalidUpdateError, Update
@@ -38,7 +38,7 @@ from lastword.kafka.group import Group, read_group
 from lastword.kafka.reading import Beginning, Offsets
 from lastword.process.reach import wait_for_cache
 
-LOOK_EVERY_S: Final = 0.5
+CHECK_EVERY_S: Final = 0.5
 
 
 @click.command()
@@ -101,24 +101,26 @@ class Verification:
                 newest.take(message)
         group, missing = self._compare(newest, wait_s)
         ttls_s = [ttl_s for ttl_s in (task_settings.ttl_s, task_settings.tombstone_ttl_s) if ttl_s is not None]
-        found = sort_out(missing, group, ttl_s=min(ttls_s, default=None), now_s=time.time())
+        sorted_out = sort_out(missing, group, ttl_s=min(ttls_s, default=None), now_s=time.time())
         return Report(
             topic=settings.topic,
             records=newest.records,
             products=len(newest),
             invalid=newest.invalid,
-            lost=found.lost,
-            in_flight=found.in_flight,
-            expired=len(found.expired),
+            lost=sorted_out.lost,
+            in_flight=sorted_out.in_flight,
+            expired=len(sorted_out.expired),
             apart=sum(map(apart, newest.batches())),
             bridges=group.members,
-            reasons=self._dead_letters(found.lost) if found.lost else {},
+            reasons=self._dead_letters(sorted_out.lost) if sorted_out.lost else {},
             other_contents=self._other_contents(newest, missing) if contents else [],
         )
 
     def repair(self, report: Report, deadline_s: float) -> None:
         """Send what is lost and no dead letter, and say in the report what has come of it."""
-        wanted = {one.entity_id: one.newest for one in report.lost if one.entity_id not in report.reasons}
+        wanted = {
+            missing.entity_id: missing.newest for missing in report.lost if missing.entity_id not in report.reasons
+        }
         if not wanted:
             return
         wait_for_broker(app, self.opened.task_settings.startup_deadline_s)
@@ -130,10 +132,10 @@ class Verification:
         finally:
             repair.close()
         before = len(report.lost)
-        report.lost = look_again(report.lost, self.cache)
+        report.lost = still_missing(report.lost, self.cache)
         report.repaired = before - len(report.lost)
         report.stalled = repair.stalled
-        report.reasons |= {one.product_id: one.reason for one in repair.unconfirmed}
+        report.reasons |= {missing.product_id: missing.reason for missing in repair.unconfirmed}
 
     def _compare(self, newest: NewestVersions, wait_s: float) -> tuple[Group, list[Missing]]:
         """What is missing, also after a wait for what is in flight; and how far the group had come before that look."""
@@ -149,24 +151,24 @@ class Verification:
             suspects = len(missing)
             while True:
                 group = read_group(self.opened.properties, settings.topic, settings.consumer_group)
-                missing = look_again(missing, self.cache)
+                missing = still_missing(missing, self.cache)
                 progress.update(bar, completed=suspects - len(missing))
-                in_flight = any(not group.has_passed(*one.newest.place) for one in missing)
+                in_flight = any(not group.has_passed(*each.newest.record_id) for each in missing)
                 if not in_flight or time.monotonic() >= end:
                     return group, missing
-                time.sleep(LOOK_EVERY_S)
+                time.sleep(CHECK_EVERY_S)
 
     def _dead_letters(self, lost: Iterable[Missing]) -> dict[str, str]:
         """The reasons of those whose record is a dead letter, by entity."""
         settings = self.opened.settings
-        at = {one.newest.place: one for one in lost}
+        at = {missing.newest.record_id: missing for missing in lost}
         reasons = {}
         with self.opened.read(settings.letters_topic, Beginning()) as reading:
-            for letter in map(read_letter, watched(reading, "reading dead letters")):
-                one = at.get(letter.origin) if letter.origin and letter.topic == settings.topic else None
+            for letter in map(read_dead_letter, watched(reading, "reading dead letters")):
+                missing = at.get(letter.origin) if letter.origin and letter.topic == settings.topic else None
                 # Of another version: from a topic of the same name that is gone.
-                if one is not None and letter.version in {None, one.newest.version}:
-                    reasons[one.entity_id] = f"dead letter {letter.place}: {letter.error}: {letter.reason}"
+                if missing is not None and letter.version in {None, missing.newest.version}:
+                    reasons[missing.entity_id] = f"dead letter {letter.record_id}: {letter.error}: {letter.reason}"
         return reasons
 
     def _other_contents(self, newest: NewestVersions, missing: Iterable[Missing]) -> list[Missing]:
@@ -175,13 +177,13 @@ class Verification:
         What a notice stands for is in no record, and is not compared.
         """
         passed_over = {one.entity_id for one in missing}
-        found: list[Missing] = []
+        differing: list[Missing] = []
         updates: dict[str, Update] = {}
 
         def compare() -> None:
             # Twice: a newer version that was written between the reads of version and content is told by the second.
             others = self._not_as_held(self._not_as_held(list(updates.values())))
-            found.extend(Missing(one.entity_id, one.version, newest[one.entity_id]) for one in others)
+            differing.extend(Missing(update.entity_id, update.version, newest[update.entity_id]) for update in others)
             updates.clear()
 
         with self.opened.read(self.opened.settings.topic, Beginning()) as reading:
@@ -192,7 +194,7 @@ class Verification:
                 if len(updates) >= BATCH:
                     compare()
         compare()
-        return found
+        return differing
 
     def _not_as_held(self, updates: Sequence[Update]) -> list[Update]:
         """Those that are neither older than what Redis holds nor the same."""
@@ -202,16 +204,16 @@ class Verification:
                 raise standing
         return [update for update, standing in zip(updates, standings, strict=True) if standing is None]
 
-    def _updates(self, wanted: Mapping[str, NewestRecord]) -> Iterator[Found]:
+    def _updates(self, wanted: Mapping[str, NewestRecord]) -> Iterator[LocatedUpdate]:
         """The newest updates of these entities, read from the topic once more."""
         ranges: dict[int, tuple[int, int | None]] = {}
-        for partition, offset in sorted(one.place for one in wanted.values()):
+        for partition, offset in sorted(record.record_id for record in wanted.values()):
             first, _ = ranges.get(partition, (offset, None))
             ranges[partition] = (first, offset)
         with self.opened.read(self.opened.settings.topic, Offsets(ranges)) as reading:
             for message in watched(reading, "sending what is missing"):
                 for update in self._newest_in(message, wanted):
-                    yield Found(*wanted[update.entity_id].place, update)
+                    yield LocatedUpdate(*wanted[update.entity_id].record_id, update)
 
     def _newest_in(self, message: Message, newest: Mapping[str, NewestRecord]) -> Iterator[Update]:
         """Those updates of a record that are the newest of their entities."""
@@ -219,5 +221,7 @@ class Verification:
             updates = updates_of(message, self.opened.task_settings.rules)
         except InvalidUpdateError:
             return
-        place = (message.partition(), message.offset())
-        yield from (one for one in updates if one.entity_id in newest and newest[one.entity_id].place == place)
+        at = (message.partition(), message.offset())
+        yield from (
+            update for update in updates if update.entity_id in newest and newest[update.entity_id].record_id == at
+        )

@@ -49,20 +49,20 @@ class Report:
     @property
     def differences(self) -> Iterator[tuple[Missing, str]]:
         """Each difference and why it is there, as far as that is known."""
-        yield from ((one, self.reasons.get(one.entity_id, LOST)) for one in self.lost)
-        yield from ((one, OTHER) for one in self.other_contents)
+        yield from ((missing, self.reasons.get(missing.entity_id, LOST)) for missing in self.lost)
+        yield from ((missing, OTHER) for missing in self.other_contents)
 
 
 def show(report: Report, *, as_json: bool) -> None:
     """Print it on standard output."""
-    differences = [_row(one, why) for one, why in report.differences]
+    differences = [_row(missing, why) for missing, why in report.differences]
     if as_json:
         told = {
             name: getattr(report, name)
             for name in ("topic", "records", "products", "invalid", "expired", "apart", "bridges")
         }
         told |= {
-            "in_flight": [_row(one, "in flight") for one in report.in_flight],
+            "in_flight": [_row(missing, "in flight") for missing in report.in_flight],
             "differences": differences,
             "repaired": report.repaired,
             "stalled": report.stalled,
@@ -76,13 +76,13 @@ def show(report: Report, *, as_json: bool) -> None:
         click.echo(sentence)
 
 
-def _row(one: Missing, why: str) -> dict[str, Any]:
+def _row(missing: Missing, why: str) -> dict[str, Any]:
     return {
-        "product": one.entity_id,
-        "held": None if one.held is None else str(one.held),
-        "newest": str(one.newest.version),
-        "partition": one.newest.partition,
-        "offset": one.newest.offset,
+        "product": missing.entity_id,
+        "held": None if missing.held is None else str(missing.held),
+        "newest": str(missing.newest.version),
+        "partition": missing.newest.partition,
+        "offset": missing.newest.offset,
         "why": why,
     }
 

@@ -58,10 +58,10 @@ def deletion(
     if isinstance(key, dict) and in_key is not None:
         return deletion_of(in_key, updated_at=updated_at, position=position)
     if before is not None and is_told(before, source, ids):
-        found = ids.in_row(before)
-        if found is not None and is_doubtful(before, source, ids, key):
-            return doubted(deletion_of(found, updated_at=updated_at, position=position), notices=notices)
-        in_key = in_key if found is None else found
+        in_before = ids.in_row(before)
+        if in_before is not None and is_doubtful(before, source, ids, key):
+            return doubted(deletion_of(in_before, updated_at=updated_at, position=position), notices=notices)
+        in_key = in_key if in_before is None else in_before
     elif before is not None and (in_key is None or _is_anothers(in_key, before, ids)):
         raise ValueError(
             f"the deletion does not tell {ids}: the key has it not, and the row before only what stands for nothing; "

@@ -51,8 +51,8 @@ def without_envelope(value: bytes, ids: Iterable[str]) -> bytes:
 
 def _number(raw: msgspec.Raw, name: str) -> int | None:
     """A number that is written as text, as all of the attributes are."""
-    found = read_json(bytes(raw), _ANY, f"{PREFIX}{name}")
+    value = read_json(bytes(raw), _ANY, f"{PREFIX}{name}")
     try:
-        return None if found is None else int(found)
+        return None if value is None else int(value)
     except ValueError as error:
-        raise ValueError(f"{PREFIX}{name} is {found!r:.80}; a number is wanted") from error
+        raise ValueError(f"{PREFIX}{name} is {value!r:.80}; a number is wanted") from error

@@ -113,14 +113,14 @@ def _headers(record: Record) -> dict[str, bytes]:
     return {name: b"null" if value is None else value for name, value in record.headers}
 
 
-def _source(prefix: str, *found: Mapping[str, bytes]) -> Source:
+def _source(prefix: str, *origins: Mapping[str, bytes]) -> Source:
     """What the flattening was told to add, as headers and as fields of the row: of both the last one counts."""
     told: dict[str, object] = {}
-    for some in found:
+    for fields in origins:
         for name in Source.__struct_fields__:
             # Without "source." a time is the connector's own.
             forms = [f"{prefix}{name}", f"{prefix}source_{name}"][name.startswith("ts_") :]
-            told |= {name: _plain(some[form]) for form in forms if form in some}  # noqa: B035 - the last of them counts
+            told |= {name: _plain(fields[form]) for form in forms if form in fields}  # noqa: B035 - the last of them counts
     return msgspec.convert(told, Source, strict=False)
 
 

@@ -31,17 +31,17 @@ def key_of(key: bytes | None, ids: IdColumns) -> DebeziumKey:
 
     ValueError where it has only a part of what makes the table's key, or an id that cannot be told.
     """
-    found = _read(key)
-    if isinstance(found, dict) and found.keys() == {"schema", "payload"}:
-        refuse_encoded_id(bytes(found["schema"]), ids.names)
-        found = _read(bytes(found["payload"]))
-    if isinstance(found, dict):
-        ids.refuse_part_of(name for name in found if not name.startswith(ROUTED))
-    elif isinstance(found, str) and found.startswith(STRUCT):
-        named = dict.fromkeys(_FIELD.findall(found), _UNTOLD)
+    decoded = _read(key)
+    if isinstance(decoded, dict) and decoded.keys() == {"schema", "payload"}:
+        refuse_encoded_id(bytes(decoded["schema"]), ids.names)
+        decoded = _read(bytes(decoded["payload"]))
+    if isinstance(decoded, dict):
+        ids.refuse_part_of(name for name in decoded if not name.startswith(ROUTED))
+    elif isinstance(decoded, str) and decoded.startswith(STRUCT):
+        named = dict.fromkeys(_FIELD.findall(decoded), _UNTOLD)
         ids.refuse_part_of(named)
         return named
-    return found
+    return decoded
 
 
 def _read(key: bytes | None) -> DebeziumKey:
@@ -80,5 +80,5 @@ def id_in_key(key: DebeziumKey, ids: IdColumns) -> str | int | None:
 
 def has_id(key: DebeziumKey, entity_id: str | int, ids: IdColumns) -> bool:
     """Whether the record's key has this id."""
-    found = id_in_key(key, ids)
-    return found is not None and (isinstance(key, dict) or str(found) == str(entity_id))
+    in_key = id_in_key(key, ids)
+    return in_key is not None and (isinstance(key, dict) or str(in_key) == str(entity_id))

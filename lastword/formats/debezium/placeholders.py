@@ -33,9 +33,9 @@ class Placeholder:
         safe = base64.urlsafe_b64encode(raw).decode()
         self._texts = {text, base, safe, safe.rstrip("="), raw.hex(), raw.hex().upper(), str(_named(digest))}
         # JSON has one form of such texts alone; of others every value is looked at.
-        plain = all(_PLAIN.fullmatch(one) for one in self._texts)
+        plain = all(_PLAIN.fullmatch(text_form) for text_form in self._texts)
         self._numbers = [[byte if byte < 128 else byte - 256 for byte in raw], list(raw)]  # noqa: PLR2004 - Java's are signed
-        numbers = (r"\s*,\s*".join(map(str, some)) for some in self._numbers)
+        numbers = (r"\s*,\s*".join(map(str, values)) for values in self._numbers)
         self._anywhere = re.compile("|".join([*self._texts, *numbers]).encode() if plain else b"")
         self._texts.add(msgspec.json.encode({text: text}).decode())
         self._map = {text: text}
@@ -71,5 +71,7 @@ def unsent(row: Row, text: bytes, placeholder: str) -> list[str]:
     Also where another is set: a connector may have kept the default, which is nobody's value by chance.
     """
     return list(
-        dict.fromkeys(name for one in dict.fromkeys((placeholder, DEFAULT)) for name in _of(one).columns(row, text))
+        dict.fromkeys(
+            name for standing in dict.fromkeys((placeholder, DEFAULT)) for name in _of(standing).columns(row, text)
+        )
     )

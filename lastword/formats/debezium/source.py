@@ -142,12 +142,12 @@ def _encoded(schema: bytes) -> dict[str, str]:
     """Of the columns that are written as bytes and are something else, what they are, anywhere in a Connect schema."""
     if not any(kind.encode() in schema for kind in _REMEDIES):
         return {}
-    found: dict[str, str] = {}
+    encoded: dict[str, str] = {}
     open_: list[object] = [msgspec.json.decode(schema)]
     while open_:
         part = open_.pop()
         if isinstance(part, dict):
             if (kind := part.get("name")) in _REMEDIES:
-                found[str(part.get("field", ALONE))] = str(kind)
+                encoded[str(part.get("field", ALONE))] = str(kind)
             open_ += part.get("fields") or []
-    return found
+    return encoded

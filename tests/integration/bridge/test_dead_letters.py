@@ -10,7 +10,7 @@ from bridge.delivery.in_flight import InFlight
 from bridge.delivery.partition_in_flight import Bounds
 from bridge.delivery.retransmit import Clocks
 from bridge.delivery.window import Window
-from bridge.letters.dead_letters import PREFIX, DeadLetters, Letter
+from bridge.letters.dead_letters import PREFIX, DeadLetter, DeadLetters
 from lastword.contract.record import VERSION_HEADER, Update
 from lastword.contract.version import Version
 from lastword.kafka.headers import headers_of
@@ -35,17 +35,17 @@ def letters(kafka_server: Reachable, topic: str) -> Iterator[DeadLetters]:
     letters.close(5)
 
 
-def undecoded(window: Window, message: Message, reason: str = "it is no JSON") -> Letter:
+def undecoded(window: Window, message: Message, reason: str = "it is no JSON") -> DeadLetter:
     number, offset = message.partition() or 0, message.offset() or 0
-    entry = window.add_letter(number, offset, size=len(message), source=message)
-    return Letter(entry, message, "decode", "InvalidUpdateError", reason)
+    entry = window.add_dead_letter(number, offset, size=len(message), source=message)
+    return DeadLetter(entry, message, "decode", "InvalidUpdateError", reason)
 
 
-def failed(window: Window, message: Message) -> Letter:
+def failed(window: Window, message: Message) -> DeadLetter:
     window.add(0, message.offset() or 0, [UPDATE], size=len(message), source=message)
     (entry,) = window.unsent(1)
     assert window.give_up(entry)
-    return Letter(entry, message, "apply", "UnusableKeyError", "the key holds a list")
+    return DeadLetter(entry, message, "apply", "UnusableKeyError", "the key holds a list")
 
 
 def deliver(letters: DeadLetters, count: int, *, deadline_s: float = DEADLINE_S) -> list[InFlight]:

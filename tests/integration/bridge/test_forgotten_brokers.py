@@ -9,7 +9,7 @@ import time
 from bridge.delivery.partition_in_flight import Bounds
 from bridge.delivery.retransmit import Clocks
 from bridge.delivery.window import Window
-from bridge.letters.dead_letters import DeadLetters, Letter
+from bridge.letters.dead_letters import DeadLetter, DeadLetters
 from lastword.kafka.client import WITHOUT, BrokerList
 from lastword.publisher.publisher import Publisher
 from servers import Reachable
@@ -93,7 +93,9 @@ def test_the_dead_letters_get_another_producer(kafka_server: Reachable, topic: s
     first = letters._producer
     forget(letters._brokers)
     # It is given to the one that has forgotten, and must not be lost with it.
-    letters.send(Letter(window.add_letter(0, 0, size=1, source=message), message, "decode", "Error", "on purpose"))
+    letters.send(
+        DeadLetter(window.add_dead_letter(0, 0, size=1, source=message), message, "decode", "Error", "on purpose")
+    )
     wait_until(lambda: letters.delivered(time.monotonic()), what="the letter")
     assert letters._producer is not first
     letters.close(5)

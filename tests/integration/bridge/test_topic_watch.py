@@ -5,7 +5,7 @@ import time
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from bridge.topic.watch import LOOK_EVERY_S, TopicWatch
+from bridge.topic.watch import CHECK_EVERY_S, TopicWatch
 from lastword.kafka.client import NotAnsweredError
 from lastword.kafka.group import read_group
 from lastword.kafka.topic_ids import MissingError, TopicIds
@@ -47,7 +47,7 @@ def test_a_topic_that_is_made_anew_is_noticed_and_believed_when_it_has_settled(
 
     assert wait_until(settled, what="the new id") == administrator.id(topic) != before
     assert "is there again" in caplog.text
-    later = time.monotonic() + LOOK_EVERY_S
+    later = time.monotonic() + CHECK_EVERY_S
     assert not watch.is_another(later)
 
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 import redis
 
-from lastword.cache.cache import Cache, Failure, Write
+from lastword.cache.cache import Cache, TaskFailure, Write
 from lastword.cache.failures import LOADED
 from lastword.cache.started import Started
 from lastword.contract.errors import ApartError, NoLoaderError, RowBehindError
@@ -139,14 +139,14 @@ def test_the_script_itself_says_so_where_nobody_looked_before(site: Site) -> Non
     assert time is Outcome.STALE, "one by time is older than any position"
 
 
-@pytest.mark.parametrize("look_first", [True, False])
+@pytest.mark.parametrize("read_first", [True, False])
 def test_among_others_in_a_group(
-    *, look_first: bool, rows: Rows, cache: Cache, locks: Locks, raw: redis.Redis, key_prefix: str
+    *, read_first: bool, rows: Rows, cache: Cache, locks: Locks, raw: redis.Redis, key_prefix: str
 ) -> None:
     driven = Driven(cache, locks, raw, Loader(rows.load, timeout_s=2))
     rows.put("1", T_US, None, "the row")
     assert driven.carry([moved(5)]) == [Outcome.LOADED]
-    if look_first:
+    if read_first:
         driven.carry([plain(0, entity_id="p0")] * 600)
     others = [plain(number, entity_id=f"p{number}") for number in range(1, 40)]
     rows.put("1", T_US, None, "another")
@@ -195,4 +195,4 @@ def test_a_repetition_tells_the_bridge_where_it_looks(cache: Cache, locks: Locks
         tell_loaded("t:1:5@2-n2", arguments, here, outcome)
         found = cache.poll([], ["t:1:5"]).failures
         assert bool(found) == (outcome is Outcome.LOADED)
-    assert found["t:1:5"] == Failure("t:1:5", moved(5).version, "n2", LOADED, "")
+    assert found["t:1:5"] == TaskFailure("t:1:5", moved(5).version, "n2", LOADED, "")

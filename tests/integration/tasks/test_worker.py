@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from lastword.cache.cache import Failure
+from lastword.cache.cache import TaskFailure
 from lastword.cache.failures import failure_key
 from lastword.contract.record import Update
 from lastword.contract.task import TASK_NAME
@@ -57,7 +57,7 @@ def failures_refused(site: Site) -> Iterator[None]:
         site.raw.acl_setuser("default", enabled=True, nopass=True, keys=["*"], reset_keys=True)
 
 
-def assert_recorded(site: Site, update: Update, task_id: str, nonce: str, error: str) -> Failure:
+def assert_recorded(site: Site, update: Update, task_id: str, nonce: str, error: str) -> TaskFailure:
     failure = site.cache.poll([], [task_id]).failures[task_id]
     assert (failure.version, failure.nonce, failure.error) == (update.version, nonce, error)
     assert 86_000 < site.raw.ttl(failure_key(task_id)) <= 86_400

@@ -8,7 +8,7 @@ import pytest
 from lastword.contract.version import Version
 from tasks.lock.path import lock_path
 from tests.history.checker import check
-from tests.history.events import Attempt, Commit, DataSet, End, Held, History, Interval, Letter, Published, Written
+from tests.history.events import Attempt, Commit, DataSet, DeadLetter, End, Held, History, Interval, Published, Written
 from tests.history.report import Rule
 
 ROOT = "/root"
@@ -201,7 +201,7 @@ BROKEN: Mapping[str, tuple[Rule, Callable[[], History]]] = {
     ),
     "a good update is dead-lettered": (
         Rule.LETTERS,
-        lambda: replace(GOOD, letters=[Letter(1, 1, 2 * S, "poison")]),
+        lambda: replace(GOOD, letters=[DeadLetter(1, 1, 2 * S, "poison")]),
     ),
     "a lock is left": (Rule.LEFT_BEHIND, lambda: replace(GOOD, left_behind=["/root/locks/00/pa"])),
     **{
@@ -249,7 +249,7 @@ def test_a_dead_letter_stands_for_the_newest_of_a_product_that_may_die() -> None
     history = replace(
         GOOD,
         published=[*GOOD.published, Published("c", NEW, 1, 2)],
-        letters=[Letter(1, 2, 4 * S, "poison")],
+        letters=[DeadLetter(1, 2, 4 * S, "poison")],
         commits=[*GOOD.commits, Commit(1, 3, "run", 5 * S)],
     )
     assert not check(history, dead={"c"}).violations

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from redis.crc import key_slot
 
-from lastword.cache.cache import Cache, Failure, Write
+from lastword.cache.cache import Cache, TaskFailure, Write
 from lastword.cache.seal import Seal, Stamps
 from lastword.contract.errors import CacheUnavailableError
 from lastword.contract.outcome import Outcome
@@ -94,7 +94,7 @@ def test_every_shard_is_written_and_read_in_one_round_trip_each(cluster: RedisCl
     assert cache.write(writes(1)) == [Outcome.APPLIED] * len(PRODUCTS)
     tasks = [f"task-{number}" for number in range(9)]
     for task_id in tasks:
-        cache.record_failure(Failure(task_id, Version(1, 1), "nonce", "ValueError", ""))
+        cache.record_failure(TaskFailure(task_id, Version(1, 1), "nonce", "ValueError", ""))
 
     look = cache.poll(PRODUCTS, tasks)
 

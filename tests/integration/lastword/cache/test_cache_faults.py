@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 import redis
 
-from lastword.cache.cache import Cache, Failure, Write
+from lastword.cache.cache import Cache, TaskFailure, Write
 from lastword.contract.errors import CacheUnavailableError
 from lastword.contract.outcome import Outcome
 from lastword.contract.record import Update
@@ -116,7 +116,7 @@ def test_a_server_that_refuses_writes_loses_nothing(
         else:
             assert cache.held(["42"]) == {"42": Version(1, 1)}, "reading goes on"
         with pytest.raises(CacheUnavailableError, match=reason):
-            cache.record_failure(Failure(f"{key_prefix}task", Version(1, 1), "nonce", "ValueError", ""))
+            cache.record_failure(TaskFailure(f"{key_prefix}task", Version(1, 1), "nonce", "ValueError", ""))
         assert raw.hgetall(f"{key_prefix}42") == before
 
     assert cache.write([late]) == [Outcome.APPLIED]
@@ -237,7 +237,7 @@ def test_a_paused_server_ends_every_call_in_time_and_nothing_is_run_twice(
         fresh.eviction_policy,
         lambda: cache.held(["42"]),
         lambda: cache.poll(["42"], ["task"]),
-        lambda: cache.record_failure(Failure(f"{key_prefix}task", Version(1, 1), "nonce", "ValueError", "")),
+        lambda: cache.record_failure(TaskFailure(f"{key_prefix}task", Version(1, 1), "nonce", "ValueError", "")),
     ]
     # On the one connection that is open, and while it is: the write may reach the server and be run late.
     redis_server.pause()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from lastword.cache.cache import Cache, Failure, Write
+from lastword.cache.cache import Cache, TaskFailure, Write
 from lastword.contract.errors import CacheUnavailableError
 from lastword.contract.outcome import Outcome
 from lastword.contract.record import Update
@@ -64,7 +64,7 @@ def refusal(cache: Cache) -> str:
 @pytest.mark.parametrize("group", PROGRAMS, indirect=True)
 def test_after_a_failover_the_new_primary_is_written(group: RedisSentinels, cache: Cache) -> None:
     assert cache.write([live(1)]) == [Outcome.APPLIED]
-    cache.record_failure(Failure("task", Version(1, 1), "nonce", "ValueError", ""))
+    cache.record_failure(TaskFailure("task", Version(1, 1), "nonce", "ValueError", ""))
     replicated(group)
 
     group.primary.kill()

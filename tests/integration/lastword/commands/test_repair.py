@@ -12,7 +12,7 @@ from bridge.delivery.window import Window
 from bridge.enqueue.delivery import Delivery
 from bridge.enqueue.enqueue import Enqueuer
 from lastword.cache.cache import Write
-from lastword.commands.verifying.repair import Found, Repair
+from lastword.commands.verifying.repair import LocatedUpdate, Repair
 from lastword.contract.record import Update
 from servers import Redis, ZooKeeper
 from tests.kafka_helpers import at_most
@@ -49,8 +49,10 @@ def repair(site: Site, *, deadline_s: float = 30.0, floor_s: float = 2.0, in_fli
     return Repair(window, Delivery(window, enqueuer, site.cache, back_off_max_s=0.5), deadline_s=deadline_s)
 
 
-def found(count: int, *, products: int = 10**6, partitions: int = 4) -> list[Found]:
-    return [Found(number % partitions, number, live(f"p{number % products}", number)) for number in range(count)]
+def found(count: int, *, products: int = 10**6, partitions: int = 4) -> list[LocatedUpdate]:
+    return [
+        LocatedUpdate(number % partitions, number, live(f"p{number % products}", number)) for number in range(count)
+    ]
 
 
 def hold(site: Site, updates: list[Update]) -> None:
@@ -92,7 +94,11 @@ def test_what_is_held_costs_no_task_and_no_worker(site: Site, broker: redis.Redi
 
 
 def test_the_newest_of_a_batch_counts(site: Site) -> None:
-    newest_in_the_middle = [Found(0, 0, live("a", 1)), Found(0, 1, live("a", 3)), Found(0, 2, live("a", 2))]
+    newest_in_the_middle = [
+        LocatedUpdate(0, 0, live("a", 1)),
+        LocatedUpdate(0, 1, live("a", 3)),
+        LocatedUpdate(0, 2, live("a", 2)),
+    ]
     one = repair(site, deadline_s=SOON_S)
     one.apply(newest_in_the_middle)
 

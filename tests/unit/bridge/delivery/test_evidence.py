@@ -4,7 +4,7 @@ import pytest
 
 from bridge.delivery.evidence import Hopeless, hopeless, is_marked, loaded, marked_sends
 from bridge.delivery.in_flight import InFlight
-from lastword.cache.cache import Failure, Poll
+from lastword.cache.cache import Poll, TaskFailure
 from lastword.cache.failures import LOADED
 from lastword.contract.errors import CacheUnavailableError
 from lastword.contract.version import Version
@@ -22,7 +22,7 @@ def entry() -> InFlight:
     return entry
 
 
-def look(*nonces: str, who: str = "w", missed: bool = False, failure: Failure | None = None) -> Poll:
+def look(*nonces: str, who: str = "w", missed: bool = False, failure: TaskFailure | None = None) -> Poll:
     return Poll(
         versions={},
         failures={"t": failure} if failure else {},
@@ -80,7 +80,7 @@ def test_a_mark_of_another_start_of_the_same_send_counts_from_now(entry: InFligh
 
 def test_a_look_that_missed_a_part_is_believed_in_nothing(entry: InFlight) -> None:
     found(entry, look("n2", "n3", "n4"), 0.0)
-    failure = Failure("t", Version(1, 0), "n0", "ValueError", "why")
+    failure = TaskFailure("t", Version(1, 0), "n0", "ValueError", "why")
     assert not found(entry, look("n2", "n3", "n4", missed=True, failure=failure), 40.0)
     assert not found(entry, look(missed=True), 41.0), "nor does it tell that the marks are gone"
     assert found(entry, look("n2", "n3", "n4"), 42.0)
@@ -88,7 +88,7 @@ def test_a_look_that_missed_a_part_is_believed_in_nothing(entry: InFlight) -> No
 
 def test_a_recorded_failure_is_evidence_for_its_version_and_a_send_of_ours(entry: InFlight) -> None:
     def of(version: Version, nonce: str) -> list[Hopeless]:
-        return found(entry, look(failure=Failure("t", version, nonce, "ValueError", "why")), 0.0)
+        return found(entry, look(failure=TaskFailure("t", version, nonce, "ValueError", "why")), 0.0)
 
     assert of(Version(1, 0), "n1") == [Hopeless(entry, "ValueError", "why")]
     assert not of(Version(1, 0), "other")
@@ -97,12 +97,12 @@ def test_a_recorded_failure_is_evidence_for_its_version_and_a_send_of_ours(entry
 
 def test_what_was_loaded_is_no_failure_and_is_believed_as_one(entry: InFlight) -> None:
     assert entry.update is not None
-    told = Failure("t", entry.update.version, "n1", LOADED, "")
+    told = TaskFailure("t", entry.update.version, "n1", LOADED, "")
     assert list(loaded({"t": entry}, look(failure=told))) == [entry]
     assert not found(entry, look(failure=told), 0.0)
     for other in (
-        Failure("t", Version(9, 9), "n1", LOADED, ""),
-        Failure("t", entry.update.version, "another", LOADED, ""),
-        Failure("t", entry.update.version, "n1", "UnusableKeyError", ""),
+        TaskFailure("t", Version(9, 9), "n1", LOADED, ""),
+        TaskFailure("t", entry.update.version, "another", LOADED, ""),
+        TaskFailure("t", entry.update.version, "n1", "UnusableKeyError", ""),
     ):
         assert not list(loaded({"t": entry}, look(failure=other)))

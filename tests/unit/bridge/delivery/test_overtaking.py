@@ -105,7 +105,7 @@ def test_once_a_notice_is_confirmed_it_is_in_nobodys_way() -> None:
 
 def test_what_was_sought_and_not_found_is_overtaken_like_the_rest() -> None:
     window = opened()
-    window.look_up_until(0, 2)
+    window.seek_until(0, 2)
     offer(window, 0, 0, change("a", 3))
     offer(window, 0, 1, change("a", 9))
     sought = window.due(0.0, 9)

@@ -117,7 +117,7 @@ def test_only_an_update_that_arrived_itself_is_measured() -> None:
 
 def test_a_record_that_is_no_update_is_finished_with_its_letter() -> None:
     window = opened()
-    letter = window.add_letter(0, 0, size=10, source="record")
+    letter = window.add_dead_letter(0, 0, size=10, source="record")
     offer(window, 0, 1, change("a"))
     window.observe("a", Version(1, 0), 0.0)
     assert (window.updates, offsets(window)) == (1, [])
@@ -167,7 +167,7 @@ def test_what_comes_after_a_revocation_has_no_effect() -> None:
     window = opened(0, 1)
     offer(window, 0, 0, change("a"), change("b"))
     offer(window, 1, 0, change("c"))
-    letter = window.add_letter(0, 1, size=10, source="record")
+    letter = window.add_dead_letter(0, 1, size=10, source="record")
     given_up, other, kept = send_all(window)
     window.give_up(given_up)
     window.revoke([0, 5])
@@ -184,7 +184,7 @@ def test_what_comes_after_a_revocation_has_no_effect() -> None:
 
 def test_a_new_assignment_begins_empty() -> None:
     window = opened(0, 1)
-    letter = window.add_letter(0, 8, size=10, source="record")
+    letter = window.add_dead_letter(0, 8, size=10, source="record")
     offer(window, 0, 9, change("a"))
     window.assign([0])
     assert letter.record.partition.gone

@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import Message
 
 from bridge.delivery.window import Window
-from bridge.letters.dead_letters import Letter
+from bridge.letters.dead_letters import DeadLetter
 from bridge.letters.undecodable import QUIET_S, Undecodable
 from tests.windows import change, offer, offsets, opened
 
@@ -23,9 +23,9 @@ def undecodable() -> Undecodable:
     return Undecodable(MOST)
 
 
-def undecoded(window: Window, offset: int) -> Letter:
-    entry = window.add_letter(0, offset, size=1, source=offset)
-    return Letter(entry, cast("Message", offset), "decode", "InvalidUpdateError", f"reason {offset}")
+def undecoded(window: Window, offset: int) -> DeadLetter:
+    entry = window.add_dead_letter(0, offset, size=1, source=offset)
+    return DeadLetter(entry, cast("Message", offset), "decode", "InvalidUpdateError", f"reason {offset}")
 
 
 def add(undecodable: Undecodable, window: Window, *at: int, now: float = 0.0) -> list[bool]:

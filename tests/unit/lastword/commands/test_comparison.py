@@ -38,7 +38,7 @@ def newest_of(*messages: Message) -> NewestVersions:
 )
 def test_versions_are_compared_as_numbers_then_places(first: Message, second: Message) -> None:
     for order in ((first, second), (second, first)):
-        assert newest_of(*order)["p"].place == (second.partition(), second.offset())
+        assert newest_of(*order)["p"].record_id == (second.partition(), second.offset())
 
 
 def test_a_row_is_what_was_put_in() -> None:

@@ -38,7 +38,7 @@ def test_the_greatest_version_counts_and_the_last_records_are_kept() -> None:
     found = findings(*(message(offset, sequence=sequence) for offset, sequence in enumerate([1, 9, 3, 4, 5])))
     assert found.version == Version(AT_MS * 1_000, 9)
     assert found.newest is not None
-    assert found.newest.place == (0, 1)
+    assert found.newest.record_id == (0, 1)
     assert [one.offset for one in found.latest] == [4, 3, 2]
     assert (found.count, found.looked_at) == (5, 5)
 

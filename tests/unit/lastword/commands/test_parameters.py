@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from lastword.commands.parameters import ENTITY_ID, JSON_ID, PLACE, RANGE, TIME, Place, Range, parse_time
+from lastword.commands.parameters import ENTITY_ID, JSON_ID, RANGE, RECORD_ID, TIME, Range, RecordId, parse_time
 
 NOW_S = 1_800_000_000.5
 
@@ -38,14 +38,14 @@ def test_a_time_without_an_offset_is_told_so() -> None:
 
 
 def test_a_place_reads_what_it_writes() -> None:
-    assert PLACE("3:17") == Place(3, 17)
-    assert str(Place(3, 17)) == "3:17"
+    assert RECORD_ID("3:17") == RecordId(3, 17)
+    assert str(RecordId(3, 17)) == "3:17"
 
 
 @pytest.mark.parametrize("text", ["", "3", "3:", ":3", "3:17:1", "-1:2", "3: 17", "٣:1", "1:" + "9" * 19])
 def test_another_place_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter, match=r"wanted is partition:offset, like 0:17"):
-        PLACE(text)
+        RECORD_ID(text)
 
 
 def test_a_range_may_be_open() -> None:

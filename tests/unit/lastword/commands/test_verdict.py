@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from lastword.cache.cache import Failure
+from lastword.cache.cache import TaskFailure
 from lastword.cache.flow_note import FlowNote
 from lastword.cache.held import Held
 from lastword.commands.inspecting.entity_search import Findings, Sighting
 from lastword.commands.inspecting.facts import Facts
 from lastword.commands.inspecting.inspect_report import show
 from lastword.commands.inspecting.verdict import Code, judge
-from lastword.commands.parameters import Place
-from lastword.commands.replaying.letter import StoredLetter
+from lastword.commands.parameters import RecordId
+from lastword.commands.replaying.letter import StoredDeadLetter
 from lastword.contract.record import Rules
 from lastword.contract.version import Version
 from lastword.kafka.group import Group, Progress
@@ -25,7 +25,7 @@ NOW_S = 1_763_800_100.0
 FREE = Locking("/lastword/locks/73/p42", None, 1, ("host:1",))
 LOCKED = replace(FREE, holder=Holder("0x10", "host:7", "00000000000000ab", NOW_S - 5))
 QUIET = UnderWay(3, ("worker@host",), {})
-FAILURE = Failure(task_id="t:0:9", version=Version(3, 0), nonce="n", error="ValueError", message="no")
+FAILURE = TaskFailure(task_id="t:0:9", version=Version(3, 0), nonce="n", error="ValueError", message="no")
 
 
 def at(offset: int, version: int | None, data: bytes | None = b"1", *, deleted: bool = False) -> Sighting:
@@ -41,15 +41,15 @@ def found(*sightings: Sighting) -> Findings:
     return findings
 
 
-def letter(offset: int, version: int | None) -> StoredLetter:
-    return StoredLetter(
-        place=Place(0, 1),
+def letter(offset: int, version: int | None) -> StoredDeadLetter:
+    return StoredDeadLetter(
+        record_id=RecordId(0, 1),
         at_ms=1,
         key=b"42",
         value=None,
         headers=[],
         topic="t",
-        origin=Place(0, offset),
+        origin=RecordId(0, offset),
         timestamp_ms=1_000 + offset,
         stage="apply",
         error="UnusableKeyError",

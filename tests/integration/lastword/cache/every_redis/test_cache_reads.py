@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from lastword.cache.cache import Cache, Failure, Write
+from lastword.cache.cache import Cache, TaskFailure, Write
 from lastword.cache.failures import FAILURE_PREFIX
 from lastword.contract.outcome import Outcome
 from lastword.contract.record import Update
@@ -81,7 +81,7 @@ def test_a_hash_with_data_and_deleted_is_a_tombstone(cache: Cache, raw: Raw, key
 
 
 def test_look_sees_versions_and_failures(cache: Cache, raw: Raw, key_prefix: str) -> None:
-    failed = Failure(f"{key_prefix}task-1", V1, "nonce-1", "UnusableKeyError", "key 'x' holds a string\ud800 🦄")
+    failed = TaskFailure(f"{key_prefix}task-1", V1, "nonce-1", "UnusableKeyError", "key 'x' holds a string\ud800 🦄")
     cache.record_failure(failed)
     cache.write([Write(update(V1), "")])
     raw.set(f"{key_prefix}text", "hello")
@@ -115,7 +115,7 @@ def test_an_unreadable_failure_is_logged_and_ignored(
 def test_a_later_failure_of_a_task_replaces_the_earlier(cache: Cache, key_prefix: str) -> None:
     task_id = f"{key_prefix}task"
     for nonce in ("first", "second"):
-        cache.record_failure(Failure(task_id, V1, nonce, "ValueError", ""))
+        cache.record_failure(TaskFailure(task_id, V1, nonce, "ValueError", ""))
 
     assert cache.poll([], [task_id]).failures[task_id].nonce == "second"
 

@@ -90,7 +90,7 @@ def test_an_older_stamp_is_a_loss_a_newer_one_is_not(raw: Raw, cache: Cache, sta
     sealed(cache, stamps)
     unanswered = stamps.seal()
     for key in keys:  # the answer to a stamp can be lost, and the stamp is there
-        raw.set(key, max(unanswered._stamps.left.values()) + 5)
+        raw.set(key, max(unanswered._stamps.stamped.values()) + 5)
     assert not sealed(cache, stamps).lost
     for key, value in before.items():
         raw.set(key, str(value, "ascii") if isinstance(value, bytes) else 0)
@@ -100,7 +100,7 @@ def test_an_older_stamp_is_a_loss_a_newer_one_is_not(raw: Raw, cache: Cache, sta
 def test_a_seal_that_comes_late_undoes_nothing(raw: Raw, cache: Cache, stamps: Stamps) -> None:
     """Redis may run what nobody waits for any more after what was sent later on another connection."""
     opened(cache, stamps)
-    late = [stamps.seal({NAME: "7 one"}).commands([tag])[-1] for tag in stamps.left]
+    late = [stamps.seal({NAME: "7 one"}).commands([tag])[-1] for tag in stamps.stamped]
     assert sealed(cache, stamps, "8 one").complete
     for command in late:
         raw.execute_command(*command)  # type: ignore[no-untyped-call]

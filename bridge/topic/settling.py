@@ -17,7 +17,7 @@ ONCE_MORE_S: Final = 1.0
 """Longer than the half second after which librdkafka asks once more."""
 
 
-class Place:
+class Settling:
     """Whether a partition that was assigned just now is still to be left alone."""
 
     def __init__(self) -> None:
