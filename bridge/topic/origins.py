@@ -24,9 +24,10 @@ class Origins:
             self._hides_moves = True
             logger.warning(
                 "the topic's records are keyed by other columns than LASTWORD_ID_FIELD, and do not tell what a row was "
-                "before: where an id changes, what Redis holds under the former one stays. Key the records by the id "
-                "(Debezium: message.key.columns); or let the source tell (PostgreSQL: REPLICA IDENTITY FULL) and do "
-                "not flatten the events"
+                "before, or which of two partitions' records came last: where an id changes, or goes from row to row, "
+                "Redis may hold a row that is gone, or none. Key the records by the id (Debezium: message.key.columns, "
+                "behind PostgreSQL with REPLICA IDENTITY FULL); or do not flatten them, and have PostgreSQL with "
+                "REPLICA IDENTITY FULL, or a loader"
             )
         self._note_table(origin.table)
 

@@ -15,6 +15,7 @@ from lastword.contract.record import Rules
 from lastword.contract.version import Position
 from lastword.formats.record import Decoder, Record
 from lastword.formats.rows import ROW, IdColumns, deletion_of, former_id, moved, placed, state_of
+from lastword.formats.tidb import position_of_commit
 
 ROWS: Final = frozenset({"INSERT", "UPDATE", "DELETE"})
 UNSET: Final = frozenset({b"", b"null", b"false", b'""'})
@@ -41,9 +42,6 @@ class _Message(msgspec.Struct, rename={"is_ddl": "isDdl", "keys": "pkNames", "ti
         told = self.tidb or {}
         return any(bytes(told.get(name, b"")) not in UNSET for name in ("onlyHandleKey", "claimCheckLocation"))
 
-
-LOGICAL_BITS: Final = 18
-"""Of TiDB's timestamps, beside the milliseconds. Source: https://docs.pingcap.com/tidb/stable/tso"""
 
 _MESSAGE: Final = msgspec.json.Decoder(_Message)
 _COMMIT: Final = msgspec.json.Decoder(int)
@@ -94,13 +92,8 @@ def _rows(message: _Message, record: Record, ids: IdColumns, rules: Rules) -> It
 
 
 def _position(message: _Message, offset: int) -> Position:
-    """TiDB's time of the commit, which counts in all partitions, where TiCDC tells it; else the offset.
-
-    It has milliseconds and 18 bits that tell commits within one apart. Twice as great, they leave a place for a
-    deletion before: in one transaction a key that is taken away and put there again is there.
-    """
+    """TiDB's time of the commit, which counts in all partitions, where TiCDC tells it; else the offset."""
     told = bytes((message.tidb or {}).get("commitTs", b""))
     if not told:
         return offset
-    commit = read_json(told, _COMMIT, "_tidb.commitTs")
-    return commit >> LOGICAL_BITS, ((commit & (1 << LOGICAL_BITS) - 1) << 1) + 1
+    return position_of_commit(read_json(told, _COMMIT, "_tidb.commitTs"))

@@ -6,6 +6,7 @@ https://github.com/cloudevents/spec/blob/main/cloudevents/extensions/sequence.md
 
 import base64
 import binascii
+import re
 from functools import partial
 from typing import Final
 
@@ -20,7 +21,10 @@ STRUCTURED: Final = "application/cloudevents+json"
 OTHER: Final = "application/cloudevents"
 OF_DEBEZIUM: Final = "what Debezium's CloudEventsConverter writes is read with LASTWORD_FORMAT=debezium"
 DELETED: Final = "deleted"
-"""A word of an event's type, between dots, that makes it a deletion: ``com.example.product.deleted.v1``."""
+"""The last word of a deletion's type, but for a version: ``com.example.product.deleted.v1``, ``ProductDeleted``."""
+
+_WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+_VERSION: Final = re.compile(r"[\W_]*v?\d+([\W_]+\d+)*$", re.IGNORECASE)
 
 
 class _Event(msgspec.Struct):
@@ -74,12 +78,22 @@ def _changes(rules: Rules, record: Record) -> list[Change]:
         raise ValueError("the event has no time")
     # Padded with zeros it can be compared as text, as the extension wants it.
     sequence = None if event.sequence is None else sequence_of_header(_unpadded(str(event.sequence)).encode())
-    if deleted or DELETED in event.type.lower().split("."):
+    if deleted or _is_deletion(event.type):
         return [Change(product_id=entity_id, updated_at=event.time, sequence=sequence, deleted=True)]
     data = event.data or msgspec.UNSET
     if event.data:
         read_json(bytes(event.data), _RAW, "the event's data")
     return [Change(product_id=entity_id, updated_at=event.time, sequence=sequence, data=data)]
+
+
+def _is_deletion(kind: str) -> bool:
+    """Whether the type of an event says so; ValueError where ``deleted`` is a word of it, and not the last."""
+    if DELETED not in kind.lower():
+        return False
+    words = [word.lower() for word in _WORD.findall(_VERSION.sub("", kind))]
+    if DELETED in words[:-1]:
+        raise ValueError(f"the event's type is {shown(kind)}: deleted is to be its last word, but for a version")
+    return words[-1:] == [DELETED]
 
 
 def _headers(record: Record) -> dict[str, str]:
@@ -156,12 +170,7 @@ def _structured(value: bytes) -> _Event:
 
 def _binary(record: Record, headers: dict[str, str], content_type: str) -> _Event:
     media_type = content_type.partition(";")[0].strip().lower()
-    if (
-        record.value is not None
-        and media_type
-        and media_type != "application/json"
-        and not media_type.endswith("+json")
-    ):
+    if record.value is not None and media_type and not media_type.endswith(("/json", "+json")):
         raise ValueError(f"the event's data is {shown(media_type)}; wanted is JSON")
     return _Event(
         specversion=headers["ce_specversion"],

@@ -48,6 +48,7 @@ class _Row(msgspec.Struct):
     primary_key_columns: list[str] | None = None
     primaryKeyColumns: list[str] | None = None  # noqa: N815 - as output_naming_strategy spells it
     primary_key: list[msgspec.Raw] | None = None
+    primaryKey: list[msgspec.Raw] | None = None  # noqa: N815 - likewise
     encrypted: msgspec.Raw = msgspec.Raw()
 
     @property
@@ -112,7 +113,7 @@ def _changes(rules: Rules, ids: IdColumns, record: Record) -> list[Change]:
         return []
     keys = _as_in(columns, row.keys or _keys_of(record.key))
     ids.refuse_part_of(keys)
-    values = len(row.primary_key or ())
+    values = len(row.primary_key or row.primaryKey or ())
     if not keys and values > len(ids.names):
         raise ValueError(
             f"the row's primary_key has {values} values, and LASTWORD_ID_FIELD names only {ids}: rows which differ in "

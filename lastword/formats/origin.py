@@ -17,7 +17,8 @@ NOT_TOLD: Final = (b"", b"null")
 class Origin(NamedTuple):
     """``table`` with what it lies in, ``shop.public.products``; ``connector``: its name; "" where that is not told.
 
-    ``hides_moves``: the record is keyed by other columns than the id, and does not tell what the row was before.
+    ``hides_moves``: the record is keyed by other columns than the id, and does not tell what the row was before, or has
+    no order but its partition's: an id that changes, or goes from row to row, may end wrong.
     """
 
     table: str = ""
@@ -33,6 +34,14 @@ class _Source(msgspec.Struct):
     db: str | None = None
     schema: str | None = None
     table: str | None = None
+    lsn: msgspec.Raw = msgspec.Raw()
+    sequence: msgspec.Raw = msgspec.Raw()
+    commit_ts: msgspec.Raw = msgspec.Raw()
+
+    @property
+    def tells_order(self) -> bool:
+        """Whether it has a position that counts in all partitions."""
+        return any(bytes(told) not in NOT_TOLD for told in (self.lsn, self.sequence, self.commit_ts))
 
 
 class _Payload(msgspec.Struct):
@@ -77,11 +86,16 @@ def origin_of(record: Record, rules: Rules) -> Origin:
         parts, name = (source.db, source.schema, source.table), source.name
     elif source is not None:  # an attribute of CloudEvents
         parts = (told.iodebeziumdb, told.iodebeziumschema, told.iodebeziumtable)
-    return Origin(
-        ".".join(part for part in parts if part) if parts[-1] else "",
-        name or "",
-        event.op == "u" and bytes(event.before) in NOT_TOLD and _is_keyed_apart(record.key, rules),
-    )
+    table = ".".join(part for part in parts if part) if parts[-1] else ""
+    return Origin(table, name or "", _hides_moves(event, rules) and _is_keyed_apart(record.key, rules))
+
+
+def _hides_moves(event: _Payload, rules: Rules) -> bool:
+    """Whether an event of Debezium's that is not keyed by the id leaves open what was before, or what comes last."""
+    before_is_hidden = event.op == "u" and bytes(event.before) in NOT_TOLD
+    if rules.notices or rules.one_partition or not isinstance(event.source, _Source):
+        return before_is_hidden
+    return before_is_hidden or not event.source.tells_order
 
 
 def _is_keyed_apart(key: bytes | None, rules: Rules) -> bool:

@@ -19,11 +19,13 @@ from lastword.formats.rows import IdColumns, Row, deletion_of
 Time = datetime | str | int | None
 
 _UNTOLD: Final = re.compile(
-    rb'null|"?0(\.0*)?"?|""|false|"AA=="|"1970-01-01T[^"]*"|"?(\{\}|\[\])"?|"0{8}(-0{4}){3}-0{12}"'
+    rb'null|"?0(\.0*)?"?|""|false|"AA=="|"?(\{\}|\[\])"?|"0{8}(-0{4}){3}-0{12}"'
+    rb'|"1970-01-01([TZ+ ][^"]*)?"|"00:00(:00(\.0*)?)?(Z|[+-]00:00)?"|"P(0Y)?(0M)?(0D)?T0H0M0(\.0*)?S"'
 )
 """What stands for nothing, in the type of its column: a number may be bytes, and of a uuid all digits are 0."""
 
 FULL: Final = "the table needs REPLICA IDENTITY FULL"
+CONNECTOR: Final = "; of another database the flattening is to tell it: add.fields=op,source.connector,source.ts_ms"
 
 
 def is_told(before: Row, source: Source, ids: IdColumns) -> bool:
@@ -35,9 +37,26 @@ def is_doubtful(before: Row, source: Source, ids: IdColumns, key: DebeziumKey) -
     """Whether its id may still be a filling, a default of its column: nothing else of the row is told, but the key."""
     if source.tells_all_before or not isinstance(key, dict):
         return False
-    known = {*ids.names, *key}
-    others = [value for name, value in before.items() if name not in known and not name.startswith("__")]
-    return bool(others) and all(_UNTOLD.fullmatch(bytes(value)) for value in others)
+    others = _others(before, ids, key)
+    return bool(others) and all(map(_is_untold, others))
+
+
+def _is_filled(key: Row, before: Row | None, source: Source, ids: IdColumns) -> bool:
+    """Whether an id in the key of a deletion may itself be a filling: it is nothing, and other columns are told.
+
+    PostgreSQL's connector makes that key of the old row: with REPLICA IDENTITY USING INDEX that has the index alone.
+    """
+    if before is None or not source.is_postgresql or not all(_is_untold(key[name]) for name in ids.names):
+        return False
+    return not all(map(_is_untold, _others(before, ids, key)))
+
+
+def _others(row: Row, ids: IdColumns, key: Row) -> list[msgspec.Raw]:
+    return [value for name, value in row.items() if name not in ids.names and name not in key]
+
+
+def _is_untold(value: msgspec.Raw) -> bool:
+    return _UNTOLD.fullmatch(bytes(value)) is not None
 
 
 def deletion(
@@ -56,29 +75,34 @@ def deletion(
     """
     in_key = id_in_key(key, ids)
     if isinstance(key, dict) and in_key is not None:
-        return deletion_of(in_key, updated_at=updated_at, position=position)
+        by_key = deletion_of(in_key, updated_at=updated_at, position=position)
+        return doubted(by_key, source, notices=notices) if _is_filled(key, before, source, ids) else by_key
     if before is not None and is_told(before, source, ids):
         in_before = ids.in_row(before)
         if in_before is not None and is_doubtful(before, source, ids, key):
-            return doubted(deletion_of(in_before, updated_at=updated_at, position=position), notices=notices)
+            return doubted(deletion_of(in_before, updated_at=updated_at, position=position), source, notices=notices)
         in_key = in_key if in_before is None else in_before
     elif before is not None and (in_key is None or _is_anothers(in_key, before, ids)):
         raise ValueError(
             f"the deletion does not tell {ids}: the key has it not, and the row before only what stands for nothing; "
-            f"{FULL}"
+            f"{_remedy(source)}"
         )
     gone = ids.needed(before) if in_key is None else in_key
     return deletion_of(gone, updated_at=updated_at, position=position)
 
 
-def doubted(gone: Change, *, notices: bool) -> Change:
+def doubted(gone: Change, source: Source, *, notices: bool) -> Change:
     """A notice in place of the deletion of what a doubtful row names; ValueError where there is no loader."""
     if notices:
         return msgspec.structs.replace(gone, deleted=False)
     raise ValueError(
-        f"the row before names {gone.product_id!r:.80}, and all else of it but the key stands for nothing. So it may "
-        f"be a default, and no id: {FULL}. Where the table has that, configure a loader"
+        f"the deletion names {gone.product_id!r:.80}, which may be a default of the column, and no id, by what else is "
+        f"told: {_remedy(source)}. Where that is so already, configure a loader"
     )
+
+
+def _remedy(source: Source) -> str:
+    return FULL if source.is_postgresql else f"{FULL}, if it is PostgreSQL's{CONNECTOR}"
 
 
 def _is_anothers(value: str | int, row: Row, ids: IdColumns) -> bool:

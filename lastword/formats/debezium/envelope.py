@@ -41,7 +41,7 @@ def without_envelope(value: bytes, ids: Iterable[str]) -> bytes:
         )
     data = read_json(bytes(told.get("data", _NULL)), ROW, "data")
     if data.keys() == {"schema", "payload"}:
-        refuse_encoded_id(bytes(data["schema"]), ids)
+        refuse_encoded_id(bytes(data["schema"]), ids, bytes(data["payload"]))
         data = read_json(bytes(data["payload"]), ROW, "the payload of data")
     source = {name: told.get(f"{PREFIX}{name}", _NULL) for name in _TEXT}
     times = {name: _number(told.get(f"{PREFIX}{short}", _NULL), short) for short, name in _TIMES.items()}

@@ -3,6 +3,7 @@
 Source: https://debezium.io/documentation/reference/stable/connectors/postgresql.html#postgresql-events
 """
 
+import re
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -14,9 +15,9 @@ from lastword.contract.fields import read_json
 from lastword.contract.record import Rules
 from lastword.formats.debezium.before import deletion, doubted, is_doubtful, is_told
 from lastword.formats.debezium.envelope import without_envelope
-from lastword.formats.debezium.key import columns_of, has_id, key_of
+from lastword.formats.debezium.key import columns_of, has_id, key_of, refuse_another_id
 from lastword.formats.debezium.placeholders import unsent
-from lastword.formats.debezium.source import Source, position_of, refuse_encoded_id, time_of
+from lastword.formats.debezium.source import TICDC, Source, position_of, refuse_encoded_id, time_of
 from lastword.formats.record import Decoder, Record
 from lastword.formats.rows import ROW, IdColumns, Row, former_id, moved, placed, state_of
 
@@ -42,6 +43,9 @@ _ENDS: Final = (b'"BEGIN"', b'"END"')
 _MESSAGE: Final = _HEARTBEAT | {"op", "source", "message", "transaction"}
 _SCHEMA_CHANGE: Final = _HEARTBEAT | {"source", "position", "databaseName", "schemaName", "ddl", "tableChanges"}
 
+_EMPTIES: Final = re.compile(r"(\s|/\*.*?\*/)*(TRUNCATE|DROP\s+TABLE)\b", re.IGNORECASE | re.DOTALL)
+_TEXT: Final[msgspec.json.Decoder[str | None]] = msgspec.json.Decoder(str | None)
+
 _EVENT: Final[msgspec.json.Decoder[_Event | None]] = msgspec.json.Decoder(_Event | None)
 
 
@@ -56,8 +60,8 @@ def _changes(rules: Rules, ids: IdColumns, record: Record) -> list[Change]:
     value = without_envelope(record.value, ids.names)
     event = read_json(value, _EVENT, "the value")
     if event is not None and event.payload:
-        refuse_encoded_id(bytes(event.schema), ids.names)
         value = bytes(event.payload)
+        refuse_encoded_id(bytes(event.schema), ids.names, value)
         event = read_json(value, _EVENT, "the payload")
     if event is None or event.op == "m":
         return []  # the same, as a converter writes it; a message, of no table
@@ -93,14 +97,16 @@ def _changes_of(event: _Event, source: Source, record: Record, ids: IdColumns, r
     entity_id = ids.needed(row)
     state = state_of(row, event.after, rules, unsent(row, bytes(event.after), rules.placeholder))
     change = Change(product_id=entity_id, updated_at=time, position=position, data=state)
-    # Where the key has the id, a change of it comes as a deletion and a creation.
-    if event.before is not None and not has_id(key, entity_id, ids) and is_told(event.before, source, ids):
+    refuse_another_id(key, entity_id, ids)
+    # Where the key has the id, Debezium writes a deletion and a creation; TiCDC may write it as it is.
+    tells_moves = source.connector == TICDC or not has_id(key, entity_id, ids)
+    if event.before is not None and tells_moves and is_told(event.before, source, ids):
         former = former_id(row, event.before, ids)
         if former is not None:
             # Without keys the records are in one partition, or in no order at all.
             both = moved(former, change, rules if key is not None else replace(rules, one_partition=True))
             if is_doubtful(event.before, source, ids, key):
-                both[0] = doubted(both[0], notices=rules.notices)
+                both[0] = doubted(both[0], source, notices=rules.notices)
             return both
     return [placed(change, ids, columns_of(key, entity_id, ids), rules)]
 
@@ -108,15 +114,25 @@ def _changes_of(event: _Event, source: Source, record: Record, ids: IdColumns, r
 def is_without_row(value: Row) -> bool:
     """Whether it is a record without a row, by all of its fields: a heartbeat, a transaction, a message, a new schema.
 
-    A table may have columns of such names, among others or with other values.
+    A table may have columns of such names, among others or with other values. ValueError where it empties the table.
     """
     names = value.keys()
+    if names <= _SCHEMA_CHANGE and names >= {"source", "databaseName", "ddl"} and _is_object(value["source"]):
+        _refuse_emptied(value)
+        return True
     return (
         (bool(names) and (names <= _HEARTBEAT or names == {"historyRecord"}))
         or (names <= _MESSAGE and bytes(value.get("op", b"")) == b'"m"')
-        or (names <= _SCHEMA_CHANGE and names >= {"source", "databaseName", "ddl"} and _is_object(value["source"]))
         or (names <= _TRANSACTION and names >= {"status", "id", "event_count"} and bytes(value["status"]) in _ENDS)
     )
+
+
+def _refuse_emptied(schema_change: Row) -> None:
+    """ValueError for what TiCDC writes into the table's own topic. A snapshot tells of tables before it reads them."""
+    source = msgspec.json.decode(schema_change["source"], type=Source)
+    ddl = read_json(bytes(schema_change["ddl"]), _TEXT, "ddl") or ""
+    if _EMPTIES.match(ddl) and not source.is_read:
+        raise ValueError(f"{ddl:.80} names no product: what was in the table stays as it is")
 
 
 def _is_object(value: msgspec.Raw) -> bool:

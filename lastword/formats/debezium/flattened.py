@@ -15,7 +15,7 @@ from lastword.contract.fields import read_json
 from lastword.contract.record import Rules
 from lastword.formats.debezium.before import deletion
 from lastword.formats.debezium.events import is_without_row
-from lastword.formats.debezium.key import columns_of, id_in_key, key_of
+from lastword.formats.debezium.key import columns_of, id_in_key, key_of, refuse_another_id
 from lastword.formats.debezium.placeholders import unsent
 from lastword.formats.debezium.source import Source, position_of, refuse_encoded_id, time_of
 from lastword.formats.record import Decoder, Record
@@ -28,7 +28,7 @@ OF_SOURCE: Final = frozenset(
         version connector name ts_ms ts_us ts_ns snapshot db sequence schema table collection txId lsn xmin origin
         origin_lsn server_id gtid file pos row thread query change_lsn commit_lsn event_serial_no scn commit_scn
         start_scn lcr_position rs_id ssn redo_thread redo_sql user_name row_id ord h tord stxnid lsid txnNumber wallTime
-        keyspace shard vgtid commit_ts_ms start_ts_ms txSeq scn_idx
+        keyspace shard vgtid commit_ts begin_lsn commit_ts_ms start_ts_ms txSeq scn_idx
         """,
     )
 )
@@ -58,7 +58,7 @@ def debezium_unwrapped(rules: Rules) -> Decoder:
 def _changes(rules: Rules, ids: IdColumns, known: frozenset[str], record: Record) -> list[Change]:
     row = None if record.value is None else read_json(record.value, _ROW_OR_NULL, "the value")
     if row is not None and row.keys() == {"schema", "payload"}:
-        refuse_encoded_id(bytes(row["schema"]), ids.names)
+        refuse_encoded_id(bytes(row["schema"]), ids.names, bytes(row["payload"]))
         row = read_json(bytes(row["payload"]), _ROW_OR_NULL, "the payload")
     if row is None:
         return [_deletion(rules, ids, record)]
@@ -77,14 +77,16 @@ def _changes(rules: Rules, ids: IdColumns, known: frozenset[str], record: Record
     )
     position = position_of(source, record.offset, is_read=op == "r" or source.is_read)
     time = time_of(source, record.timestamp_ms)
-    if deletes:
-        gone = deletion(row, source, ids, key, notices=rules.notices, updated_at=time, position=position)
-        return [placed(gone, ids, columns_of(key, gone.product_id, ids), rules)]
     own = {name: value for name, value in row.items() if name not in added}
+    if deletes:
+        gone = deletion(own, source, ids, key, notices=rules.notices, updated_at=time, position=position)
+        return [placed(gone, ids, columns_of(key, gone.product_id, ids), rules)]
     data = msgspec.Raw(msgspec.json.encode(own))
     state = state_of(own, data, rules, unsent(own, bytes(data), rules.placeholder))
-    change = Change(product_id=ids.needed(own), updated_at=time, position=position, data=state)
-    return [placed(change, ids, columns_of(key, change.product_id, ids), rules)]
+    entity_id = ids.needed(own)
+    refuse_another_id(key, entity_id, ids)
+    change = Change(product_id=entity_id, updated_at=time, position=position, data=state)
+    return [placed(change, ids, columns_of(key, entity_id, ids), rules)]
 
 
 _ROW_OR_NULL: Final[msgspec.json.Decoder[dict[str, msgspec.Raw] | None]] = msgspec.json.Decoder(

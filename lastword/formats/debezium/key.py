@@ -6,8 +6,9 @@ from typing import Final
 
 import msgspec
 
+from lastword.contract.fields import shown
 from lastword.formats.debezium.source import ALONE, refuse_encoded_id
-from lastword.formats.rows import IdColumns
+from lastword.formats.rows import IdColumns, Row
 
 STRUCT: Final = "Struct{"
 """How a key begins of which StringConverter was to write several fields: it says where they are, not where they end."""
@@ -32,16 +33,32 @@ def key_of(key: bytes | None, ids: IdColumns) -> DebeziumKey:
     ValueError where it has only a part of what makes the table's key, or an id that cannot be told.
     """
     decoded = _read(key)
-    if isinstance(decoded, dict) and decoded.keys() == {"schema", "payload"}:
-        refuse_encoded_id(bytes(decoded["schema"]), ids.names)
-        decoded = _read(bytes(decoded["payload"]))
+    if isinstance(decoded, dict) and _is_enveloped(decoded):
+        payload = bytes(decoded["payload"])
+        refuse_encoded_id(bytes(decoded.get("schema", b"")), ids.names, payload)
+        decoded = _read(payload)
     if isinstance(decoded, dict):
-        ids.refuse_part_of(name for name in decoded if not name.startswith(ROUTED))
+        _refuse_part(decoded, ids)
     elif isinstance(decoded, str) and decoded.startswith(STRUCT):
         named = dict.fromkeys(_FIELD.findall(decoded), _UNTOLD)
         ids.refuse_part_of(named)
         return named
     return decoded
+
+
+def _is_enveloped(key: Row) -> bool:
+    """Whether the key is in ``payload``: beside its schema, or, as TiCDC has it without one, as a struct."""
+    return key.keys() == {"schema", "payload"} or (key.keys() == {"payload"} and bytes(key["payload"])[:1] == b"{")
+
+
+def _refuse_part(key: Row, ids: IdColumns) -> None:
+    try:
+        ids.refuse_part_of(name for name in key if not name.startswith(ROUTED))
+    except ValueError as error:
+        raise ValueError(
+            f"{error}. If a router of tables adds one of them to the key: key.field.name={ROUTED}table, or "
+            "key.enforce.uniqueness=false"
+        ) from error
 
 
 def _read(key: bytes | None) -> DebeziumKey:
@@ -76,6 +93,19 @@ def id_in_key(key: DebeziumKey, ids: IdColumns) -> str | int | None:
     if isinstance(key, dict):
         return ids.in_row(key)
     return key if len(ids.names) == 1 else None
+
+
+def refuse_another_id(key: DebeziumKey, in_row: str | int, ids: IdColumns) -> None:
+    """ValueError where the key names another id than the row: what changes the rows' columns leaves the keys alone."""
+    if not isinstance(key, dict):
+        return
+    in_key = id_in_key(key, ids)
+    if in_key is not None and str(in_key) != str(in_row):
+        raise ValueError(
+            f"the key names product {shown(str(in_key))}, and the row {shown(str(in_row))}: they must agree. Do not "
+            "truncate, mask or convert the column of LASTWORD_ID_FIELD in rows alone (column.truncate…, column.mask…, "
+            "Cast$Value and the like)"
+        )
 
 
 def has_id(key: DebeziumKey, entity_id: str | int, ids: IdColumns) -> bool:

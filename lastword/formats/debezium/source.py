@@ -13,9 +13,13 @@ import msgspec
 from lastword.contract.fields import shown
 from lastword.contract.rfc3339 import format_rfc3339
 from lastword.contract.version import VERSION_LIMIT, Position, Version
+from lastword.formats.tidb import position_of_commit
 
 POSTGRESQL: Final = "postgresql"
-WHOLE_BEFORE: Final = frozenset({"mysql", "mariadb", "oracle", "sqlserver", "db2", "informix"})
+TICDC: Final = "TiCDC"
+"""What writes TiDB's changes in Debezium's form, by rules of its own."""
+
+WHOLE_BEFORE: Final = frozenset({"mysql", "mariadb", "oracle", "sqlserver", "db2", "informix", TICDC})
 ALIGNED: Final = 8
 """PostgreSQL's positions are bytes, and its records begin at each eighth: what has one place has seven more before."""
 
@@ -45,6 +49,7 @@ class Source(msgspec.Struct):
     ts_ns: int | None = None
     lsn: int | str | msgspec.UnsetType | None = msgspec.UNSET
     sequence: str | list[str | int | None] | None = None
+    commit_ts: int | None = None
 
     @property
     def names_the_log(self) -> bool:
@@ -74,8 +79,10 @@ def position_of(source: Source, offset: int, *, is_read: bool) -> Position:
     last commit before the change's own transaction, then the change itself. The latter alone does not do: a transaction
     that was open while a row was read, and commits afterwards, has changes from before. A row that was read, and not
     from the log, comes right after the last commit. Of the others, MySQL's files and GTIDs begin anew on another
-    primary, and SQL Server's and Oracle's numbers are shared by many changes.
+    primary, and SQL Server's and Oracle's numbers are shared by many changes. TiDB's commits have times that grow.
     """
+    if source.connector == TICDC and source.commit_ts is not None:
+        return position_of_commit(source.commit_ts)
     if not source.is_postgresql or (isinstance(source.lsn, str) and not _is_number(source.lsn)):
         return offset  # a relative of PostgreSQL's may have an lsn that is no number
     lsn = int(source.lsn) if isinstance(source.lsn, (int, str)) else None
@@ -125,16 +132,25 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal()
 
 
-def refuse_encoded_id(schema: bytes, names: Iterable[str]) -> None:
-    """ValueError where the schema says that one of these columns is a number written as bytes: no id can be told.
+def refuse_encoded_id(schema: bytes, names: Iterable[str], payload: bytes) -> None:
+    """ValueError where one of these columns is, by the schema, a number, and is written as bytes: no id can be told.
 
-    So also where it says that of a value alone, as which a key may come.
+    So also where it says that of a value alone, as which a key may come. ``payload`` is what the schema describes: a
+    row, a key, or an event with rows in it. With ``decimal.format=NUMERIC`` it has the number itself.
     """
     encoded = _encoded(schema)
     for name in (ALONE, *names):
-        if kind := encoded.get(name):
+        if (kind := encoded.get(name)) and _is_text(name, payload):
             what = "the key" if name == ALONE else f"column {shown(name)}"
             raise ValueError(f"{what}, the product id, {_REMEDIES[kind]}")
+
+
+def _is_text(name: str, payload: bytes) -> bool:
+    given = msgspec.json.decode(payload)
+    if name == ALONE or not isinstance(given, dict):
+        return isinstance(given, str)
+    rows = (given, given.get("before"), given.get("after"))
+    return any(isinstance(row, dict) and isinstance(row.get(name), str) for row in rows)
 
 
 @lru_cache(maxsize=256)

@@ -131,12 +131,12 @@ def test_changed_primary_keys_and_many_changes_in_one_transaction(cdc: MariaCdc)
 
 def test_keys_of_two_columns(cdc: MariaCdc) -> None:
     cdc.ids = ("tenant", "id")
-    cdc.do("CREATE TABLE products (tenant varchar(9), id integer, n integer, PRIMARY KEY (tenant, id))")
+    cdc.do("CREATE TABLE products (tenant varchar(9), id integer, n integer DEFAULT 5, PRIMARY KEY (tenant, id))")
     cdc.do("INSERT INTO products SELECT CONCAT('t', seq MOD 3), seq DIV 3, 0 FROM seq_0_to_299")
     with cdc.followed():
         cdc.connector()
         cdc.wait_until_it_runs()
-        cdc.do("UPDATE products SET n = 1 WHERE tenant = 't0'")
+        cdc.do("UPDATE products SET n = IF(id < 50, 1, NULL) WHERE tenant = 't0'")
         cdc.do("UPDATE products SET tenant = 't3', n = 2 WHERE tenant = 't1' AND id < 10")
         cdc.do("DELETE FROM products WHERE tenant = 't2' AND id < 10")
         cdc.settle()

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from lastword.contract.record import VERSION_HEADER, Rules
 from lastword.formats.origin import Origin, origin_of
 from lastword.formats.record import Record
-from tests.unit.lastword.formats.test_formats import CANAL, MAXWELL, POSTGRES, ROW, debezium, enveloped
+from tests.unit.lastword.formats.test_formats import CANAL, MAXWELL, MYSQL, POSTGRES, ROW, debezium, enveloped
 
 SOURCE = POSTGRES | {"db": "shop", "schema": "public", "table": "products"}
 MYSQLS = POSTGRES | {"db": "shop", "schema": None, "table": "products"}
@@ -59,6 +60,10 @@ def test_debezium_names_the_connector(wrap: Callable[[object], object]) -> None:
         ("debezium-unwrapped", ROW, b'{"id":1}', True),
         ("debezium", debezium("u", before=ROW, after=ROW), b'{"id":1}', False),
         ("debezium", debezium("c", after=ROW), b'{"id":1}', False),
+        ("debezium", debezium("c", after=ROW, source=MYSQL), b'{"id":1}', True),
+        ("debezium", debezium("d", before=ROW, source=MYSQL), b'{"id":1}', True),
+        ("debezium", debezium("d", before=ROW, source=MYSQL), b'{"sku":"a"}', False),
+        ("debezium", debezium("c", after=ROW, source=MYSQL | {"commit_ts": 1}), b'{"id":1}', False),
         ("debezium", debezium("u", after=ROW), b'{"sku":"a"}', False),
         ("debezium", debezium("u", after=ROW), b"1", False),
         ("debezium-unwrapped", ROW, None, False),
@@ -70,6 +75,13 @@ def test_what_a_row_was_before_may_be_hidden(format_: str, value: object, key: b
     assert origin_of(record, Rules(format=format_, id_field="sku")) == Origin(
         origin_of(record, Rules(format=format_)).table, origin_of(record, Rules(format=format_)).connector, hides
     )
+
+
+@pytest.mark.parametrize("rules", [Rules(notices=True), Rules(one_partition=True)])
+def test_an_order_that_is_only_the_partitions_may_do(rules: Rules) -> None:
+    value = json.dumps(debezium("c", after=ROW, source=MYSQL)).encode()
+    record = Record(b'{"id":1}', value, [], 0, None)
+    assert not origin_of(record, replace(rules, format="debezium", id_field="sku")).hides_moves
 
 
 def test_the_envelope_of_cloudevents_tells_it_by_attributes() -> None:
