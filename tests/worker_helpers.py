@@ -7,7 +7,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from redis import Redis as Client
@@ -15,12 +15,13 @@ from redis import Redis as Client
 from lastword.contract.flow import DEFAULT_FLOW
 from servers import Reachable, ReachableRedis
 from servers.process import Child
-from tests.injected.constants import CALL_TIMEOUTS, LOCK_BUSY_MAX_S, RETRY_MAX_S, with_constants
+from tests.injected.constants import CALL_TIMEOUTS, LOCK_BUSY_MAX_S, RETRY_MAX_S, injected_path, with_constants
 from tests.waiting import DEADLINE_S, wait_until
 
 SESSION_TIMEOUT_S = 3.0  # of the workers' ZooKeeper sessions; the server's tick is 1 s
 BROKER_DB = 1
-LOG_TAIL_LINES = 80
+LOG_TAIL_LINES = 200
+STACKS_S = 5.0
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -28,8 +29,9 @@ REPOSITORY = Path(__file__).parents[1]
 class CeleryWorker:
     """A running worker, or one that has ended; ``name`` is its node name, ``log_file`` has all it said."""
 
-    def __init__(self, name: str, child: Child, log_file: Path) -> None:
+    def __init__(self, name: str, child: Child, log_file: Path, *, is_injected: bool = False) -> None:
         self.name = name
+        self._is_injected = is_injected
         self.log_file = log_file
         self._child = child
 
@@ -60,6 +62,14 @@ class CeleryWorker:
 
     def send(self, number: signal.Signals) -> None:
         self._child.send(number)
+
+    def tell_stacks(self) -> None:
+        """Have one that lives, and may hang, write its threads' stacks into its log: tests/injected/sitecustomize.py."""
+        if self.exit_code is None and self._is_injected:
+            before = len(self.log)
+            self.send(signal.SIGRTMIN)
+            with suppress(AssertionError):
+                wait_until(lambda: len(self.log) > before, deadline_s=STACKS_S, what="the stacks of its threads")
 
     def stop(self, *, deadline_s: float = DEADLINE_S) -> int:
         """Ask the worker to end (SIGTERM, a warm shutdown), kill it past the deadline; return its exit code."""
@@ -102,12 +112,13 @@ def celery_worker(
     celery = [Path(python).with_name("celery")] if script else [python, "-m", "celery"]
     command = [*celery, "-A", app, "worker", "-n", name, "-l", "INFO", *quick, *args]
     child = Child(command, directory=directory, log_file=log_file, environment={**os.environ, **env})
-    worker = CeleryWorker(name, child, log_file)
+    worker = CeleryWorker(name, child, log_file, is_injected=injected_path() in env.get("PYTHONPATH", ""))
     try:
         if wait_ready:
             worker.wait_for_log(" ready.")
         yield worker
     except BaseException:
+        worker.tell_stacks()
         sys.stderr.write(f"{worker.log_tail()}\n")
         raise
     finally:

@@ -1,11 +1,14 @@
 """Python imports this at its start: the unmodified product, with constants and patches of a test around it."""
 
+import faulthandler
 import os
+import signal
 import traceback
 from importlib import import_module
 
 from tests.injected import constants
 
+faulthandler.register(signal.SIGRTMIN)  # tests/worker_helpers.py asks one that may hang where its threads are
 try:
     constants.install()
     if "HISTORY_FILE" in os.environ:  # tests/history/recorder.py

@@ -39,6 +39,7 @@ READ_LATER: Final = {
     "schema.history.internal.kafka.bootstrap.servers",
     "schema.history.internal.kafka.topic",
     "value.converter.data.serializer.type",
+    "value.converter.json.replace.null.with.default",
     "value.converter.json.schemas.enable",
     "value.converter.serializer.type",
 }
