@@ -64,7 +64,7 @@ class CeleryWorker:
         self._child.send(number)
 
     def tell_stacks(self) -> None:
-        """Have one that lives, and may hang, write its threads' stacks into its log: tests/injected/sitecustomize.py."""
+        """Have one that may hang write its threads' stacks into its log: tests/injected/sitecustomize.py."""
         if self.exit_code is None and self._is_injected:
             before = len(self.log)
             self.send(signal.SIGRTMIN)
