@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 from redis import Redis as Client
 
 from lastword.contract.flow import DEFAULT_FLOW
@@ -66,6 +67,7 @@ class CeleryWorker:
     def tell_stacks(self) -> None:
         """Have one that may hang write its threads' stacks into its log: tests/injected/sitecustomize.py."""
         if self.exit_code is None and self._is_injected:
+            sys.stderr.write(f"worker {self.name} is {psutil.Process(self.pid).status()}\n")  # stopped, maybe
             before = len(self.log)
             self.send(signal.SIGRTMIN)
             with suppress(AssertionError):
