@@ -121,6 +121,9 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc]  # kazoo has n
         self._taken.pop(address, None)
         try:
             connection = socket.create_connection(address, timeout)
+        except (BrokenPipeError, ConnectionResetError):
+            self._taken[address] = hostname  # and closed again, before it could be looked at
+            raise
         except OSError as error:
             self._troubles[address] = f"{where}: {error.strerror or error}"
             raise

@@ -38,6 +38,7 @@ READ_LATER: Final = {
     "schema.history.internal.file.filename",
     "schema.history.internal.kafka.bootstrap.servers",
     "schema.history.internal.kafka.topic",
+    "transforms.unwrap.replace.null.with.default",
     "value.converter.data.serializer.type",
     "value.converter.json.replace.null.with.default",
     "value.converter.json.schemas.enable",

@@ -1,9 +1,11 @@
 """A port that takes the connection and gives no session: what it is, as far as can be seen from outside, is said."""
 
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -74,6 +76,17 @@ def test_a_worker_says_so_too(crowded: ZooKeeper, redis_server: ReachableRedis, 
         ended = run(WORKER, env | ONE_SECOND)
     assert ended.code == 3
     assert "too many connections from this machine (its maxClientCnxns" in ended.complaints[-1]
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, ConnectionResetError])
+def test_a_connection_that_is_closed_before_it_is_looked_at(
+    error: type[OSError], zookeeper_root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(*_: object) -> NoReturn:
+        raise error(0, "closed")
+
+    monkeypatch.setattr(socket, "create_connection", closed)
+    assert "it closes the connection without a word: too many" in refusal("127.0.0.1:1", zookeeper_root)
 
 
 def test_a_server_without_a_quorum(alone: ZooKeeper, zookeeper_root: str) -> None:
