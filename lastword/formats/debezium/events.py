@@ -97,7 +97,7 @@ def _changes_of(event: _Event, source: Source, record: Record, ids: IdColumns, r
     entity_id = ids.needed(row)
     state = state_of(row, event.after, rules, unsent(row, bytes(event.after), rules.placeholder))
     change = Change(product_id=entity_id, updated_at=time, position=position, data=state)
-    refuse_another_id(key, entity_id, ids)
+    refuse_another_id(key, row, ids)
     # Where the key has the id, Debezium writes a deletion and a creation; TiCDC may write it as it is.
     tells_moves = source.connector == TICDC or not has_id(key, entity_id, ids)
     if event.before is not None and tells_moves and is_told(event.before, source, ids):

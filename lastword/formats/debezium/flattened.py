@@ -84,7 +84,7 @@ def _changes(rules: Rules, ids: IdColumns, known: frozenset[str], record: Record
     data = msgspec.Raw(msgspec.json.encode(own))
     state = state_of(own, data, rules, unsent(own, bytes(data), rules.placeholder))
     entity_id = ids.needed(own)
-    refuse_another_id(key, entity_id, ids)
+    refuse_another_id(key, own, ids)
     change = Change(product_id=entity_id, updated_at=time, position=position, data=state)
     return [placed(change, ids, columns_of(key, entity_id, ids), rules)]
 

@@ -48,7 +48,9 @@ def key_of(key: bytes | None, ids: IdColumns) -> DebeziumKey:
 
 def _is_enveloped(key: Row) -> bool:
     """Whether the key is in ``payload``: beside its schema, or, as TiCDC has it without one, as a struct."""
-    return key.keys() == {"schema", "payload"} or (key.keys() == {"payload"} and bytes(key["payload"])[:1] == b"{")
+    if "payload" not in key:
+        return False
+    return key.keys() == {"schema", "payload"} or (len(key) == 1 and bytes(key["payload"])[:1] == b"{")
 
 
 def _refuse_part(key: Row, ids: IdColumns) -> None:
@@ -95,11 +97,11 @@ def id_in_key(key: DebeziumKey, ids: IdColumns) -> str | int | None:
     return key if len(ids.names) == 1 else None
 
 
-def refuse_another_id(key: DebeziumKey, in_row: str | int, ids: IdColumns) -> None:
+def refuse_another_id(key: DebeziumKey, row: Row, ids: IdColumns) -> None:
     """ValueError where the key names another id than the row: what changes the rows' columns leaves the keys alone."""
-    if not isinstance(key, dict):
-        return
-    in_key = id_in_key(key, ids)
+    if not isinstance(key, dict) or all(bytes(key.get(name, b"")) == bytes(row[name]) for name in ids.names):
+        return  # nearly always: and nothing is decoded for it
+    in_key, in_row = id_in_key(key, ids), ids.in_row(row)
     if in_key is not None and str(in_key) != str(in_row):
         raise ValueError(
             f"the key names product {shown(str(in_key))}, and the row {shown(str(in_row))}: they must agree. Do not "
