@@ -10,7 +10,9 @@ from tests.worker_helpers import CeleryWorker
 LOST = "Connection to broker lost"
 SERVES = "the broker serves again"
 UNCERTAIN = "it is not certain that the Celery broker took"
-SWALLOWED: Final = re.compile(r"Exception ignored in.*?SystemExit", re.DOTALL)
+SWALLOWED: Final = re.compile(
+    r"Exception ignored in((?!Traceback).)*Traceback((?!Traceback|ERROR/).)*?\] SystemExit$", re.DOTALL | re.MULTILINE
+)
 """What Python says where the signal that ends a worker's process finds it in a callback, of a weak reference or the
 like, which cannot raise. The process goes on, and the next signal ends it.
 """

@@ -1,4 +1,4 @@
-"""The pool of threads at a cold shutdown, which Celery runs in a signal's handler."""
+"""Celery's pool of threads as this worker has it: nothing is said of a task that comes while it stops, and it stops."""
 
 import threading
 
@@ -8,6 +8,17 @@ from celery.worker import state
 
 from tasks.groups import thread_pool
 from tasks.groups.thread_pool import ThreadPool
+
+
+def test_a_task_that_comes_while_it_stops_is_dropped_without_a_traceback() -> None:
+    pool = ThreadPool(limit=1)
+    pool.start()
+    ran = threading.Event()
+    pool.apply_async(ran.set, accept_callback=None)
+    assert ran.wait(60)
+    pool.stop()
+    with pytest.raises(TaskRevokedError):  # which Celery's worker takes for an answer
+        pool.apply_async(ran.set, accept_callback=None)
 
 
 def test_a_cold_shutdown_ends_though_a_thread_waits_for_what_the_signal_interrupted(
